@@ -1,0 +1,5 @@
+//! Floor 0.
+#![no_std]
+
+#[cfg(feature = "std")]
+extern crate std;

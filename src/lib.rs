@@ -1,0 +1,8 @@
+//! Bantam runs 4-bit GGUF language models inside an app.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod error;
+
+pub use error::{Error, Result, Text};
