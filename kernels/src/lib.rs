@@ -1,5 +1,44 @@
-//! Floor 0.
+//! Floor 0: the arithmetic of Bantam, and nothing else. No files, no heap, no threads, no state.
+//!
+//! A kernel is a plain function on slices, written once in [`scalar`] to be read and again in `x86/` and `arm/` to
+//! be fast. A [`Backend`] is one instruction set's table of kernels; it can only be had for a CPU that has that
+//! instruction set, so holding one is the proof that safe code may call it.
+//!
+//! Read in this order: [`blocks`] (what the bytes mean), [`columns`] and [`tile`] (what a kernel reads and writes),
+//! [`scalar`] (what each kernel computes), [`backend`] (how one is chosen).
+//!
+//! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of
+//! keys and values; a *row* is a row of a weight matrix, a *column* one token's activations, `k` the length of both.
 #![no_std]
 
 #[cfg(feature = "std")]
 extern crate std;
+
+/// Whether this CPU has every named feature: asked of the operating system with `std`, else what the compiler was told.
+macro_rules! has {
+    ($($feature:tt),*) => {{
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        { true $(&& std::arch::is_x86_feature_detected!($feature))* }
+        #[cfg(all(feature = "std", target_arch = "aarch64"))]
+        { true $(&& std::arch::is_aarch64_feature_detected!($feature))* }
+        #[cfg(not(feature = "std"))]
+        { true $(&& cfg!(target_feature = $feature))* }
+    }};
+}
+
+#[cfg(target_arch = "aarch64")]
+pub mod arm;
+pub mod backend;
+pub mod blocks;
+pub mod columns;
+pub mod math;
+pub mod scalar;
+pub mod tile;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
+
+pub use backend::{Backend, BackendError};
+pub use blocks::Format;
+pub use columns::{Columns, ColumnsMut};
+pub use half::f16;
+pub use tile::TileMut;

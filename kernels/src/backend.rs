@@ -1,0 +1,307 @@
+//! The kernels of each instruction set as a table, best first, and the choice among them.
+//! Invariant: a [`Backend`] exists only for a CPU that has its instruction set, and its methods check every length,
+//! so that all of it is safe to call.
+
+use core::fmt;
+
+use half::f16;
+
+use crate::blocks::Format;
+use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
+use crate::scalar;
+use crate::tile::TileMut;
+
+/// Up to this many columns, every column of a product is computed by the same operations in the same order, whatever
+/// the number of columns: checking sixteen drafted tokens at once gives the very bits of decoding them one by one.
+pub const NARROW: usize = 16;
+
+/// The most keys that one call of an attention kernel takes. Longer ranges are cut at multiples of this position,
+/// never by the number of threads.
+pub const ATTEND_KEYS: usize = 256;
+
+/// `out[c][r] = sum over i of weights[r][i] * x[c][i]`: rows of one weight matrix, as many as `out` has, times all
+/// columns of `x`. `scratch` is the thread's own, at least [`Backend::scratch_bytes`] long and 64-byte aligned.
+pub type Matmul = unsafe fn(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]);
+
+/// Writes the exact values of consecutive blocks.
+pub type Dequantize = unsafe fn(weights: &[u8], out: &mut [f32]);
+
+/// The kernels of one weight format.
+#[derive(Clone, Copy)]
+pub struct FormatKernels {
+    /// The backend whose file the matrix product comes from.
+    pub origin: &'static str,
+    /// The matrix product.
+    pub matmul: Matmul,
+    /// The exact values.
+    pub dequantize: Dequantize,
+}
+
+/// Which pairs of a head's values a rotary embedding turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RopePairs {
+    /// `(x[2i], x[2i + 1])`
+    Adjacent,
+    /// `(x[i], x[i + n])`, `n` being half of the turned width.
+    Halves,
+}
+
+/// The softmax-weighted sum of values seen so far, for the query heads that share one key and value head.
+///
+/// The finished output of head `h` is `acc[h] / sum[h]`. It starts as `max = -inf, sum = 0, acc = 0`.
+pub struct AttendMut<'a> {
+    /// The greatest score so far, per head.
+    pub max: &'a mut [f32],
+    /// The sum of `exp(score - max)`, per head.
+    pub sum: &'a mut [f32],
+    /// The sum of `exp(score - max) * value`, `head_dim` values per head.
+    pub acc: &'a mut [f32],
+}
+
+/// One instruction set's kernels. A tier takes what it does not improve from the one below:
+/// `Table { name: "dotprod", .., ..neon::TABLE }.with(Format::Q4_0, ..)`.
+///
+/// Every function pointer may be called only on a CPU for which `supported` is true, and only with the lengths that
+/// the method of [`Backend`] of the same name checks.
+#[derive(Clone, Copy)]
+pub struct Table {
+    /// The name by which the backend is forced, shown and tested.
+    pub name: &'static str,
+    /// Whether this CPU has what the table's kernels use.
+    pub supported: fn() -> bool,
+    /// The kernels of each weight format, in the order of [`Format::ALL`].
+    pub formats: [FormatKernels; Format::COUNT],
+    /// See [`Backend::scratch_bytes`].
+    pub scratch_bytes: fn(k: usize) -> usize,
+    /// See [`Backend::quantize_q8`].
+    pub quantize_q8: unsafe fn(x: &[f32], out: &mut ColumnsMut<'_>),
+    /// See [`Backend::rms_norm`].
+    pub rms_norm: unsafe fn(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]),
+    /// See [`Backend::rope`].
+    pub rope: unsafe fn(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs),
+    /// See [`Backend::silu_mul`].
+    pub silu_mul: unsafe fn(gate: &mut [f32], up: &[f32]),
+    /// See [`Backend::add`].
+    pub add: unsafe fn(x: &mut [f32], y: &[f32]),
+    /// See [`Backend::to_f16`].
+    pub to_f16: unsafe fn(x: &[f32], out: &mut [f16]),
+    /// See [`Backend::attend_f16`].
+    pub attend_f16:
+        unsafe fn(query: &[f32], keys: &[f16], values: &[f16], scale: f32, state: &mut AttendMut<'_>),
+}
+
+impl Table {
+    /// This table with other kernels for one format.
+    pub const fn with(mut self, format: Format, kernels: FormatKernels) -> Table {
+        self.formats[format as usize] = kernels;
+        self
+    }
+}
+
+/// Every backend of this architecture, best first.
+static ALL: &[Table] = &[
+    #[cfg(target_arch = "x86_64")]
+    crate::x86::avx2::TABLE,
+    #[cfg(target_arch = "aarch64")]
+    crate::arm::dotprod::TABLE,
+    #[cfg(target_arch = "aarch64")]
+    crate::arm::neon::TABLE,
+    scalar::TABLE,
+];
+
+/// Why a backend could not be had by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BackendError {
+    /// No backend of this architecture has the name.
+    Unknown,
+    /// The backend exists, and this CPU lacks its instructions.
+    Unsupported,
+}
+
+/// The kernels that this CPU runs: a proof of support, cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Backend(&'static Table);
+
+impl Backend {
+    /// The best backend of this CPU.
+    pub fn detect() -> Backend {
+        // The last table is scalar, which every CPU supports.
+        Backend(ALL.iter().find(|table| (table.supported)()).unwrap_or(&ALL[ALL.len() - 1]))
+    }
+
+    /// The backend of that name.
+    pub fn by_name(name: &str) -> Result<Backend, BackendError> {
+        let table = ALL.iter().find(|table| table.name == name).ok_or(BackendError::Unknown)?;
+        if (table.supported)() { Ok(Backend(table)) } else { Err(BackendError::Unsupported) }
+    }
+
+    /// Every backend that this CPU supports, best first.
+    pub fn available() -> impl Iterator<Item = Backend> {
+        ALL.iter().filter(|table| (table.supported)()).map(Backend)
+    }
+
+    /// The names of every backend of this architecture, best first, supported or not.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ALL.iter().map(|table| table.name)
+    }
+
+    /// The backend's name.
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// The backend whose matrix product a format gets here: this one, or one that it inherits from.
+    pub fn origin(self, format: Format) -> &'static str {
+        self.0.formats[format as usize].origin
+    }
+
+    /// Bytes of scratch that a thread needs for products with rows of `k` weights.
+    pub fn scratch_bytes(self, k: usize) -> usize {
+        (self.0.scratch_bytes)(k)
+    }
+
+    /// Multiplies rows of a weight matrix with columns of activations: `out[c][r] = weights[r] . x[c]`.
+    ///
+    /// `weights` are `out.rows()` rows of `x.k` weights each. Up to [`NARROW`] columns share one order of operations.
+    ///
+    /// # Panics
+    /// If a length does not fit the others.
+    pub fn matmul(
+        self,
+        format: Format,
+        weights: &[u8],
+        x: &Columns<'_>,
+        out: &mut TileMut<'_>,
+        scratch: &mut [u8],
+    ) {
+        let row_bytes = format.row_bytes(x.k).expect("a row of weights is whole blocks");
+        assert_eq!(
+            Some(weights.len()),
+            row_bytes.checked_mul(out.rows()),
+            "rows of weights and of the output"
+        );
+        assert_eq!(x.n, out.cols(), "columns of the input and of the output");
+        let values = x.k.checked_mul(x.n).expect("the columns are in memory");
+        if format.wants_q8() {
+            assert_eq!(x.q.len(), values, "quantised activations");
+            assert_eq!(x.d.len(), values / Q8_BLOCK, "scales of the activations");
+            assert_eq!(x.s.len(), values / Q8_SUM, "sums of the activations");
+        } else {
+            assert_eq!(x.f32.len(), values, "activations");
+        }
+        assert!(scratch.len() >= self.scratch_bytes(x.k), "scratch");
+        assert!(scratch.as_ptr().addr().is_multiple_of(64), "scratch is aligned");
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.formats[format as usize].matmul)(weights, x, out, scratch) }
+    }
+
+    /// Writes the exact values of consecutive weights.
+    ///
+    /// # Panics
+    /// If `weights` and `out` do not hold the same number of weights.
+    pub fn dequantize(self, format: Format, weights: &[u8], out: &mut [f32]) {
+        assert_eq!(Some(weights.len()), format.row_bytes(out.len()), "weights and values");
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.formats[format as usize].dequantize)(weights, out) }
+    }
+
+    /// Quantises one column to 8 bits, as [`Columns`] describes: `d = max|x| / 127` of each 32, `q = round(x / d)`.
+    /// Values that are not finite give some `q` in range.
+    ///
+    /// # Panics
+    /// If the length of `x` is not a multiple of 32, or another does not fit it.
+    pub fn quantize_q8(self, x: &[f32], out: &mut ColumnsMut<'_>) {
+        assert!(x.len().is_multiple_of(Q8_BLOCK), "whole blocks of activations");
+        assert_eq!(out.q.len(), x.len());
+        assert_eq!(out.d.len(), x.len() / Q8_BLOCK);
+        assert_eq!(out.s.len(), x.len() / Q8_SUM);
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.quantize_q8)(x, out) }
+    }
+
+    /// Root-mean-square norm: `out[i] = x[i] * gain[i] / sqrt(mean(x^2) + eps)`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn rms_norm(self, x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+        assert_eq!(x.len(), gain.len());
+        assert_eq!(x.len(), out.len());
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.rms_norm)(x, gain, eps, out) }
+    }
+
+    /// Turns the first `2 * cos.len()` values of each head of one token by its position's angles, pair by pair:
+    /// `(a, b) -> (a cos - b sin, a sin + b cos)`. Values behind them stay.
+    ///
+    /// # Panics
+    /// If `x` is not whole heads, or the angles do not fit a head.
+    pub fn rope(self, x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs) {
+        assert!(head_dim > 0 && x.len().is_multiple_of(head_dim), "whole heads");
+        assert_eq!(cos.len(), sin.len());
+        assert!(cos.len() <= head_dim / 2, "a pair per angle");
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.rope)(x, head_dim, cos, sin, pairs) }
+    }
+
+    /// The gate of a gated feed-forward layer: `gate[i] = silu(gate[i]) * up[i]`, `silu(x) = x / (1 + exp(-x))`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn silu_mul(self, gate: &mut [f32], up: &[f32]) {
+        assert_eq!(gate.len(), up.len());
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.silu_mul)(gate, up) }
+    }
+
+    /// `x[i] += y[i]`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn add(self, x: &mut [f32], y: &[f32]) {
+        assert_eq!(x.len(), y.len());
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.add)(x, y) }
+    }
+
+    /// Rounds to halves, to nearest and even.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn to_f16(self, x: &[f32], out: &mut [f16]) {
+        assert_eq!(x.len(), out.len());
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.to_f16)(x, out) }
+    }
+
+    /// Attends from the query heads of one token that share a key head to a run of at most [`ATTEND_KEYS`] keys,
+    /// and adds the values to `state`: `score = scale * query . key`.
+    ///
+    /// With `g = state.max.len()` heads of `dim` values: `query` is `g x dim`, `keys` and `values` are `n x dim`.
+    ///
+    /// # Panics
+    /// If a length does not fit the others.
+    pub fn attend_f16(
+        self,
+        query: &[f32],
+        keys: &[f16],
+        values: &[f16],
+        scale: f32,
+        state: &mut AttendMut<'_>,
+    ) {
+        let group = state.max.len();
+        assert!(group > 0 && query.len().is_multiple_of(group) && !query.is_empty(), "whole heads");
+        let dim = query.len() / group;
+        assert_eq!(state.sum.len(), group);
+        assert_eq!(state.acc.len(), group * dim);
+        assert_eq!(keys.len(), values.len());
+        assert!(keys.len().is_multiple_of(dim) && keys.len() / dim <= ATTEND_KEYS, "a run of whole keys");
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.attend_f16)(query, keys, values, scale, state) }
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Backend({})", self.0.name)
+    }
+}

@@ -1,0 +1,70 @@
+//! What a matrix kernel multiplies with: the activations of `n` tokens, each a column of `k` values, as 32-bit
+//! floats and, where a weight format wants it, quantised to 8 bits.
+
+/// Activations per scale of a quantised column.
+pub const Q8_BLOCK: usize = 32;
+/// Activations per pre-computed sum of a quantised column.
+pub const Q8_SUM: usize = 16;
+
+/// `n` columns of `k` activations, column after column.
+///
+/// The quantised form is held apart by kind, so that a kernel may load any width of any of them:
+/// ```text
+/// x[i] ~ d[i / 32] * q[i]        q in -127..=127 (never -128: sign tricks of AVX2 negate it)
+/// s[j]  = d[j / 2] * (q[16 j] + .. + q[16 j + 15])     what a minimum or an offset is multiplied with
+/// ```
+/// Either form may be empty when no weight of the step needs it.
+#[derive(Clone, Copy)]
+pub struct Columns<'a> {
+    /// Length of a column.
+    pub k: usize,
+    /// Number of columns.
+    pub n: usize,
+    /// The exact values: `n * k`, or empty.
+    pub f32: &'a [f32],
+    /// Quantised values: `n * k`, or empty.
+    pub q: &'a [i8],
+    /// Scales: `n * k / 32`, or empty.
+    pub d: &'a [f32],
+    /// Scaled sums: `n * k / 16`, or empty.
+    pub s: &'a [f32],
+}
+
+impl<'a> Columns<'a> {
+    /// Columns without a quantised form.
+    pub fn from_f32(f32: &'a [f32], k: usize) -> Columns<'a> {
+        Columns { k, n: f32.len().checked_div(k).unwrap_or(0), f32, q: &[], d: &[], s: &[] }
+    }
+
+    /// Column `c` alone.
+    #[inline]
+    pub fn column(&self, c: usize) -> Columns<'a> {
+        self.range(c, c + 1)
+    }
+
+    /// Columns `from..to`. A form that is empty stays empty.
+    #[inline]
+    pub fn range(&self, from: usize, to: usize) -> Columns<'a> {
+        fn part<T>(all: &[T], per_column: usize, from: usize, to: usize) -> &[T] {
+            if all.is_empty() { all } else { &all[from * per_column..to * per_column] }
+        }
+        Columns {
+            k: self.k,
+            n: to - from,
+            f32: part(self.f32, self.k, from, to),
+            q: part(self.q, self.k, from, to),
+            d: part(self.d, self.k / Q8_BLOCK, from, to),
+            s: part(self.s, self.k / Q8_SUM, from, to),
+        }
+    }
+}
+
+/// Where one column's quantised form is written.
+pub struct ColumnsMut<'a> {
+    /// Quantised values: `k`.
+    pub q: &'a mut [i8],
+    /// Scales: `k / 32`.
+    pub d: &'a mut [f32],
+    /// Scaled sums: `k / 16`.
+    pub s: &'a mut [f32],
+}

@@ -1,0 +1,117 @@
+//! Where a matrix kernel writes: a rectangle of a larger output, some rows of every column.
+//! Invariant: two tiles that exist at once never share an element, so tiles may go to different threads.
+
+use core::marker::PhantomData;
+
+/// A mutable view of `rows` consecutive values in each of `cols` columns that lie `stride` apart.
+///
+/// ```text
+///            row 0 ............ row stride-1
+/// column 0   [ . . . R R R R . . . ]
+/// column 1   [ . . . R R R R . . . ]     R: the tile, a range of rows of all columns
+/// ```
+pub struct TileMut<'a> {
+    start: *mut f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    elements: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a tile is an exclusive borrow of its elements, like &mut [f32], which is Send.
+unsafe impl Send for TileMut<'_> {}
+
+impl<'a> TileMut<'a> {
+    /// All of `out`, seen as `cols` columns of `rows` values; longer buffers are cut.
+    ///
+    /// # Panics
+    /// If `out` is shorter than `rows * cols`.
+    pub fn new(out: &'a mut [f32], rows: usize, cols: usize) -> TileMut<'a> {
+        assert!(rows.checked_mul(cols).is_some_and(|len| len <= out.len()), "a tile larger than its buffer");
+        TileMut { start: out.as_mut_ptr(), rows, cols, stride: rows, elements: PhantomData }
+    }
+
+    /// Rows of the tile.
+    #[inline(always)]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the tile.
+    #[inline(always)]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Values between the starts of two columns.
+    #[inline(always)]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first value; the value of row `r` and column `c` lies `c * stride + r` behind it.
+    #[inline(always)]
+    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.start
+    }
+
+    /// The rows of column `c`.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[inline(always)]
+    pub fn column(&mut self, c: usize) -> &mut [f32] {
+        assert!(c < self.cols);
+        // SAFETY: c < cols was just checked, and the tile borrows rows values at each column's start exclusively.
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(c * self.stride), self.rows) }
+    }
+
+    /// The tile of columns `from..to`, for as long as this one is borrowed.
+    ///
+    /// # Panics
+    /// If the range is not inside the tile.
+    pub fn columns(&mut self, from: usize, to: usize) -> TileMut<'_> {
+        assert!(from <= to && to <= self.cols);
+        TileMut {
+            // The start is only moved past columns that exist, so that it stays inside the buffer.
+            start: if from == to { self.start } else { self.start.wrapping_add(from * self.stride) },
+            cols: to - from,
+            ..*self
+        }
+    }
+
+    /// The tile of rows `from..to`, for as long as this one is borrowed.
+    ///
+    /// # Panics
+    /// If the range is not inside the tile.
+    pub fn rows_range(&mut self, from: usize, to: usize) -> TileMut<'_> {
+        assert!(from <= to && to <= self.rows);
+        // SAFETY: the range was just checked, and the new tile borrows this one exclusively.
+        unsafe { self.rows_unchecked(from, to) }
+    }
+
+    /// The tile of rows `from..to`, not borrowing this one: what hands a tile out to several threads.
+    ///
+    /// # Safety
+    /// The range must be inside the tile, and no other tile of an overlapping range may exist for `'a`.
+    pub unsafe fn rows_unchecked(&self, from: usize, to: usize) -> TileMut<'a> {
+        TileMut { start: self.start.wrapping_add(from), rows: to - from, ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    #[test]
+    fn a_range_of_rows_writes_only_its_rows() {
+        let mut out = std::vec![0.0; 12];
+        let mut tile = TileMut::new(&mut out, 4, 3);
+        let mut part = tile.rows_range(1, 3);
+        for c in 0..3 {
+            part.column(c).fill(1.0 + c as f32);
+        }
+        assert_eq!(out, [0., 1., 1., 0., 0., 2., 2., 0., 0., 3., 3., 0.]);
+    }
+}

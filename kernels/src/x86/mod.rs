@@ -1,0 +1,3 @@
+//! The instruction sets of x86-64, one file each.
+
+pub mod avx2;
