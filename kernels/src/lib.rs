@@ -4,8 +4,8 @@
 //! be fast. A [`Backend`] is one instruction set's table of kernels; it can only be had for a CPU that has that
 //! instruction set, so holding one is the proof that safe code may call it.
 //!
-//! Read in this order: [`blocks`] (what the bytes mean), [`columns`] and [`tile`] (what a kernel reads and writes),
-//! [`scalar`] (what each kernel computes), [`backend`] (how one is chosen).
+//! Read in this order: [`blocks`] (what the bytes mean) and [`dequantize`] (the numbers they stand for), [`columns`] and
+//! [`tile`] (what a kernel reads and writes), [`scalar`] (what each kernel computes), [`backend`] (how one is chosen).
 //!
 //! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of
 //! keys and values; a *row* is a row of a weight matrix, a *column* one token's activations, `k` the length of both.
@@ -31,6 +31,7 @@ pub mod arm;
 pub mod backend;
 pub mod blocks;
 pub mod columns;
+pub mod dequantize;
 pub mod math;
 pub mod scalar;
 pub mod tile;

@@ -17,6 +17,7 @@ use half::f16;
 use crate::backend::{ATTEND_KEYS, AttendMut, FormatKernels, RopePairs, Table};
 use crate::blocks::*;
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
+use crate::dequantize::Weights;
 use crate::math;
 use crate::tile::TileMut;
 
@@ -60,12 +61,6 @@ const fn floats<B: Weights>() -> FormatKernels {
 
 const fn quantized<B: Weights>() -> FormatKernels {
     FormatKernels { origin: "scalar", matmul: matmul_q8::<B>, dequantize: dequantize::<B> }
-}
-
-/// A block that can write out its exact weights.
-trait Weights: Block {
-    /// Writes the block's weights; `out` is [`Block::LEN`] long.
-    fn write(&self, out: &mut [f32]);
 }
 
 /// See [`crate::Backend::dequantize`].
@@ -212,56 +207,3 @@ fn attend_f16(query: &[f32], keys: &[f16], values: &[f16], scale: f32, state: &m
         }
     }
 }
-
-impl Weights for BlockF32 {
-    fn write(&self, out: &mut [f32]) {
-        out[0] = self.to_f32();
-    }
-}
-
-impl Weights for BlockF16 {
-    fn write(&self, out: &mut [f32]) {
-        out[0] = self.0.to_f32();
-    }
-}
-
-impl Weights for BlockBF16 {
-    fn write(&self, out: &mut [f32]) {
-        out[0] = self.to_f32();
-    }
-}
-
-impl Weights for BlockQ8_0 {
-    fn write(&self, out: &mut [f32]) {
-        let d = self.d.to_f32();
-        for (out, &q) in out.iter_mut().zip(&self.qs) {
-            *out = d * f32::from(q);
-        }
-    }
-}
-
-impl Weights for BlockQ4_0 {
-    fn write(&self, out: &mut [f32]) {
-        let d = self.d.to_f32();
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = d * (f32::from(nibble(&self.qs, i)) - 8.0);
-        }
-    }
-}
-
-impl Weights for BlockQ4_1 {
-    fn write(&self, out: &mut [f32]) {
-        let (d, m) = (self.d.to_f32(), self.m.to_f32());
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = d * f32::from(nibble(&self.qs, i)) + m;
-        }
-    }
-}
-
-/// The 4-bit number `i` of a block of 32: the first half lies in the low nibbles.
-fn nibble(qs: &[u8; 16], i: usize) -> u8 {
-    if i < 16 { qs[i] & 15 } else { qs[i - 16] >> 4 }
-}
-
-macro_rules! later { ($($b:ident)*) => { $(impl Weights for $b { fn write(&self, out: &mut [f32]) { out.fill(0.0) } })* } }
-later! { BlockQ5_0 BlockQ5_1 BlockQ2K BlockQ3K BlockQ4K BlockQ5K BlockQ6K BlockIQ4NL BlockIQ4XS }
