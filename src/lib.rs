@@ -4,5 +4,8 @@
 extern crate alloc;
 
 mod error;
+pub mod format;
+pub mod gguf;
+pub mod mmap;
 
 pub use error::{Error, Result, Text};

@@ -1,0 +1,397 @@
+//! Floor 1. The GGUF container: header, metadata, directory of tensors.
+//!
+//! Invariant: total on hostile input. Every count, length and offset is checked against the bytes that are there
+//! before it is used, nothing is allocated on the word of a number in the file, and whatever is read again after open
+//! is checked again, since mapped bytes can change.
+//!
+//! ```text
+//! "GGUF" | version: u32 | tensors: u64 | entries: u64
+//! entries x { key: string | kind: u32 | value }
+//! tensors x { name: string | dimensions: u32 | dimension: u64 ... | type: u32 | offset: u64 }
+//! padding to general.alignment
+//! data: each tensor at its offset from here
+//! ```
+//! A string is a `u64` length and its bytes. All numbers are little-endian.
+//! Layout: the GGUF specification of ggml, versions 2 and 3.
+#![forbid(unsafe_code)]
+
+mod cursor;
+mod value;
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::{Error, Result, text};
+use crate::format::TensorType;
+use crate::mmap::Mapping;
+use cursor::{Cursor, malformed};
+pub use value::{Array, Kind, Value};
+
+/// The most dimensions a tensor has.
+pub const DIMENSIONS_MAX: usize = 4;
+
+/// An open file: its directory is held, its strings, arrays and weights stay where they are mapped.
+#[derive(Debug)]
+pub struct File {
+    mapping: Mapping,
+    version: u32,
+    /// In the order of the file.
+    entries: Vec<Entry>,
+    /// Indices of `entries`, sorted by key.
+    entries_by_key: Vec<u32>,
+    /// In the order of the file.
+    tensors: Vec<TensorInfo>,
+    /// Indices of `tensors`, sorted by name.
+    tensors_by_name: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    key: Range<usize>,
+    /// Where the value's kind stands.
+    value: usize,
+}
+
+/// Where a tensor lies and what it holds. Row `r` is `shape[0]` weights long; `shape[1]` rows make a matrix.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    name: Range<usize>,
+    /// Extent of each dimension, the fastest first; unused ones are 1.
+    pub shape: [u64; DIMENSIONS_MAX],
+    /// How many dimensions the file states.
+    pub dimensions: usize,
+    /// The type.
+    pub kind: TensorType,
+    /// Bytes from the start of the file. Only the start is known of a type that is not ours.
+    pub data: Range<usize>,
+}
+
+impl TensorInfo {
+    /// The number of weights.
+    pub fn len(&self) -> u64 {
+        // The product was checked when the directory was read.
+        self.shape.iter().product()
+    }
+
+    /// Whether the tensor has no weights, which the reader refuses.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+impl File {
+    /// Reads the directory of a mapped file and checks all of it.
+    pub fn open(mapping: Mapping) -> Result<File> {
+        let bytes = mapping.bytes();
+        let mut cursor = Cursor::new(bytes, 0);
+        let version = read_version(&mut cursor)?;
+        let tensor_count = cursor.u64("the number of tensors")?;
+        let entry_count = cursor.u64("the number of metadata entries")?;
+        // The fewest bytes an entry and a tensor can take in the directory.
+        check_count(&cursor, entry_count, 8 + 4 + 1, "metadata entries")?;
+        check_count(&cursor, tensor_count, 8 + 4 + 4 + 8, "tensors")?;
+
+        let mut entries = Vec::new();
+        for _ in 0..entry_count {
+            let entry = read_entry(&mut cursor)?;
+            push(&mut entries, entry)?;
+        }
+        let entries_by_key = sorted(bytes, &entries, |entry| &entry.key, "metadata key")?;
+        let mut file = File {
+            version,
+            entries,
+            entries_by_key,
+            tensors: Vec::new(),
+            tensors_by_name: Vec::new(),
+            mapping: Mapping::from_bytes(&[] as &[u8]),
+        };
+        file.refuse_split(bytes)?;
+        let alignment = file.alignment(bytes)?;
+
+        for _ in 0..tensor_count {
+            let tensor = read_tensor(&mut cursor, alignment)?;
+            push(&mut file.tensors, tensor)?;
+        }
+        let start = (cursor.position() as u64).checked_next_multiple_of(alignment);
+        let start = start.and_then(|start| usize::try_from(start).ok());
+        let start = start.ok_or_else(|| {
+            malformed(cursor.position(), format_args!("alignment {alignment} puts the data out of reach"))
+        })?;
+        for tensor in &mut file.tensors {
+            place_tensor(tensor, start, bytes)?;
+        }
+        file.tensors_by_name = sorted(bytes, &file.tensors, |tensor| &tensor.name, "tensor")?;
+        file.mapping = mapping;
+        Ok(file)
+    }
+
+    /// The version the file states: 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The bytes the file lies in.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// Every metadata entry in the order of the file.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        let bytes = self.mapping.bytes();
+        self.entries.iter().filter_map(move |entry| {
+            let key = core::str::from_utf8(&bytes[entry.key.clone()]).ok()?;
+            Some((key, Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()?))
+        })
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Value<'_>> {
+        self.find(self.mapping.bytes(), key)
+    }
+
+    /// A key's value as an unsigned number: any integer kind that holds one which fits.
+    pub fn u32(&self, key: &str) -> Result<Option<u32>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_integer().map(u32::try_from) {
+            Some(Ok(number)) => Ok(Some(number)),
+            Some(Err(_)) => Err(Error::Inconsistent(text!("{key} is {value:?}, out of range"))),
+            None => Err(wrong_kind(key, &value, "an integer")),
+        }
+    }
+
+    /// A key's value as a float.
+    pub fn f32(&self, key: &str) -> Result<Option<f32>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::F32(number)) => Ok(Some(number)),
+            Some(Value::F64(number)) => Ok(Some(number as f32)),
+            Some(other) => Err(wrong_kind(key, &other, "a float")),
+        }
+    }
+
+    /// A key's value as a truth value.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(truth)),
+            Some(other) => Err(wrong_kind(key, &other, "a bool")),
+        }
+    }
+
+    /// A key's value as UTF-8 text.
+    pub fn string(&self, key: &str) -> Result<Option<&str>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(bytes)) => match core::str::from_utf8(bytes) {
+                Ok(text) => Ok(Some(text)),
+                Err(_) => Err(Error::Inconsistent(text!("{key} is not UTF-8 text"))),
+            },
+            Some(other) => Err(wrong_kind(key, &other, "a string")),
+        }
+    }
+
+    /// A key's value as an array of one kind.
+    pub fn array(&self, key: &str, kind: Kind) -> Result<Option<Array<'_>>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Array(array)) if array.kind() == kind => Ok(Some(array)),
+            Some(Value::Array(array)) => Err(Error::Inconsistent(text!(
+                "{key} is an array of {}, not of {}",
+                array.kind().name(),
+                kind.name()
+            ))),
+            Some(other) => Err(wrong_kind(key, &other, "an array")),
+        }
+    }
+
+    /// Every tensor in the order of the file, with its name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
+        let bytes = self.mapping.bytes();
+        self.tensors.iter().map(move |tensor| (name_of(bytes, &tensor.name), tensor))
+    }
+
+    /// The tensor of that name.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        let bytes = self.mapping.bytes();
+        let found = self
+            .tensors_by_name
+            .binary_search_by(|&i| bytes[self.tensors[i as usize].name.clone()].cmp(name.as_bytes()));
+        found.ok().map(|at| &self.tensors[self.tensors_by_name[at] as usize])
+    }
+
+    fn find<'a>(&self, bytes: &'a [u8], key: &str) -> Option<Value<'a>> {
+        let found = self
+            .entries_by_key
+            .binary_search_by(|&i| bytes[self.entries[i as usize].key.clone()].cmp(key.as_bytes()));
+        let entry = &self.entries[self.entries_by_key[found.ok()?] as usize];
+        Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()
+    }
+
+    fn alignment(&self, bytes: &[u8]) -> Result<u64> {
+        const KEY: &str = "general.alignment";
+        let Some(value) = self.find(bytes, KEY) else { return Ok(32) };
+        match value {
+            Value::U32(alignment) if alignment.is_power_of_two() => Ok(alignment.into()),
+            other => Err(Error::Inconsistent(text!("{KEY} is {other:?}; it must be a u32 power of two"))),
+        }
+    }
+
+    fn refuse_split(&self, bytes: &[u8]) -> Result<()> {
+        match self.find(bytes, "split.count").and_then(|count| count.as_integer()) {
+            Some(count) if count > 1 => Err(Error::Unsupported(text!(
+                "the model is split into {count} files; join them into one first (gguf-split --merge)"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn wrong_kind(key: &str, value: &Value<'_>, wanted: &str) -> Error {
+    Error::Inconsistent(text!("{key} is of kind {}, not {wanted}", value.kind().name()))
+}
+
+/// A name that was UTF-8 at open; bytes that have changed since then have no name.
+fn name_of<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
+    core::str::from_utf8(&bytes[range.clone()]).unwrap_or_default()
+}
+
+fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
+    let magic = cursor.take(4.min(cursor.left() as u64), "the magic")?;
+    if magic != b"GGUF" {
+        return Err(Error::NotGguf(if magic.is_empty() {
+            text!("there are no bytes")
+        } else {
+            text!("it starts with {magic:02x?}, not with 47 47 55 46 (GGUF)")
+        }));
+    }
+    let version = cursor.u32("the version")?;
+    match version {
+        2 | 3 => Ok(version),
+        // A small number in the other byte order has its low half empty.
+        _ if version & 0xffff == 0 && version != 0 => Err(Error::Unsupported(text!(
+            "the file is big-endian GGUF version {}; convert it to little-endian",
+            version.swap_bytes()
+        ))),
+        _ => Err(Error::Unsupported(text!("GGUF version {version}; versions 2 and 3 can be read"))),
+    }
+}
+
+fn check_count(cursor: &Cursor<'_>, count: u64, bytes_min: u64, what: &str) -> Result<()> {
+    let left = cursor.left();
+    // Sorted indices are u32.
+    if count > u64::from(u32::MAX) || count.checked_mul(bytes_min).is_none_or(|bytes| bytes > left as u64) {
+        return Err(cursor.malformed(format_args!("{count} {what} cannot fit into {left} bytes")));
+    }
+    Ok(())
+}
+
+/// A string that names something: UTF-8, and its place.
+fn read_name(cursor: &mut Cursor<'_>, what: &str) -> Result<Range<usize>> {
+    let name = cursor.string(what)?;
+    let range = cursor.position() - name.len()..cursor.position();
+    match core::str::from_utf8(name) {
+        Ok(_) => Ok(range),
+        Err(_) => Err(malformed(range.start, format_args!("{what} is not UTF-8"))),
+    }
+}
+
+fn read_entry(cursor: &mut Cursor<'_>) -> Result<Entry> {
+    let key = read_name(cursor, "a metadata key")?;
+    let value = cursor.position();
+    Value::read_typed(cursor)?;
+    Ok(Entry { key, value })
+}
+
+/// Reads a tensor's line of the directory; `data.start` is still relative to the start of the data.
+fn read_tensor(cursor: &mut Cursor<'_>, alignment: u64) -> Result<TensorInfo> {
+    let name = read_name(cursor, "a tensor's name")?;
+    let at = *cursor;
+    let dimensions = cursor.u32("a tensor's number of dimensions")? as usize;
+    if dimensions > DIMENSIONS_MAX {
+        return Err(at.malformed(format_args!(
+            "a tensor of {dimensions} dimensions; there are at most {DIMENSIONS_MAX}"
+        )));
+    }
+    let mut shape = [1; DIMENSIONS_MAX];
+    for extent in &mut shape[..dimensions] {
+        *extent = cursor.u64("a tensor's shape")?;
+    }
+    let len = shape.iter().try_fold(1u64, |len, &extent| len.checked_mul(extent));
+    if len.is_none_or(|len| len == 0 || len > i64::MAX as u64) {
+        return Err(at.malformed(format_args!("no tensor has the shape {:?}", &shape[..dimensions])));
+    }
+    let kind = TensorType::from_number(cursor.u32("a tensor's type")?);
+    let at = *cursor;
+    let offset = cursor.u64("a tensor's offset")?;
+    let start = usize::try_from(offset).ok().filter(|_| offset.is_multiple_of(alignment));
+    let start = start.ok_or_else(|| {
+        at.malformed(format_args!("tensor offset {offset} is not a multiple of the alignment {alignment}"))
+    })?;
+    Ok(TensorInfo { name, shape, dimensions, kind, data: start..start })
+}
+
+/// Makes a tensor's place absolute and checks that its bytes are there.
+fn place_tensor(tensor: &mut TensorInfo, start: usize, bytes: &[u8]) -> Result<()> {
+    let len = match tensor.kind {
+        TensorType::Other(_) => Some(0),
+        TensorType::Known(format) => {
+            let row = usize::try_from(tensor.shape[0]).ok().and_then(|k| format.row_bytes(k));
+            let Some(row) = row else {
+                let (name, format) = (name_of(bytes, &tensor.name), format.name());
+                return Err(malformed(
+                    tensor.name.start,
+                    format_args!(
+                        "tensor {name}: a row of {} is not whole blocks of {format}",
+                        tensor.shape[0]
+                    ),
+                ));
+            };
+            // The product of all extents was checked; without the first it is smaller.
+            let rows = usize::try_from(tensor.shape[1..].iter().product::<u64>()).ok();
+            rows.and_then(|rows| rows.checked_mul(row))
+        }
+    };
+    let begin = tensor.data.start.checked_add(start);
+    let end = begin.zip(len).and_then(|(begin, len)| begin.checked_add(len));
+    match begin.zip(end).filter(|&(_, end)| end <= bytes.len()) {
+        Some((begin, end)) => {
+            tensor.data = begin..end;
+            Ok(())
+        }
+        None => {
+            let (name, size) = (name_of(bytes, &tensor.name), bytes.len());
+            Err(malformed(
+                tensor.name.start,
+                format_args!("tensor {name} lies beyond the file's end ({size} bytes): is the file cut off?"),
+            ))
+        }
+    }
+}
+
+/// Appends without aborting when memory is short; the vector grows with what was read, not with what was announced.
+fn push<T>(all: &mut Vec<T>, one: T) -> Result<()> {
+    all.try_reserve(1).map_err(|_| Error::Memory {
+        what: "the file's directory",
+        bytes: size_of_val(&all[..]) as u64 * 2,
+    })?;
+    all.push(one);
+    Ok(())
+}
+
+/// The indices of `all`, sorted by name; the same name twice is an error.
+fn sorted<T>(bytes: &[u8], all: &[T], name: impl Fn(&T) -> &Range<usize>, what: &str) -> Result<Vec<u32>> {
+    let text = |i: &u32| &bytes[name(&all[*i as usize]).clone()];
+    let mut order = Vec::new();
+    order
+        .try_reserve_exact(all.len())
+        .map_err(|_| Error::Memory { what: "the file's directory", bytes: all.len() as u64 * 4 })?;
+    order.extend(0..all.len() as u32);
+    order.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.cmp(b)));
+    match order.windows(2).find(|pair| text(&pair[0]) == text(&pair[1])) {
+        None => Ok(order),
+        Some(pair) => {
+            let range = name(&all[pair[1] as usize]);
+            Err(malformed(range.start, format_args!("{what} {} occurs twice", name_of(bytes, range))))
+        }
+    }
+}

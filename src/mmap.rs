@@ -1,0 +1,138 @@
+//! Floor 1. Where a model's bytes come from: a mapped file, a part of one, or memory that the caller lends.
+//! Invariant: [`Mapping::bytes`] always has the length it had at first, and nothing copies it.
+
+use alloc::boxed::Box;
+
+#[cfg(feature = "std")]
+use crate::error::{Error, Result, text};
+
+/// Bytes that stay where they are for as long as the model lives.
+pub struct Mapping {
+    source: Source,
+}
+
+enum Source {
+    #[cfg(feature = "std")]
+    File(MappedFile),
+    Lent(Lent),
+}
+
+#[cfg(feature = "std")]
+struct MappedFile {
+    map: memmap2::Mmap,
+    /// Kept to ask for the file's size again: a page behind a file's new end cannot be read.
+    file: std::fs::File,
+    end: u64,
+}
+
+/// Memory of the caller's, its address and length taken once: `as_ref` of a stranger may answer differently later.
+struct Lent {
+    start: *const u8,
+    len: usize,
+    _owner: Box<dyn Send + Sync>,
+}
+
+// SAFETY: the bytes are only read, and their owner, which is Send and Sync, is not touched until it is dropped.
+unsafe impl Send for Lent {}
+// SAFETY: as above.
+unsafe impl Sync for Lent {}
+
+impl Mapping {
+    /// Maps the whole file at `path`.
+    #[cfg(feature = "std")]
+    pub fn open(path: &std::path::Path) -> Result<Mapping> {
+        let fail = |error: std::io::Error| Error::Io(text!("cannot open {}: {error}", path.display()));
+        let file = std::fs::File::open(path).map_err(fail)?;
+        let metadata = file.metadata().map_err(fail)?;
+        if metadata.is_dir() {
+            return Err(Error::Io(text!("cannot open {}: it is a directory", path.display())));
+        }
+        Mapping::map(file, 0, None)
+    }
+
+    /// Maps `length` bytes of `file` from `offset` on (to the file's end if `None`): a model inside an archive.
+    /// The file is borrowed; it may be closed afterwards.
+    #[cfg(feature = "std")]
+    pub fn from_file(file: &std::fs::File, offset: u64, length: Option<u64>) -> Result<Mapping> {
+        let own = file.try_clone().map_err(|error| Error::Io(text!("cannot keep the file: {error}")))?;
+        Mapping::map(own, offset, length)
+    }
+
+    #[cfg(feature = "std")]
+    fn map(file: std::fs::File, offset: u64, length: Option<u64>) -> Result<Mapping> {
+        let metadata =
+            file.metadata().map_err(|error| Error::Io(text!("cannot ask for the file's size: {error}")))?;
+        if !metadata.is_file() {
+            return Err(Error::Io(text!("only a regular file can be mapped, not a pipe, socket or device")));
+        }
+        let size = metadata.len();
+        let length = length.unwrap_or(size.saturating_sub(offset));
+        let end = offset.checked_add(length).filter(|&end| end <= size).ok_or_else(|| {
+            Error::Argument(text!("{length} bytes from offset {offset} on are more than the file's {size}"))
+        })?;
+        if length == 0 {
+            return Err(Error::NotGguf(text!("the file is empty")));
+        }
+        let length = usize::try_from(length)
+            .map_err(|_| Error::Memory { what: "the address range of the file", bytes: length })?;
+        // SAFETY: the map is read-only and private to this struct. Another process may still change the file; what is
+        // read from the map is therefore checked at each use and never trusted as an index (gguf, model).
+        let map = unsafe { memmap2::MmapOptions::new().offset(offset).len(length).map(&file) }
+            .map_err(|error| Error::Io(text!("cannot map the file: {error}")))?;
+        Ok(Mapping { source: Source::File(MappedFile { map, file, end }) })
+    }
+
+    /// Uses memory that `owner` holds, in place: `&'static [u8]` (flash), `Vec<u8>`, `Arc<[u8]>`, a map of one's own.
+    pub fn from_bytes<B: AsRef<[u8]> + Send + Sync + 'static>(owner: B) -> Mapping {
+        let owner = Box::new(owner);
+        let bytes = (*owner).as_ref();
+        let (start, len) = (bytes.as_ptr(), bytes.len());
+        Mapping { source: Source::Lent(Lent { start, len, _owner: owner }) }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.source {
+            #[cfg(feature = "std")]
+            Source::File(file) => &file.map,
+            // SAFETY: from_bytes took both from a slice that the boxed owner, which lives as long as self, lent; nobody
+            // else can reach the owner to change it.
+            Source::Lent(lent) => unsafe { core::slice::from_raw_parts(lent.start, lent.len) },
+        }
+    }
+
+    /// Whether the bytes are pages of a file, which the system can drop and read again, and not memory of the process.
+    pub fn is_file_backed(&self) -> bool {
+        match &self.source {
+            #[cfg(feature = "std")]
+            Source::File(_) => true,
+            Source::Lent(_) => false,
+        }
+    }
+
+    /// An error if the file has become shorter since it was mapped, as reading its lost pages would kill the process.
+    #[cfg(feature = "std")]
+    pub fn check(&self) -> Result<()> {
+        let Source::File(mapped) = &self.source else { return Ok(()) };
+        match mapped.file.metadata() {
+            Ok(metadata) if metadata.len() >= mapped.end => Ok(()),
+            Ok(metadata) => {
+                Err(Error::Changed(text!("it has {} bytes and had {}", metadata.len(), mapped.end)))
+            }
+            Err(error) => Err(Error::Changed(text!("its size cannot be read: {error}"))),
+        }
+    }
+
+    /// Without files nothing can change.
+    #[cfg(not(feature = "std"))]
+    pub fn check(&self) -> crate::error::Result<()> {
+        Ok(())
+    }
+}
+
+impl core::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Mapping({} bytes)", self.bytes().len())
+    }
+}
