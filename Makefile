@@ -1,0 +1,56 @@
+# `make help` lists what can be done here. Everything runs on a machine with Rust, python3, make and a C compiler;
+# what a target needs beyond that, it says when it is missing.
+
+MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+export PROMPT ?= What is the capital of France, and what is it known for?
+FUZZ_TARGET ?= gguf
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help demo model build test check fmt lint doc notices check-notices test-arm fuzz
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build model ## Have the demo model answer a question (PROMPT="..." asks another one)
+	target/release/bantam run $(MODEL) -p "$$PROMPT"
+
+model: ## Fetch the demo model into models/, unless it is there
+	@scripts/fetch-model
+
+build: ## Build the bantam command, optimised, as target/release/bantam
+	cargo build --release --target-dir target -p bantam-cli
+
+test: model ## Run the tests
+	cargo test
+
+check: fmt lint doc check-notices ## Check format, lints, documentation and notices; warnings are errors
+
+fmt:
+	cargo fmt --all --check
+
+# The core also has to build without an operating system, so it is linted without `std` too.
+lint:
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy -p bantam-kernels --no-default-features -- -D warnings
+	cargo clippy -p bantam --no-default-features -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
+
+notices: ## Write THIRD-PARTY-NOTICES, the licences of the dependencies that ship
+	scripts/notices > THIRD-PARTY-NOTICES.new
+	mv THIRD-PARTY-NOTICES.new THIRD-PARTY-NOTICES
+
+check-notices:
+	scripts/notices | diff -u THIRD-PARTY-NOTICES - || { echo "THIRD-PARTY-NOTICES is out of date: run 'make notices'"; exit 1; }
+
+test-arm: model ## Run the kernel tests and golden answers as Arm CPUs of three generations (qemu)
+	scripts/test-arm
+
+fuzz: ## Fuzz the GGUF parser for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
+	scripts/make-corpus fuzz/corpus/$(FUZZ_TARGET)
+	cargo +nightly fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
+
+# peers, golden, bench-peers: what needs llama.cpp to be built.
+-include peers/peers.mk
