@@ -7,10 +7,10 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build test check fmt lint doc notices check-notices test-arm fuzz
+.PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm fuzz
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build model ## Have the demo model answer a question (PROMPT="..." asks another one)
 	target/release/bantam run $(MODEL) -p "$$PROMPT"
@@ -44,6 +44,13 @@ notices: ## Write THIRD-PARTY-NOTICES, the licences of the dependencies that shi
 
 check-notices:
 	scripts/notices | diff -u THIRD-PARTY-NOTICES - || { echo "THIRD-PARTY-NOTICES is out of date: run 'make notices'"; exit 1; }
+
+# Debian's compiler builds `core` and `alloc` from source: rustup's has none for that target.
+check-bare: export RUSTC = /usr/bin/rustc
+check-bare: export RUSTC_BOOTSTRAP = 1
+check-bare: ## Check that the core needs no operating system (Debian's rustc-web and rust-web-src)
+	cargo check -p bantam --no-default-features --target aarch64-unknown-none -Zbuild-std=core,alloc \
+	    --target-dir "$${CARGO_TARGET_DIR:-target}/bare"
 
 test-arm: model ## Run the kernel tests and golden answers as Arm CPUs of three generations (qemu)
 	scripts/test-arm
