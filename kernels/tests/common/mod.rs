@@ -1,12 +1,54 @@
 //! What the tests and the benchmark of the kernels share: a generator of numbers that is the same everywhere, random
 //! weights and activations, buffers at chosen addresses, and the exact product that every kernel is measured against.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_macros, reason = "each test program uses a part of it")]
 #![forbid(unsafe_code)]
 
 use std::ops::{Deref, DerefMut};
 
-use bantam_kernels::{Backend, Columns, ColumnsMut, Format, f16};
+use bantam_kernels::{Backend, BackendError, Columns, ColumnsMut, Format, f16};
+
+/// Hands the names of this architecture's backends, best first, to a macro. A new backend is named here, and
+/// `every_backend_is_tested` fails until it is.
+macro_rules! backends {
+    ($then:ident $($rest:tt)*) => {
+        #[cfg(target_arch = "x86_64")]
+        $then! { [avx2 scalar] $($rest)* }
+        #[cfg(target_arch = "aarch64")]
+        $then! { [dotprod neon scalar] $($rest)* }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        $then! { [scalar] $($rest)* }
+    };
+}
+
+/// Makes a test of each property, a function of a backend, on each backend: `property::backend`.
+macro_rules! properties {
+    ($($property:ident)*) => { $(backends! { property $property })* };
+}
+
+/// One property of [`properties`] on the named backends.
+macro_rules! property {
+    ([$($backend:ident)*] $property:ident) => {
+        mod $property {
+            $(#[test]
+            fn $backend() {
+                crate::common::on(stringify!($backend), super::$property);
+            })*
+        }
+    };
+}
+
+/// Checks a property on the named backend, and says whether it ran.
+pub(crate) fn on(name: &str, property: fn(Backend)) {
+    match Backend::by_name(name) {
+        Ok(backend) => {
+            property(backend);
+            println!("backend {name}: ran");
+        }
+        Err(BackendError::Unsupported) => println!("skipped: this CPU has no {name}"),
+        Err(BackendError::Unknown) => panic!("no backend is named {name}"),
+    }
+}
 
 /// A small generator (SplitMix64): the same numbers on every machine.
 pub(crate) struct Random(u64);
