@@ -274,7 +274,7 @@ impl Backend {
     }
 
     /// Attends from the query heads of one token that share a key head to a run of at most [`ATTEND_KEYS`] keys,
-    /// and adds the values to `state`: `score = scale * query . key`.
+    /// and adds the values to `state`: `score = scale * query . key`. No keys leave it as it was.
     ///
     /// With `g = state.max.len()` heads of `dim` values: `query` is `g x dim`, `keys` and `values` are `n x dim`.
     ///
@@ -295,6 +295,10 @@ impl Backend {
         assert_eq!(state.acc.len(), group * dim);
         assert_eq!(keys.len(), values.len());
         assert!(keys.len().is_multiple_of(dim) && keys.len() / dim <= ATTEND_KEYS, "a run of whole keys");
+        // Without a key there is no maximum: a fresh state would turn into NaN.
+        if keys.is_empty() {
+            return;
+        }
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
         unsafe { (self.0.attend_f16)(query, keys, values, scale, state) }
     }

@@ -125,7 +125,7 @@ pub(crate) fn halves_of(format: Format) -> &'static [usize] {
     }
 }
 
-/// Bytes at a chosen address.
+/// Bytes at a chosen address, with others around them that nobody may write.
 pub(crate) struct Placed {
     bytes: Vec<u8>,
     from: usize,
@@ -133,23 +133,26 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// `len` zeroes whose address is `offset` more than a multiple of 64.
-    pub(crate) fn zeroes(len: usize, offset: usize) -> Placed {
-        let bytes = vec![0; len + 128];
-        let from = bytes.as_ptr().align_offset(64) + offset;
-        Placed { bytes, from, to: from + len }
-    }
+    /// What lies around the bytes.
+    const CANARY: u8 = 0xa5;
 
-    /// A copy of `bytes` whose address is `offset` more than a multiple of 64.
+    /// A copy of `bytes` whose address is `offset` more than a multiple of 64, `offset` being less than 64.
     pub(crate) fn copy(bytes: &[u8], offset: usize) -> Placed {
-        let mut placed = Placed::zeroes(bytes.len(), offset);
-        placed.copy_from_slice(bytes);
-        placed
+        let mut around = vec![Placed::CANARY; bytes.len() + 192];
+        let from = around.as_ptr().align_offset(64) + offset;
+        let to = from + bytes.len();
+        around[from..to].copy_from_slice(bytes);
+        Placed { bytes: around, from, to }
     }
 
-    /// The scratch of one thread for rows of `k` weights: no longer than the backend asks for.
+    /// The scratch of one thread for rows of `k` weights: no longer than the backend asks for, and full of old values.
     pub(crate) fn scratch(backend: Backend, k: usize) -> Placed {
-        Placed::zeroes(backend.scratch_bytes(k), 0)
+        Placed::copy(&vec![0x5a; backend.scratch_bytes(k)], 0)
+    }
+
+    /// Whether what lies around the bytes is untouched.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.bytes[..self.from].iter().chain(&self.bytes[self.to..]).all(|&byte| byte == Placed::CANARY)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every backend is listed once, can be forced by name where the CPU has it, and computes. The lines printed here are
 //! what the list of backends that must have run is held against.
 
+#![forbid(unsafe_code)]
+
 use bantam_kernels::{Backend, BackendError};
 
 #[test]

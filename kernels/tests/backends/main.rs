@@ -1,0 +1,11 @@
+//! Every backend keeps the contract of each kernel, measured against exact sums in 64-bit floats, on sizes and values
+//! that kernels go wrong at. Tests are named `property::backend`; each prints whether its backend ran.
+
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod attention;
+mod choice;
+mod matmul;
+mod vectors;
