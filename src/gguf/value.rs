@@ -156,7 +156,7 @@ impl<'a> Array<'a> {
 
     /// The elements in order. They were checked at open; should the mapped bytes have changed since, the iterator
     /// ends early.
-    pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + Clone + use<'a> {
         let Array { kind, len, elements: mut cursor } = *self;
         (0..len).map_while(move |_| Value::read(kind, &mut cursor, 0).ok())
     }

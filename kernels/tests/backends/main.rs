@@ -6,8 +6,6 @@
 mod common;
 
 mod attention;
-#[cfg(unix)]
-mod bounds;
 mod choice;
 mod matmul;
 mod vectors;

@@ -1,0 +1,281 @@
+//! Floor 2. Pre-tokenisers cut a text into words before any merging; a token never crosses the end of a word.
+//!
+//! A family is one hand-written scanner, equal to the regular expression that its file quotes, and one row of
+//! [`FAMILIES`]. A scanner returns the length of the first word in bytes: at least one character, never a part of one.
+#![forbid(unsafe_code)]
+
+mod gpt2;
+mod llama3;
+mod qwen2;
+mod smollm;
+
+use core::fmt;
+
+use super::unicode::Class;
+use crate::error::{Error, Result, text};
+
+/// How the vocabularies of some models were trained to see a text.
+#[derive(Debug)]
+pub(super) struct Family {
+    /// What `tokenizer.ggml.pre` calls them; the first name stands for the family.
+    names: &'static [&'static str],
+    /// The length in bytes of the first word of a text, which is not empty.
+    pub(super) first_word: fn(&str) -> usize,
+    /// A word that is a token of its own is taken as such, even where the merges would not lead there.
+    pub(super) whole_words: bool,
+    /// Whether a text begins with BOS where the metadata does not say.
+    pub(super) adds_bos: bool,
+}
+
+/// Every family. A new one is a file of this folder and a row.
+static FAMILIES: &[Family] = &[
+    Family {
+        names: &[
+            "smollm",
+            "starcoder",
+            "refact",
+            "command-r",
+            "codeshell",
+            "exaone",
+            "minerva-7b",
+            "mellum2",
+        ],
+        first_word: smollm::first_word,
+        whole_words: false,
+        adds_bos: false,
+    },
+    Family {
+        names: &[
+            "gpt-2",
+            "phi-2",
+            "mpt",
+            "olmo",
+            "jais",
+            "trillion",
+            "gigachat",
+            "a.x-4.0",
+            "mellum",
+            "exaone4",
+            "granite-docling",
+        ],
+        first_word: gpt2::first_word,
+        whole_words: false,
+        adds_bos: false,
+    },
+    Family {
+        names: &[
+            "llama-bpe",
+            "llama3",
+            "llama-v3",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
+            "jina-v5-nano",
+        ],
+        first_word: llama3::first_word,
+        whole_words: true,
+        adds_bos: true,
+    },
+    Family { names: &["glm4", "glm5"], first_word: llama3::first_word, whole_words: true, adds_bos: false },
+    Family {
+        names: &["dbrx", "smaug-bpe", "chatglm-bpe"],
+        first_word: llama3::first_word,
+        whole_words: false,
+        adds_bos: false,
+    },
+    Family {
+        names: &[
+            "qwen2",
+            "deepseek-r1-qwen",
+            "kormo",
+            "f2llmv2",
+            "megrez",
+            "stablelm2",
+            "hunyuan",
+            "solar-open",
+            "grok-2",
+        ],
+        first_word: qwen2::first_word,
+        whole_words: false,
+        adds_bos: false,
+    },
+];
+
+impl Family {
+    /// The family that `tokenizer.ggml.pre` names.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is missing or unknown; the message lists the families.
+    pub(super) fn named(pre: Option<&str>) -> Result<&'static Family> {
+        let Some(pre) = pre else {
+            return Err(Error::Unsupported(text!(
+                "the vocabulary does not name its pre-tokeniser (tokenizer.ggml.pre); convert the model again"
+            )));
+        };
+        FAMILIES.iter().find(|family| family.names.contains(&pre)).ok_or_else(|| {
+            Error::Unsupported(text!("pre-tokeniser {pre:?} (tokenizer.ggml.pre); known are {KNOWN}"))
+        })
+    }
+
+    /// The words of `text`, which together are `text`.
+    pub(super) fn words<'a>(&self, mut text: &'a str) -> impl Iterator<Item = &'a str> {
+        let first_word = self.first_word;
+        core::iter::from_fn(move || {
+            let length = first_word(text);
+            // A scanner at fault yields the whole rest instead of a panic or an endless loop.
+            let (word, rest) = text.split_at_checked(length).unwrap_or((text, ""));
+            let (word, rest) = if word.is_empty() { (text, "") } else { (word, rest) };
+            text = rest;
+            (!word.is_empty()).then_some(word)
+        })
+    }
+}
+
+/// Shows the first name of every family.
+struct Known;
+const KNOWN: Known = Known;
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in FAMILIES.iter().filter_map(|family| family.names.first()).enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// What follows the first `start` bytes of `text`.
+fn rest(text: &str, start: usize) -> &str {
+    text.get(start..).unwrap_or_default()
+}
+
+/// Where the characters that `belongs` accepts end, from byte `start` of `text` on.
+fn end_while(text: &str, start: usize, belongs: impl Fn(char) -> bool) -> usize {
+    rest(text, start).find(|c| !belongs(c)).map_or(text.len(), |length| start + length)
+}
+
+/// Where the run of `class` that begins at byte `start` of `text` ends.
+fn end_of_run(text: &str, start: usize, class: Class) -> usize {
+    end_while(text, start, |c| Class::of(c) == class)
+}
+
+/// `'s|'t|'re|'ve|'m|'ll|'d` at the start of `text`. Ignoring case is a matter of ASCII alone: the long s, which
+/// folds to an s, is not one here.
+fn contraction(text: &str, any_case: bool) -> Option<usize> {
+    let after = text.strip_prefix('\'')?.as_bytes();
+    let matches = |suffix: &&str| {
+        after.get(..suffix.len()).is_some_and(|found| match any_case {
+            true => found.eq_ignore_ascii_case(suffix.as_bytes()),
+            false => found == suffix.as_bytes(),
+        })
+    };
+    ["s", "t", "re", "ve", "m", "ll", "d"]
+        .iter()
+        .find(|suffix| matches(suffix))
+        .map(|suffix| 1 + suffix.len())
+}
+
+/// `\s+(?!\S)|\s+` at the start of `text`, where `end` ends its white space: the last white space before a word is
+/// left to that word, unless it is alone.
+fn white_space(text: &str, end: usize) -> usize {
+    let last = text.get(..end).and_then(|space| space.chars().next_back()).map_or(0, char::len_utf8);
+    if end == text.len() || end == last { end } else { end - last }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words<'a>(pre: &str, text: &'a str) -> Vec<&'a str> {
+        Family::named(Some(pre)).unwrap().words(text).collect()
+    }
+
+    #[test]
+    fn an_unknown_family_is_refused_by_name() {
+        let Err(error) = Family::named(Some("martian")) else { panic!("accepted") };
+        let message = std::format!("{error}");
+        assert!(message.contains("\"martian\"") && message.contains("smollm, gpt-2, llama-bpe"), "{message}");
+        assert!(Family::named(None).is_err());
+    }
+
+    #[test]
+    fn numbers_are_cut_as_each_family_was_trained() {
+        assert_eq!(words("gpt-2", "in 12345½"), ["in", " 12345½"]);
+        assert_eq!(words("smollm", "in 123½"), ["in", " ", "1", "2", "3", "½"]);
+        assert_eq!(words("llama-bpe", "in 12345½"), ["in", " ", "123", "45½"]);
+        assert_eq!(words("qwen2", "in 123"), ["in", " ", "1", "2", "3"]);
+    }
+
+    #[test]
+    fn contractions_ignore_case_where_the_family_does() {
+        assert_eq!(words("gpt-2", "we'll WE'LL 'tis"), ["we", "'ll", " WE", "'", "LL", " '", "tis"]);
+        assert_eq!(words("llama-bpe", "we'll WE'LL 'tis"), ["we", "'ll", " WE", "'LL", " '", "tis"]);
+        assert_eq!(words("qwen2", "'ſ 'Re '"), ["'ſ", " '", "Re", " '"]);
+    }
+
+    #[test]
+    fn white_space_leaves_its_last_to_the_word() {
+        assert_eq!(words("gpt-2", "a   b \t c\n\n"), ["a", "  ", " b", " \t", " c", "\n\n"]);
+        assert_eq!(words("gpt-2", "\tb\u{a0}\u{a0}b"), ["\t", "b", "\u{a0}", "\u{a0}", "b"]);
+        assert_eq!(words("smollm", "a   1   b"), ["a", "   ", "1", "  ", " b"]);
+        assert_eq!(words("llama-bpe", "a   1 \u{3000}b"), ["a", "  ", " ", "1", " ", "\u{3000}b"]);
+    }
+
+    #[test]
+    fn lines_end_words_where_the_family_does() {
+        assert_eq!(
+            words("llama-bpe", "a;\r\n\n  b \n \n  c"),
+            ["a", ";\r\n\n", " ", " b", " \n \n", " ", " c"]
+        );
+        assert_eq!(words("gpt-2", "a;\r\n\n  b"), ["a", ";", "\r\n\n ", " b"]);
+        assert_eq!(words("qwen2", "\nb\r."), ["\n", "b", "\r", "."]);
+    }
+
+    #[test]
+    fn anything_else_runs_on_until_a_letter_a_number_or_white_space() {
+        assert_eq!(words("gpt-2", " ...👍🏽\u{301}a"), [" ...👍🏽\u{301}", "a"]);
+        assert_eq!(words("llama-bpe", "(a (((a"), ["(a", " (((", "a"]);
+        assert_eq!(words("smollm", " \u{378}1"), [" \u{378}", "1"]);
+    }
+
+    /// Texts in which the characters that scanners care about are frequent.
+    pub(in crate::tokenizer) fn hard_text() -> impl Strategy<Value = std::string::String> {
+        let piece = prop_oneof![
+            "[ -~]{0,8}",
+            "\\PC{0,4}",
+            "[ \t\r\n\u{a0}\u{3000}]{1,4}",
+            "'(s|T|re|VE|ll|d|ſ)",
+            "[0-9½٣]{1,5}",
+            "<\\|[a-z]{0,3}\\|?>",
+            any::<char>().prop_map(std::string::String::from),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn words_together_are_the_text(text in hard_text()) {
+            for family in FAMILIES {
+                prop_assert_eq!(&family.words(&text).collect::<Vec<_>>().concat(), &text);
+            }
+        }
+
+        #[test]
+        fn scanners_take_at_least_one_whole_character(text in hard_text()) {
+            for family in FAMILIES {
+                let mut left = text.as_str();
+                while !left.is_empty() {
+                    let length = (family.first_word)(left);
+                    prop_assert!(length > 0 && left.is_char_boundary(length), "{:?} of {:?}", length, left);
+                    left = &left[length..];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Floor 2. The tokens: their bytes one after the other in one allocation, where each begins, and what each is for.
+//!
+//! A vocabulary comes from a file that is not trusted. Once built, its ids are `0..count`, texts that can be looked up
+//! are unique, and nothing is read from the file again.
+#![forbid(unsafe_code)]
+
+use alloc::vec::Vec;
+
+use super::special;
+use super::{TokenId, alphabet};
+use crate::error::{Error, Result, text};
+
+/// What a token is for. The numbers are those of `tokenizer.ggml.token_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Text, written in the alphabet of its model.
+    Normal = 1,
+    /// Stands for what the vocabulary cannot say.
+    Unknown = 2,
+    /// Steers the model and is not text: found only where the caller asks for it, shown only on demand.
+    Control = 3,
+    /// Text that is found before anything else, written as it is.
+    UserDefined = 4,
+    /// A place in the vocabulary and no more.
+    Unused = 5,
+    /// One byte, written `<0x41>`.
+    Byte = 6,
+}
+
+impl Kind {
+    fn from_number(number: i32) -> Option<Kind> {
+        Some(match number {
+            1 => Kind::Normal,
+            2 => Kind::Unknown,
+            3 => Kind::Control,
+            4 => Kind::UserDefined,
+            0 | 5 => Kind::Unused,
+            6 => Kind::Byte,
+            _ => return None,
+        })
+    }
+}
+
+/// The tokens of a model.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    bytes: Vec<u8>,
+    /// Where each token begins in `bytes`, and where the last one ends.
+    starts: Vec<u32>,
+    kinds: Vec<Kind>,
+}
+
+impl Vocabulary {
+    /// Reads tokens that are written in the byte alphabet, and how they are looked up.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] for a token that cannot be read, a text that two tokens share, or as many types as
+    /// tokens not being there; [`Error::Memory`].
+    pub(super) fn in_bytes<'a>(
+        tokens: impl Iterator<Item = &'a [u8]> + Clone,
+        types: Option<impl Iterator<Item = i32>>,
+    ) -> Result<(Vocabulary, Index)> {
+        let (count, length) = tokens.clone().fold((0usize, 0usize), |(count, length), text| {
+            // A character of the alphabet is one byte; what is not a token of bytes is made room for as it comes.
+            let characters = text.iter().filter(|byte| **byte as i8 >= -0x40).count();
+            (count.saturating_add(1), length.saturating_add(characters))
+        });
+        let mut vocabulary = Vocabulary::with_room(count, length)?;
+        let mut index = Index::with_room(count)?;
+        let mut types = types.map(|types| types.fuse());
+        for text in tokens {
+            let id = vocabulary.next_id()?;
+            let number = match &mut types {
+                Some(types) => types.next().ok_or_else(|| {
+                    Error::Inconsistent(text!(
+                        "{count} tokens, but only {id} types (tokenizer.ggml.token_type)"
+                    ))
+                })?,
+                None => 1,
+            };
+            let kind = Kind::from_number(number).ok_or_else(|| {
+                Error::Inconsistent(text!(
+                    "token {id} has type {number}; types are 0 to 6 (tokenizer.ggml.token_type)"
+                ))
+            })?;
+            if vocabulary.push_written(kind, text)? {
+                index.insert(&vocabulary, id)?;
+            }
+        }
+        if types.is_some_and(|mut types| types.next().is_some()) {
+            return Err(Error::Inconsistent(text!(
+                "{count} tokens, but more types (tokenizer.ggml.token_type)"
+            )));
+        }
+        Ok((vocabulary, index))
+    }
+
+    fn with_room(count: usize, length: usize) -> Result<Vocabulary> {
+        let mut vocabulary = Vocabulary { bytes: Vec::new(), starts: Vec::new(), kinds: Vec::new() };
+        reserve_exact(&mut vocabulary.bytes, length)?;
+        reserve_exact(&mut vocabulary.starts, count.saturating_add(1))?;
+        reserve_exact(&mut vocabulary.kinds, count)?;
+        vocabulary.starts.push(0);
+        Ok(vocabulary)
+    }
+
+    fn next_id(&self) -> Result<TokenId> {
+        // The last number is kept free: it stands for no token in the tables.
+        TokenId::try_from(self.kinds.len())
+            .ok()
+            .filter(|id| *id < TokenId::MAX)
+            .ok_or_else(|| Error::Unsupported(text!("a vocabulary of more than {} tokens", TokenId::MAX)))
+    }
+
+    /// Appends the token that `written` stands for. Says whether it can be looked up by its bytes.
+    fn push_written(&mut self, kind: Kind, written: &[u8]) -> Result<bool> {
+        match kind {
+            Kind::Normal | Kind::Unused if alphabet::bytes(written).all(|byte| byte.is_some()) => {
+                self.push(kind, alphabet::bytes(written).flatten())?;
+                Ok(!written.is_empty())
+            }
+            Kind::Normal if !special::is_well_known(written) => Err(Error::Inconsistent(text!(
+                "token {} is not written in the byte alphabet: {}",
+                self.kinds.len(),
+                Shown(written)
+            ))),
+            Kind::Normal | Kind::Unused | Kind::Unknown | Kind::Control | Kind::UserDefined => {
+                if core::str::from_utf8(written).is_err() {
+                    let id = self.kinds.len();
+                    return Err(Error::Inconsistent(text!(
+                        "special token {id} is not UTF-8: {}",
+                        Shown(written)
+                    )));
+                }
+                self.push(kind, written.iter().copied())?;
+                Ok(!written.is_empty() && alphabet::is_itself(written))
+            }
+            Kind::Byte => {
+                let byte = named_byte(written).ok_or_else(|| {
+                    let id = self.kinds.len();
+                    Error::Inconsistent(text!(
+                        "byte token {id} is not written like <0x41>: {}",
+                        Shown(written)
+                    ))
+                })?;
+                self.push(kind, [byte].into_iter())?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn push(&mut self, kind: Kind, bytes: impl Iterator<Item = u8>) -> Result<()> {
+        for byte in bytes {
+            reserve(&mut self.bytes, 1)?;
+            self.bytes.push(byte);
+        }
+        let end = u32::try_from(self.bytes.len())
+            .map_err(|_| Error::Unsupported(text!("a vocabulary of more than {} bytes", u32::MAX)))?;
+        reserve(&mut self.starts, 1)?;
+        reserve(&mut self.kinds, 1)?;
+        self.starts.push(end);
+        self.kinds.push(kind);
+        Ok(())
+    }
+
+    /// The number of tokens.
+    pub(super) fn count(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Every id.
+    pub(super) fn ids(&self) -> core::ops::Range<TokenId> {
+        0..self.count() as TokenId
+    }
+
+    /// The bytes of token `id`.
+    pub(super) fn get(&self, id: TokenId) -> Option<&[u8]> {
+        let id = id as usize;
+        let end = *self.starts.get(id.checked_add(1)?)?;
+        self.bytes.get(*self.starts.get(id)? as usize..end as usize)
+    }
+
+    /// The bytes of token `id`; none if there is no such token.
+    pub(super) fn bytes(&self, id: TokenId) -> &[u8] {
+        self.get(id).unwrap_or_default()
+    }
+
+    /// What token `id` is for.
+    pub(super) fn kind(&self, id: TokenId) -> Option<Kind> {
+        self.kinds.get(id as usize).copied()
+    }
+
+    /// Makes token `id` one of `kind`.
+    pub(super) fn set_kind(&mut self, id: TokenId, kind: Kind) {
+        if let Some(slot) = self.kinds.get_mut(id as usize) {
+            *slot = kind;
+        }
+    }
+
+    /// The memory held, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes.capacity() + self.starts.capacity() * size_of::<u32>() + self.kinds.capacity()
+    }
+}
+
+/// Finds tokens by their bytes: an open-addressing table of ids, at most two thirds full.
+#[derive(Debug)]
+pub(super) struct Index {
+    slots: Vec<TokenId>,
+}
+
+impl Index {
+    const EMPTY: TokenId = TokenId::MAX;
+
+    fn with_room(count: usize) -> Result<Index> {
+        let mut slots = Vec::new();
+        let capacity = table_capacity(count);
+        reserve_exact(&mut slots, capacity)?;
+        slots.resize(capacity, Index::EMPTY);
+        Ok(Index { slots })
+    }
+
+    fn insert(&mut self, vocabulary: &Vocabulary, id: TokenId) -> Result<()> {
+        let bytes = vocabulary.bytes(id);
+        for place in probe(hash(bytes), self.slots.len()) {
+            match self.slots.get_mut(place) {
+                Some(slot) if *slot == Index::EMPTY => {
+                    *slot = id;
+                    return Ok(());
+                }
+                Some(slot) if vocabulary.bytes(*slot) == bytes => {
+                    return Err(Error::Inconsistent(text!(
+                        "tokens {slot} and {id} are both {}",
+                        Shown(bytes)
+                    )));
+                }
+                _ => {}
+            }
+        }
+        // There is always an empty slot: the table has more of them than the vocabulary has tokens.
+        Ok(())
+    }
+
+    /// The token whose bytes are `bytes`.
+    pub(super) fn find(&self, vocabulary: &Vocabulary, bytes: &[u8]) -> Option<TokenId> {
+        probe(hash(bytes), self.slots.len())
+            .map_while(|place| self.slots.get(place).copied().filter(|id| *id != Index::EMPTY))
+            .find(|id| vocabulary.bytes(*id) == bytes)
+    }
+
+    /// The memory held, in bytes.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<TokenId>()
+    }
+}
+
+/// How many slots an open-addressing table of `count` entries gets: it is then at most two thirds full.
+pub(super) fn table_capacity(count: usize) -> usize {
+    count.saturating_add(count / 2).saturating_add(1)
+}
+
+/// The slots of a table in the order in which an entry of this hash looks for its place: each once.
+pub(super) fn probe(hash: u64, slot_count: usize) -> impl Iterator<Item = usize> {
+    // The high half of hash x count is uniform in 0..count, for counts that are no power of two as well.
+    let first = ((u128::from(hash) * slot_count as u128) >> 64) as usize;
+    (first..slot_count).chain(0..first)
+}
+
+/// Spreads the bits of `value` over all of the result.
+pub(super) fn mix(value: u64) -> u64 {
+    let value = (value ^ value >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (value ^ value >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(chunk).for_each(|(slot, byte)| *slot = *byte);
+        mix(hash.rotate_left(23) ^ u64::from_le_bytes(word))
+    })
+}
+
+fn named_byte(written: &[u8]) -> Option<u8> {
+    let digits = written.strip_prefix(b"<0x")?.strip_suffix(b">")?;
+    let digits = core::str::from_utf8(digits).ok().filter(|digits| digits.len() == 2)?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
+/// Shows bytes of a file in a message.
+pub(super) struct Shown<'a>(pub(super) &'a [u8]);
+
+impl core::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// What the tokenizer's allocations are for.
+const TOKENIZER: &str = "the tokenizer";
+
+/// Makes room for `more` items, with room to grow.
+pub(super) fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
+    items.try_reserve(more).map_err(|_| no_memory::<T>(more))
+}
+
+/// Makes room for `more` items and no more.
+pub(super) fn reserve_exact<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
+    items.try_reserve_exact(more).map_err(|_| no_memory::<T>(more))
+}
+
+/// The error of an allocation of `count` items that failed.
+pub(super) fn no_memory<T>(count: usize) -> Error {
+    Error::Memory { what: TOKENIZER, bytes: (count as u64).saturating_mul(size_of::<T>() as u64) }
+}
