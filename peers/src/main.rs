@@ -5,7 +5,13 @@
 mod formats;
 #[allow(unsafe_code)]
 mod ggml;
+#[allow(unsafe_code)]
+mod llama;
+mod logits;
+mod prompts;
 mod random;
+mod texts;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -23,6 +29,18 @@ enum Command {
     /// Writes golden files.
     #[command(subcommand)]
     Golden(Golden),
+    /// Prints the greedy continuation of a prompt with its top logits.
+    Logits {
+        model: PathBuf,
+        /// The spelling of control tokens in it is read as those tokens.
+        #[arg(long)]
+        prompt: String,
+        /// Tokens to generate.
+        #[arg(short = 'n', long, default_value_t = 24)]
+        steps: usize,
+    },
+    /// Prints the perplexity of a text file.
+    Perplexity { model: PathBuf, file: PathBuf },
 }
 
 #[derive(Subcommand)]
@@ -33,10 +51,33 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/formats")]
         out: PathBuf,
     },
+    /// Token ids of hard texts, by the tokeniser of each model or vocabulary file.
+    Tokens {
+        /// GGUF files.
+        #[arg(required = true)]
+        models: Vec<PathBuf>,
+        /// Folder of the files.
+        #[arg(long, default_value = "tests/golden/tokens")]
+        out: PathBuf,
+    },
+    /// Greedy continuations, top logits and perplexity of a model.
+    Logits {
+        model: PathBuf,
+        /// Text of the perplexity.
+        #[arg(long, default_value = "tests/golden/perplexity.txt")]
+        text: PathBuf,
+        /// Folder of the files.
+        #[arg(long, default_value = "tests/golden/logits")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Golden(Golden::Formats { out }) => formats::write(&out),
+        Command::Golden(Golden::Tokens { models, out }) => tokens::write(&models, &out),
+        Command::Golden(Golden::Logits { model, text, out }) => logits::write(&model, &text, &out),
+        Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
+        Command::Perplexity { model, file } => logits::print_perplexity(&model, &file),
     }
 }

@@ -24,6 +24,11 @@ impl Random {
         (self.word() >> 56) as u8
     }
 
+    /// A number below `end`, which is not 0 and far below 2^64.
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
+        (self.word() % u64::from(end)) as u32
+    }
+
     /// About N(0, 1), as the sum of twelve uniform numbers: needs no libm, so it is the same everywhere.
     pub(crate) fn gaussian(&mut self) -> f32 {
         let sum: u64 = (0..12).map(|_| self.word() >> 40).sum();

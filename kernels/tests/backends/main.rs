@@ -6,6 +6,8 @@
 mod common;
 
 mod attention;
+#[cfg(unix)]
+mod bounds;
 mod choice;
 mod matmul;
 mod vectors;

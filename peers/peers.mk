@@ -1,0 +1,27 @@
+# llama.cpp as parity oracle and benchmark. It is built natively and with OpenMP, as its users build it, in a target
+# folder of its own: none of these flags reaches Bantam, which is measured as the portable binary that users get.
+PEERS_TARGET ?= $(CURDIR)/target/peers
+PEERS = $(PEERS_TARGET)/release/bantam-peers
+DEMO = models/SmolLM2-135M-Instruct.Q4_1.gguf
+VOCABS = models/ggml-vocab-gpt-2.gguf models/ggml-vocab-llama-bpe.gguf models/ggml-vocab-qwen2.gguf
+
+.PHONY: peers vocabs golden bench-peers
+
+# Release is said outright: with debug information on, the crate's own choice would be -O2. CARGO_ENCODED_RUSTFLAGS
+# would win over RUSTFLAGS, so it is taken away.
+peers: ## Build the peer, llama.cpp (minutes the first time)
+	sh peers/prepare
+	env -u CARGO_ENCODED_RUSTFLAGS RUSTFLAGS="-C target-cpu=native" LLAMA_LIB_PROFILE=Release \
+	    cargo build --release --locked --target-dir "$(PEERS_TARGET)" -p bantam-peers
+
+vocabs: ## Fetch llama.cpp's vocabulary files into models/, unless they are there
+	@scripts/fetch-vocabs
+
+golden: peers model vocabs ## Write the golden files of tests/golden anew
+	$(PEERS) golden formats
+	$(PEERS) golden tokens $(DEMO) $(VOCABS)
+	$(PEERS) golden logits $(DEMO)
+
+bench-peers: peers model ## Measure bantam against llama.cpp (MODEL=FILE, ARGS="--threads 2 --backend avx2")
+	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
+	$(PEERS) compare --bantam target/release/bantam --model $(MODEL) $(ARGS)

@@ -1,0 +1,257 @@
+//! A thin safe wrapper over llama.cpp's C functions: open, tokenise, decode, read logits, name its features.
+//!
+//! Invariant: a context borrows its model, so neither outlives what it points into; token ids that reach C are
+//! below the vocabulary's size.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Once;
+
+use anyhow::{Result, anyhow, bail, ensure};
+use llama_cpp_sys_2 as sys;
+
+/// A token id as llama.cpp counts them.
+pub(crate) type Token = i32;
+
+/// What of a file is loaded, and how.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// The tokenizer alone: also works on vocabulary-only files.
+    Vocabulary,
+    /// Weights in the layout of the file, as the reference of values.
+    Plain,
+    /// Weights repacked where llama.cpp has faster kernels for that, as its users run it.
+    Fast,
+}
+
+/// An open model.
+pub(crate) struct Model {
+    raw: NonNull<sys::llama_model>,
+    vocabulary: NonNull<sys::llama_vocab>,
+}
+
+impl Model {
+    /// Opens a GGUF file by memory map, on the CPU.
+    pub(crate) fn open(path: &Path, load: Load) -> Result<Self> {
+        start();
+        let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+        // SAFETY: the function takes nothing and returns a plain struct.
+        let mut options = unsafe { sys::llama_model_default_params() };
+        options.n_gpu_layers = 0;
+        options.vocab_only = load == Load::Vocabulary;
+        options.use_extra_bufts = load == Load::Fast;
+        // SAFETY: `name` is a C string that lives through the call, and the options are llama.cpp's own defaults.
+        let raw = unsafe { sys::llama_model_load_from_file(name.as_ptr(), options) };
+        let raw = NonNull::new(raw).ok_or_else(|| anyhow!("llama.cpp cannot open {}", path.display()))?;
+        // SAFETY: `raw` is a model that was just opened; the vocabulary lives as long as it.
+        let vocabulary = unsafe { sys::llama_model_get_vocab(raw.as_ptr()) };
+        match NonNull::new(vocabulary.cast_mut()) {
+            Some(vocabulary) => Ok(Self { raw, vocabulary }),
+            None => bail!("{} has no vocabulary", path.display()),
+        }
+    }
+
+    /// Number of tokens in the vocabulary.
+    pub(crate) fn vocabulary_size(&self) -> usize {
+        // SAFETY: the vocabulary belongs to the open model.
+        unsafe { sys::llama_vocab_n_tokens(self.vocabulary.as_ptr()) }.unsigned_abs() as usize
+    }
+
+    /// Token ids of `text`; `add_special` lets the model add its BOS and EOS, `parse_special` reads the text of
+    /// control tokens as those tokens.
+    pub(crate) fn tokenize(&self, text: &str, add_special: bool, parse_special: bool) -> Result<Vec<Token>> {
+        let length = i32::try_from(text.len())?;
+        // Every token but an added BOS or EOS stands for at least one byte.
+        let mut ids = vec![0; text.len() + 8];
+        // SAFETY: `text` has `length` bytes and `ids` has the room that is passed.
+        let count = unsafe {
+            sys::llama_tokenize(
+                self.vocabulary.as_ptr(),
+                text.as_ptr().cast(),
+                length,
+                ids.as_mut_ptr(),
+                i32::try_from(ids.len())?,
+                add_special,
+                parse_special,
+            )
+        };
+        ids.truncate(usize::try_from(count).map_err(|_| anyhow!("llama.cpp cannot tokenise {text:?}"))?);
+        Ok(ids)
+    }
+
+    /// The bytes that `ids` stand for, text of control tokens included.
+    pub(crate) fn detokenize(&self, ids: &[Token]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut piece = [0u8; 512];
+        for &id in ids {
+            self.check(id)?;
+            // SAFETY: `id` is in the vocabulary (checked above) and `piece` has the room that is passed.
+            let length = unsafe {
+                sys::llama_token_to_piece(
+                    self.vocabulary.as_ptr(),
+                    id,
+                    piece.as_mut_ptr().cast(),
+                    piece.len() as i32,
+                    0,
+                    true,
+                )
+            };
+            bytes.extend(&piece[..usize::try_from(length).map_err(|_| anyhow!("token {id} is too long"))?]);
+        }
+        Ok(bytes)
+    }
+
+    /// Whether `id` ends an answer.
+    pub(crate) fn is_end(&self, id: Token) -> Result<bool> {
+        self.check(id)?;
+        // SAFETY: `id` is in the vocabulary (checked above).
+        Ok(unsafe { sys::llama_vocab_is_eog(self.vocabulary.as_ptr(), id) })
+    }
+
+    fn check(&self, id: Token) -> Result<()> {
+        let inside = usize::try_from(id).is_ok_and(|id| id < self.vocabulary_size());
+        ensure!(inside, "token {id} is outside the vocabulary of {}", self.vocabulary_size());
+        Ok(())
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: this type owns the model, and every context that borrows it is gone.
+        unsafe { sys::llama_model_free(self.raw.as_ptr()) }
+    }
+}
+
+/// How a context is made.
+pub(crate) struct Settings {
+    /// Positions of the context, and the most tokens of one `decode`.
+    pub(crate) positions: usize,
+    /// Threads of prefill and decode.
+    pub(crate) threads: u32,
+    /// llama.cpp's own choice about flash attention; never when false.
+    pub(crate) flash_attention: bool,
+}
+
+/// Which positions of a batch get logits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outputs {
+    /// Every one.
+    All,
+    /// The last one.
+    Last,
+}
+
+/// A KV cache in f16 and the scratch memory of one sequence.
+pub(crate) struct Context<'model> {
+    raw: NonNull<sys::llama_context>,
+    model: &'model Model,
+    positions: usize,
+    /// Per token of the last batch: whether it has logits.
+    outputs: Vec<i8>,
+}
+
+impl<'model> Context<'model> {
+    /// Makes an empty context of `model`.
+    pub(crate) fn open(model: &'model Model, settings: &Settings) -> Result<Self> {
+        let positions = u32::try_from(settings.positions)?;
+        let threads = i32::try_from(settings.threads)?;
+        // SAFETY: the function takes nothing and returns a plain struct.
+        let mut options = unsafe { sys::llama_context_default_params() };
+        options.n_ctx = positions;
+        options.n_batch = positions;
+        options.n_threads = threads;
+        options.n_threads_batch = threads;
+        options.type_k = sys::GGML_TYPE_F16;
+        options.type_v = sys::GGML_TYPE_F16;
+        options.flash_attn_type = match settings.flash_attention {
+            true => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        };
+        // SAFETY: the model is open and outlives the context by the lifetime; the options are defaults but for
+        // plain numbers.
+        let raw = unsafe { sys::llama_init_from_model(model.raw.as_ptr(), options) };
+        let raw =
+            NonNull::new(raw).ok_or_else(|| anyhow!("llama.cpp cannot make a context of {positions}"))?;
+        Ok(Self { raw, model, positions: settings.positions, outputs: Vec::new() })
+    }
+
+    /// Empties the KV cache.
+    pub(crate) fn clear(&mut self) {
+        // SAFETY: the context is open; the memory handle belongs to it.
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), true) }
+    }
+
+    /// Runs `tokens` after what is already in the cache.
+    pub(crate) fn decode(&mut self, tokens: &[Token], outputs: Outputs) -> Result<()> {
+        ensure!(!tokens.is_empty() && tokens.len() <= self.positions, "{} tokens in one batch", tokens.len());
+        tokens.iter().try_for_each(|&id| self.model.check(id))?;
+        self.outputs.clear();
+        self.outputs.resize(tokens.len(), i8::from(outputs == Outputs::All));
+        self.outputs[tokens.len() - 1] = 1;
+        let batch = sys::llama_batch {
+            n_tokens: i32::try_from(tokens.len())?,
+            token: tokens.as_ptr().cast_mut(),
+            embd: std::ptr::null_mut(),
+            pos: std::ptr::null_mut(),
+            n_seq_id: std::ptr::null_mut(),
+            seq_id: std::ptr::null_mut(),
+            logits: self.outputs.as_mut_ptr(),
+        };
+        // SAFETY: both arrays have `n_tokens` elements and live through the call, which does not write to them; null
+        // positions and sequences mean "the next ones of sequence 0".
+        match unsafe { sys::llama_decode(self.raw.as_ptr(), batch) } {
+            0 => Ok(()),
+            1 => bail!("the context of {} positions is full", self.positions),
+            status => bail!("llama_decode failed with status {status}"),
+        }
+    }
+
+    /// The logits, one per token of the vocabulary, of the token at `index` of the last batch.
+    pub(crate) fn logits(&mut self, index: usize) -> Result<&[f32]> {
+        ensure!(self.outputs.get(index) == Some(&1), "no logits were asked for at {index}");
+        // SAFETY: the last batch has an output at `index` (checked above).
+        let row = unsafe { sys::llama_get_logits_ith(self.raw.as_ptr(), i32::try_from(index)?) };
+        ensure!(!row.is_null(), "llama.cpp has no logits at {index}");
+        // SAFETY: a row holds one f32 per vocabulary token and stays valid until the next call that takes `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(row, self.model.vocabulary_size()) })
+    }
+
+    /// The logits of the last token of the last batch.
+    pub(crate) fn last_logits(&mut self) -> Result<&[f32]> {
+        let last = self.outputs.len().checked_sub(1);
+        self.logits(last.ok_or_else(|| anyhow!("nothing was decoded yet"))?)
+    }
+}
+
+impl Drop for Context<'_> {
+    fn drop(&mut self) {
+        // SAFETY: this type owns the context, and its model is still open by the lifetime.
+        unsafe { sys::llama_free(self.raw.as_ptr()) }
+    }
+}
+
+/// Version of ggml.
+pub(crate) fn version() -> String {
+    // SAFETY: the function returns a static C string.
+    unsafe { CStr::from_ptr(sys::ggml_version()) }.to_string_lossy().into_owned()
+}
+
+/// Starts llama.cpp's backends once, with its log reduced to errors.
+fn start() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        // SAFETY: the callback is a plain function, valid for the whole program, that ignores the user data.
+        unsafe {
+            sys::llama_log_set(Some(log), std::ptr::null_mut());
+            sys::llama_backend_init();
+        }
+    });
+}
+
+unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
+    if level == sys::GGML_LOG_LEVEL_ERROR && !text.is_null() {
+        // SAFETY: llama.cpp passes a C string that lives through the call.
+        eprint!("{}", unsafe { CStr::from_ptr(text) }.to_string_lossy());
+    }
+}
