@@ -28,12 +28,14 @@ check: fmt lint doc check-notices ## Check format, lints, documentation and noti
 
 fmt:
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 # The core also has to build without an operating system, so it is linted without `std` too.
 lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy -p bantam-kernels --no-default-features -- -D warnings
 	cargo clippy -p bantam --no-default-features -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/fuzz" --no-default-features -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
@@ -56,7 +58,7 @@ test-arm: model ## Run the kernel tests and golden answers as Arm CPUs of three 
 	scripts/test-arm
 
 fuzz: ## Fuzz the GGUF parser for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
-	scripts/make-corpus fuzz/corpus/$(FUZZ_TARGET)
+	fuzz/make-seeds fuzz/corpus/$(FUZZ_TARGET)
 	cargo +nightly fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
 
 # peers, golden, bench-peers: what needs llama.cpp to be built.
