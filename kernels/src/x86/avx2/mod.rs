@@ -1,0 +1,34 @@
+//! AVX2 with FMA and F16C: most desktops and servers.
+//!
+//! How a product runs. Blocks of eight rows are unpacked into [`chunk::Chunk`]s, where a SIMD lane is a row, so that
+//! a sum over `k` never crosses lanes ([`small`], [`large`]: one function per format). One micro-kernel multiplies
+//! chunks of any format with columns ([`matmul`]): straight from registers for a few columns, else from a panel of
+//! rows in the thread's scratch, unpacked once for all columns.
+//!
+//! Invariant: the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
+//! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
+//! of rows and every tier of x86.
+
+mod chunk;
+mod matmul;
+mod small;
+
+use crate::backend::{FormatKernels, Table};
+use crate::blocks::*;
+use crate::scalar;
+use chunk::Unpack;
+
+/// The kernels of AVX2.
+pub const TABLE: Table =
+    Table { name: "avx2", supported, scratch_bytes: matmul::scratch_bytes, ..scalar::TABLE }
+        .with(Format::Q8_0, quantized::<BlockQ8_0>())
+        .with(Format::Q4_0, quantized::<BlockQ4_0>())
+        .with(Format::Q4_1, quantized::<BlockQ4_1>());
+
+const fn quantized<B: Unpack>() -> FormatKernels {
+    FormatKernels { origin: "avx2", matmul: matmul::matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+}
+
+fn supported() -> bool {
+    has!("avx2", "fma", "f16c")
+}
