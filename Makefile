@@ -7,7 +7,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm fuzz
+.PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ notices: ## Write THIRD-PARTY-NOTICES, the licences of the dependencies that shi
 
 check-notices:
 	scripts/notices | diff -u THIRD-PARTY-NOTICES - || { echo "THIRD-PARTY-NOTICES is out of date: run 'make notices'"; exit 1; }
+
+deny: ## Check the licences and sources of the dependencies (needs cargo-deny)
+	cargo deny check licenses bans sources
 
 # Debian's compiler builds `core` and `alloc` from source: rustup's has none for that target.
 check-bare: export RUSTC = /usr/bin/rustc
