@@ -255,3 +255,9 @@ unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mu
         eprint!("{}", unsafe { CStr::from_ptr(text) }.to_string_lossy());
     }
 }
+/// llama.cpp's line about itself: the instruction sets and libraries that its CPU backend was built with.
+pub(crate) fn system_info() -> String {
+    start();
+    // SAFETY: the function returns a static C string.
+    unsafe { CStr::from_ptr(sys::llama_print_system_info()) }.to_string_lossy().into_owned()
+}

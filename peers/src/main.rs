@@ -2,6 +2,8 @@
 //! and measures Bantam against its peer. Never part of what users build.
 #![deny(unsafe_code)]
 
+mod bench;
+mod compare;
 mod formats;
 #[allow(unsafe_code)]
 mod ggml;
@@ -14,6 +16,7 @@ mod texts;
 mod tokens;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +42,17 @@ enum Command {
         #[arg(short = 'n', long, default_value_t = 24)]
         steps: usize,
     },
+    /// Measures llama.cpp alone and prints JSON.
+    Bench {
+        model: PathBuf,
+        #[command(flatten)]
+        work: bench::Work,
+        /// Measured runs.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        repeat: u32,
+    },
+    /// Measures Bantam against llama.cpp, in turns.
+    Compare(compare::Options),
     /// Prints the perplexity of a text file.
     Perplexity { model: PathBuf, file: PathBuf },
 }
@@ -72,12 +86,24 @@ enum Golden {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bantam-peers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Golden(Golden::Formats { out }) => formats::write(&out),
         Command::Golden(Golden::Tokens { models, out }) => tokens::write(&models, &out),
         Command::Golden(Golden::Logits { model, text, out }) => logits::write(&model, &text, &out),
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
+        Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
+        Command::Compare(options) => compare::run(&options),
         Command::Perplexity { model, file } => logits::print_perplexity(&model, &file),
     }
 }
