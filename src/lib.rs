@@ -1,11 +1,65 @@
-//! Bantam runs 4-bit GGUF language models inside an app.
+//! Bantam runs 4-bit GGUF language models inside an app: weights are used where the file is mapped and never copied,
+//! and nothing is allocated between two tokens.
+//!
+//! ```no_run
+//! use bantam::{EncodeOptions, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions};
+//! use std::sync::Arc;
+//!
+//! let model = Model::open("models/SmolLM2-135M-Instruct.Q4_1.gguf")?;
+//! let mut session = Session::open(&model, Arc::new(Pool::new(2)?), &SessionOptions::default())?;
+//!
+//! let mut prompt = Vec::new();
+//! model.tokenizer().encode("The capital of France is", EncodeOptions::default(), &mut prompt)?;
+//! session.prefill(&prompt)?;
+//!
+//! let mut sampler = Sampler::new(SamplerOptions::default())?;
+//! for _ in 0..16 {
+//!     let token = session.sample(&mut sampler);
+//!     if model.tokenizer().is_end_of_generation(token) {
+//!         break;
+//!     }
+//!     print!("{}", String::from_utf8_lossy(model.tokenizer().piece(token)));
+//!     session.decode(token)?;
+//! }
+//! # Ok::<(), bantam::Error>(())
+//! ```
+//!
+//! The floors of the house, lowest first; a file uses only lower ones:
+//!
+//! | floor | files |
+//! |---|---|
+//! | 0 | the crate `bantam-kernels`: the arithmetic of every instruction set |
+//! | 1 | `error`, `cancel`, `mmap`, `format`, `gguf` |
+//! | 2 | `arena`, `pool`, `tokenizer`, `model`, `kv` |
+//! | 3 | `forward`, `sample` |
+//! | 4 | `session`, `chat` |
+//!
+//! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of keys
+//! and values, *prefill* the reading of a prompt, *decode* the reading of one token, *logits* the scores of every token
+//! of the vocabulary as the next one.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
+mod arena;
+mod cancel;
 mod error;
 pub mod format;
+mod forward;
 pub mod gguf;
+mod kv;
 pub mod mmap;
+mod model;
+mod pool;
+mod sample;
+mod session;
+pub mod tokenizer;
 
+pub use bantam_kernels::{Backend, Format};
+pub use cancel::Cancel;
 pub use error::{Error, Result, Text};
+pub use model::{HyperParameters, Model, ModelOptions};
+pub use pool::Pool;
+pub use sample::{Sampler, SamplerOptions};
+pub use session::{BATCH_DEFAULT, CONTEXT_DEFAULT, Plan, Session, SessionOptions};
+pub use tokenizer::{EncodeOptions, TokenId, Tokenizer, Utf8Stream};

@@ -37,6 +37,17 @@ pub fn as_blocks<B: Block>(bytes: &[u8]) -> &[B] {
     unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<B>()) }
 }
 
+/// Sees bytes as floats, in place; `None` if they do not start at a multiple of 4 or are not whole floats.
+pub fn as_f32(bytes: &[u8]) -> Option<&[f32]> {
+    // Only a little-endian machine has the file's byte order.
+    const { assert!(cfg!(target_endian = "little")) };
+    // SAFETY: any bytes are a float.
+    match unsafe { bytes.align_to() } {
+        ([], floats, []) => Some(floats),
+        _ => None,
+    }
+}
+
 /// Declares [`Format`] from one line per format: its block and how many weights a block holds.
 macro_rules! formats {
     ($($(#[$doc:meta])* $name:ident = $block:ident, $len:expr;)*) => {

@@ -40,3 +40,13 @@ pub fn sin_cos_f64(x: f64) -> (f64, f64) {
 pub fn round(x: f32) -> f32 {
     libm::rintf(x)
 }
+
+/// The greatest integer not above `x`.
+pub fn floor_f64(x: f64) -> f64 {
+    libm::floor(x)
+}
+
+/// The least integer not below `x`.
+pub fn ceil_f64(x: f64) -> f64 {
+    libm::ceil(x)
+}

@@ -31,6 +31,11 @@ impl<'a> TileMut<'a> {
         TileMut { start: out.as_mut_ptr(), rows, cols, stride: rows, elements: PhantomData }
     }
 
+    /// A tile of nothing.
+    pub fn empty() -> TileMut<'a> {
+        TileMut::new(&mut [], 0, 0)
+    }
+
     /// Rows of the tile.
     #[inline(always)]
     pub fn rows(&self) -> usize {

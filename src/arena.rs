@@ -1,0 +1,187 @@
+//! Floor 2. One block of memory, planned first and then carved into slices.
+//!
+//! The same code plans and carves: it asks an [`Arena`] for one [`Slab`] after the other. An arena that only counts
+//! hands out empty slabs and tells afterwards how many bytes a real one needs, so a plan cannot disagree with its use.
+//!
+//! Invariant: slabs of one arena never overlap, start at multiples of 64 bytes, start out as zeros, and keep the block
+//! alive.
+
+use alloc::alloc::{alloc_zeroed, dealloc};
+use alloc::sync::Arc;
+use core::alloc::Layout;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+use bantam_kernels::f16;
+
+use crate::error::{Error, Result};
+
+/// Where every slab starts: a cache line, and the widest vector register.
+const ALIGN: usize = 64;
+
+/// A type whose zero bytes are a value, and which needs no drop.
+///
+/// # Safety
+/// All-zero bytes must be a valid value, and the alignment at most 64.
+pub(crate) unsafe trait Zeroable: Copy {}
+
+// SAFETY: zero bytes are the number 0 of every one of these.
+unsafe impl Zeroable for f32 {}
+// SAFETY: as above.
+unsafe impl Zeroable for f64 {}
+// SAFETY: as above.
+unsafe impl Zeroable for f16 {}
+// SAFETY: as above.
+unsafe impl Zeroable for i8 {}
+// SAFETY: as above.
+unsafe impl Zeroable for u8 {}
+// SAFETY: as above.
+unsafe impl Zeroable for u32 {}
+// SAFETY: zero bytes are a value of both parts, and padding may hold anything.
+unsafe impl<A: Zeroable, B: Zeroable> Zeroable for (A, B) {}
+
+struct Block {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: the block was allocated with this layout in Arena::allocate, and the last slab is gone.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+// SAFETY: the block itself is only freed; its bytes are reached through slabs, each of which has its own part.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+/// A block being carved, or the count of what would be.
+pub(crate) struct Arena {
+    block: Option<Arc<Block>>,
+    used: usize,
+    /// What the memory is for, in an error.
+    what: &'static str,
+}
+
+impl Arena {
+    /// An arena that only counts.
+    pub(crate) fn counting(what: &'static str) -> Arena {
+        Arena { block: None, used: 0, what }
+    }
+
+    /// Bytes handed out so far.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.used
+    }
+
+    /// An arena of as many bytes as `counted` has counted.
+    pub(crate) fn allocate(counted: &Arena) -> Result<Arena> {
+        let refused = Error::Memory { what: counted.what, bytes: counted.used as u64 };
+        if memory_of_machine().is_some_and(|memory| counted.used as u64 > memory) {
+            return Err(refused);
+        }
+        let layout = Layout::from_size_align(counted.used.max(ALIGN), ALIGN).map_err(|_| refused)?;
+        // SAFETY: the layout's size is not zero.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(refused)?;
+        Ok(Arena { block: Some(Arc::new(Block { start, layout })), used: 0, what: counted.what })
+    }
+
+    /// The next `len` values, all zero; none if this arena only counts.
+    pub(crate) fn slab<T: Zeroable>(&mut self, len: usize) -> Result<Slab<T>> {
+        const { assert!(align_of::<T>() <= ALIGN) };
+        let start = self.used;
+        let end = len
+            .checked_mul(size_of::<T>())
+            .and_then(|bytes| bytes.checked_next_multiple_of(ALIGN))
+            .and_then(|bytes| bytes.checked_add(start))
+            .filter(|&end| end <= isize::MAX as usize)
+            .ok_or(Error::Memory { what: self.what, bytes: u64::MAX })?;
+        self.used = end;
+        let Some(block) = &self.block else {
+            return Ok(Slab { start: NonNull::dangling(), len: 0, _block: None });
+        };
+        if end > block.layout.size() {
+            return Err(Error::Memory { what: self.what, bytes: end as u64 });
+        }
+        // SAFETY: start..end was just checked to lie inside the block.
+        let start = unsafe { block.start.add(start) }.cast();
+        Ok(Slab { start, len, _block: Some(block.clone()) })
+    }
+}
+
+/// Bytes of memory that the machine has, where that can be asked: systems that promise memory they do not have would
+/// otherwise kill the process when it is used.
+#[cfg(all(feature = "std", unix))]
+fn memory_of_machine() -> Option<u64> {
+    // SAFETY: sysconf only reads its argument.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    u64::try_from(pages).ok()?.checked_mul(u64::try_from(size).ok()?)
+}
+
+#[cfg(not(all(feature = "std", unix)))]
+fn memory_of_machine() -> Option<u64> {
+    None
+}
+
+/// A slice carved from an arena.
+pub(crate) struct Slab<T> {
+    start: NonNull<T>,
+    len: usize,
+    _block: Option<Arc<Block>>,
+}
+
+// SAFETY: a slab is the only way to its part of the block, like a Vec, and T is plain data.
+unsafe impl<T: Zeroable + Send> Send for Slab<T> {}
+// SAFETY: as above.
+unsafe impl<T: Zeroable + Sync> Sync for Slab<T> {}
+
+impl<T> Deref for Slab<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: Arena::slab gave this slab len values of its own inside the block it keeps alive, zeroed at first.
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Slab<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in deref; no other slab has a value of this one.
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carve(arena: &mut Arena) -> Result<(Slab<f32>, Slab<i8>)> {
+        Ok((arena.slab(5)?, arena.slab(65)?))
+    }
+
+    #[test]
+    fn a_plan_is_what_is_carved() {
+        let mut counting = Arena::counting("test");
+        carve(&mut counting).unwrap();
+        assert_eq!(counting.used_bytes(), 64 + 128);
+        let mut arena = Arena::allocate(&counting).unwrap();
+        let (mut floats, bytes) = carve(&mut arena).unwrap();
+        assert_eq!((floats.len(), bytes.len()), (5, 65));
+        floats.fill(f32::NAN);
+        assert!(bytes.iter().all(|&b| b == 0));
+        assert!(bytes.as_ptr().addr().is_multiple_of(64));
+        assert!(matches!(arena.slab::<u8>(1), Err(Error::Memory { .. })));
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_an_error_with_its_size() {
+        let mut counting = Arena::counting("test");
+        counting.slab::<u8>(1 << 60).map(drop).unwrap();
+        assert_eq!(Arena::allocate(&counting).err(), Some(Error::Memory { what: "test", bytes: 1 << 60 }));
+        assert!(counting.slab::<f32>(usize::MAX / 2).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! Floor 3. Projections: the input quantised once, then rows of all weights that read it shared out to the threads.
+#![forbid(unsafe_code)]
+
+use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
+use bantam_kernels::{ColumnsMut, TileMut};
+
+use super::Forward;
+use crate::model::program::{Buffer, PROJECTIONS_MAX, Projection};
+use crate::model::weights::Matrix;
+
+/// Rows of a chunk of work are a multiple of this: the widest panel of any kernel.
+const PANEL_ROWS: usize = 32;
+/// A chunk of work has at most this many rows.
+const CHUNK_ROWS_MAX: usize = 256;
+/// Chunks that every thread should find, so that a slow one does not hold the others.
+const CHUNKS_PER_THREAD: usize = 8;
+
+impl Forward<'_> {
+    /// `to = weight . from + bias`, for each projection.
+    pub(super) fn linear(&mut self, n: usize, from: Buffer, projections: &[Projection]) {
+        let k = self.scratch.width(from);
+        let quantize = projections.iter().any(|projection| projection.weight.format.wants_q8());
+        self.prepare_input(n, from, quantize);
+        let scratch = &mut *self.scratch;
+        let mut input: &[f32] = &[];
+        let mut tiles: [TileMut<'_>; PROJECTIONS_MAX] = core::array::from_fn(|_| TileMut::empty());
+        for (i, buffer) in scratch.buffers.iter_mut().enumerate() {
+            if i == from as usize {
+                input = &buffer[..n * k];
+            } else if let Some(p) = projections.iter().position(|to| to.to as usize == i) {
+                tiles[p] = TileMut::new(buffer, projections[p].weight.rows, n);
+            }
+        }
+        let tiles = &mut tiles[..projections.len()];
+        let x = if quantize {
+            scratch.quantized.columns(input, k, n)
+        } else {
+            bantam_kernels::Columns::from_f32(input, k)
+        };
+        let (file, backend) = (self.file, self.backend);
+        let rows = chunk_rows(projections.iter().map(|to| to.weight.rows).sum(), self.pool.threads());
+        self.pool.tiles(tiles, rows, &mut scratch.threads.kernels, self.cancel, &|p, from, out, own| {
+            let Projection { weight, bias, .. } = &projections[p];
+            let to = from + out.rows();
+            backend.matmul(weight.format, weight.rows(file, from, to), &x, out, own);
+            if let Some(bias) = bias {
+                for c in 0..out.cols() {
+                    backend.add(out.column(c), &bias.values(file)[from..to]);
+                }
+            }
+        });
+    }
+
+    /// `out = weight . Normed`, for the first column.
+    pub(super) fn score(&mut self, weight: &Matrix, out: &mut [f32]) {
+        self.prepare_input(1, Buffer::Normed, weight.format.wants_q8());
+        let scratch = &mut *self.scratch;
+        let input = &scratch.buffers[Buffer::Normed as usize][..weight.k];
+        let x = if weight.format.wants_q8() {
+            scratch.quantized.columns(input, weight.k, 1)
+        } else {
+            bantam_kernels::Columns::from_f32(input, weight.k)
+        };
+        let (file, backend) = (self.file, self.backend);
+        let rows = chunk_rows(weight.rows, self.pool.threads());
+        let mut tiles = [TileMut::new(out, weight.rows, 1)];
+        self.pool.tiles(&mut tiles, rows, &mut scratch.threads.kernels, self.cancel, &|_, from, out, own| {
+            backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
+        });
+    }
+
+    /// Quantises the first `n` columns of a buffer.
+    fn prepare_input(&mut self, n: usize, from: Buffer, quantize: bool) {
+        if !quantize {
+            return;
+        }
+        let backend = self.backend;
+        let scratch = &mut *self.scratch;
+        let k = scratch.widths[from as usize];
+        let input = &scratch.buffers[from as usize];
+        let quantized = &mut scratch.quantized;
+        self.pool.zip(
+            n,
+            (&mut quantized.q, k),
+            (&mut quantized.d, k / Q8_BLOCK),
+            (&mut quantized.s, k / Q8_SUM),
+            &|c, q, d, s| backend.quantize_q8(&input[c * k..][..k], &mut ColumnsMut { q, d, s }),
+        );
+    }
+}
+
+fn chunk_rows(rows: usize, threads: usize) -> usize {
+    let fair = rows / (threads * CHUNKS_PER_THREAD);
+    fair.next_multiple_of(PANEL_ROWS).clamp(PANEL_ROWS, CHUNK_ROWS_MAX)
+}

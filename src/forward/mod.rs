@@ -1,0 +1,140 @@
+//! Floor 3. Tokens in, logits out: walks a model's program over one batch of columns.
+//!
+//! Every loop of a step is cut by the shape of its output, and every output value is computed by one thread in an order
+//! that does not depend on the cut, so the logits have the same bits for any number of threads.
+#![forbid(unsafe_code)]
+
+mod attention;
+mod linear;
+mod scratch;
+
+use bantam_kernels::Backend;
+
+use crate::cancel::Cancel;
+use crate::error::{Error, Result};
+use crate::kv::KvCache;
+use crate::model::Model;
+use crate::model::program::{Buffer, Step};
+use crate::pool::Pool;
+use crate::tokenizer::TokenId;
+pub(crate) use scratch::Scratch;
+
+/// What a batch is run with; all of it but the model belongs to a session.
+pub(crate) struct Forward<'a> {
+    model: &'a Model,
+    file: &'a [u8],
+    backend: Backend,
+    pool: &'a Pool,
+    cancel: &'a Cancel,
+    kv: &'a mut KvCache,
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Forward<'a> {
+    pub(crate) fn new(
+        model: &'a Model,
+        pool: &'a Pool,
+        cancel: &'a Cancel,
+        kv: &'a mut KvCache,
+        scratch: &'a mut Scratch,
+    ) -> Forward<'a> {
+        let file = model.file().mapping().bytes();
+        Forward { model, file, backend: model.backend(), pool, cancel, kv, scratch }
+    }
+
+    /// Runs `tokens`, at most a batch of them, at the positions from `position` on. Their keys and values are in the
+    /// cache afterwards, and the last layer's streams in scratch. The caller has checked tokens and positions.
+    pub(crate) fn run(&mut self, tokens: &[TokenId], position: usize) -> Result<()> {
+        let program = self.model.program();
+        let n = tokens.len();
+        self.scratch.turn(&program.rope, position, n);
+        self.embed(tokens);
+        for step in &program.steps {
+            self.check_cancel()?;
+            match step {
+                Step::Norm { from, gain, to } => self.norm(n, *from, gain.values(self.file), *to),
+                Step::Linear { from, projections } => self.linear(n, *from, projections),
+                Step::Rope { buffer } => self.rope(n, *buffer),
+                Step::Store { layer } => self.store(n, position, *layer),
+                Step::Attend { layer, scale } => self.attend(n, position, *layer, *scale),
+                Step::Gate => self.gate(n),
+                Step::Add { from, to } => self.add(n, *from, *to),
+            }
+        }
+        self.check_cancel()
+    }
+
+    /// The scores of every token behind column `column` of the batch that was run last: `out` is `vocab_size` long.
+    pub(crate) fn logits(&mut self, column: usize, out: &mut [f32]) -> Result<()> {
+        let program = self.model.program();
+        let dim = self.scratch.width(Buffer::Stream);
+        let gain = program.output_norm.values(self.file);
+        let (stream, normed) = self.scratch.pair(Buffer::Stream, Buffer::Normed, self.scratch.batch);
+        let column = &stream[column * dim..][..dim];
+        self.backend.rms_norm(column, gain, self.model.hyper().norm_eps, &mut normed[..dim]);
+        self.score(&program.output, out);
+        self.check_cancel()
+    }
+
+    fn check_cancel(&self) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// `Stream = embedding[token]`
+    fn embed(&mut self, tokens: &[TokenId]) {
+        let embedding = &self.model.program().embedding;
+        let stream = self.scratch.columns_mut(Buffer::Stream, tokens.len());
+        for (&token, out) in tokens.iter().zip(stream.chunks_exact_mut(embedding.k)) {
+            let row = embedding.rows(self.file, token as usize, token as usize + 1);
+            self.backend.dequantize(embedding.format, row, out);
+        }
+    }
+
+    /// `to = from / rms(from) * gain`
+    fn norm(&mut self, n: usize, from: Buffer, gain: &[f32], to: Buffer) {
+        let (backend, eps) = (self.backend, self.model.hyper().norm_eps);
+        let width = gain.len();
+        let (from, to) = self.scratch.pair(from, to, n);
+        self.pool.columns(to, width, &|c, to| {
+            backend.rms_norm(&from[c * width..][..width], gain, eps, to);
+        });
+    }
+
+    /// Turns every head of `buffer` by its column's position.
+    fn rope(&mut self, n: usize, buffer: Buffer) {
+        let (backend, head_dim) = (self.backend, self.model.hyper().head_dim);
+        let rope = &self.model.program().rope;
+        let pairs = rope.width / 2;
+        let width = self.scratch.width(buffer);
+        let scratch = &mut *self.scratch;
+        let (cos, sin) = (&scratch.cos, &scratch.sin);
+        let heads = &mut scratch.buffers[buffer as usize];
+        self.pool.columns(&mut heads[..n * width], width, &|c, heads| {
+            let angles = c * pairs..(c + 1) * pairs;
+            backend.rope(heads, head_dim, &cos[angles.clone()], &sin[angles], rope.pairs);
+        });
+    }
+
+    /// Appends `Key` and `Value` to the cache of `layer`.
+    fn store(&mut self, n: usize, position: usize, layer: usize) {
+        let keys = self.scratch.columns(Buffer::Key, n);
+        let values = self.scratch.columns(Buffer::Value, n);
+        self.kv.store(self.backend, layer, position, keys, values);
+    }
+
+    /// `Gate = silu(Gate) * Up`
+    fn gate(&mut self, n: usize) {
+        let backend = self.backend;
+        let width = self.scratch.width(Buffer::Gate);
+        let (up, gate) = self.scratch.pair(Buffer::Up, Buffer::Gate, n);
+        self.pool.columns(gate, width, &|c, gate| {
+            backend.silu_mul(gate, &up[c * width..][..width]);
+        });
+    }
+
+    /// `to += from`
+    fn add(&mut self, n: usize, from: Buffer, to: Buffer) {
+        let (from, to) = self.scratch.pair(from, to, n);
+        self.backend.add(to, from);
+    }
+}

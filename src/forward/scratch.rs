@@ -1,0 +1,143 @@
+//! Floor 3. The working memory of a forward pass, carved once: the buffers of a batch, the quantised form of one
+//! projection's input, the angles of the batch's positions, and each thread's own scratch.
+#![forbid(unsafe_code)]
+
+use bantam_kernels::Columns;
+use bantam_kernels::backend::Backend;
+use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
+
+use crate::arena::{Arena, Slab};
+use crate::error::Result;
+use crate::kv::KvShape;
+use crate::model::program::{Buffer, Program};
+use crate::model::rope::Rope;
+
+pub(crate) struct Scratch {
+    /// Columns that a batch can have.
+    pub(crate) batch: usize,
+    pub(super) widths: [usize; Buffer::COUNT],
+    /// Each `batch` columns of its width.
+    pub(crate) buffers: [Slab<f32>; Buffer::COUNT],
+    pub(crate) quantized: Quantized,
+    /// Angle per position of each turned pair.
+    frequencies: Slab<f64>,
+    /// Cosines and sines of each column's position.
+    pub(crate) cos: Slab<f32>,
+    pub(crate) sin: Slab<f32>,
+    pub(crate) threads: Threads,
+}
+
+/// The quantised form of the input of one projection.
+pub(crate) struct Quantized {
+    pub(crate) q: Slab<i8>,
+    pub(crate) d: Slab<f32>,
+    pub(crate) s: Slab<f32>,
+}
+
+/// What each thread has to itself, one share after the other.
+pub(crate) struct Threads {
+    /// Of the matrix kernels.
+    pub(crate) kernels: Slab<u8>,
+    /// Of attention: see `forward/attention.rs`.
+    pub(crate) attention: Slab<f32>,
+}
+
+impl Scratch {
+    pub(crate) fn carve(
+        program: &Program,
+        kv: KvShape,
+        backend: Backend,
+        batch: usize,
+        threads: usize,
+        arena: &mut Arena,
+    ) -> Result<Scratch> {
+        let widths = program.widths;
+        let mut buffer = |i: usize| arena.slab(batch * widths[i]);
+        let buffers = [
+            buffer(0)?,
+            buffer(1)?,
+            buffer(2)?,
+            buffer(3)?,
+            buffer(4)?,
+            buffer(5)?,
+            buffer(6)?,
+            buffer(7)?,
+            buffer(8)?,
+        ];
+        let k_max = program.k_max();
+        let quantized = Quantized {
+            q: arena.slab(batch * k_max)?,
+            d: arena.slab(batch * k_max.div_ceil(Q8_BLOCK))?,
+            s: arena.slab(batch * k_max.div_ceil(Q8_SUM))?,
+        };
+        let pairs = program.rope.width / 2;
+        let group = widths[Buffer::Query as usize] / (kv.kv_heads * kv.head_dim);
+        // Shares start at multiples of 64 bytes, as the kernels ask.
+        let share = backend.scratch_bytes(k_max).next_multiple_of(64);
+        Ok(Scratch {
+            batch,
+            widths,
+            buffers,
+            quantized,
+            frequencies: arena.slab(pairs)?,
+            cos: arena.slab(batch * pairs)?,
+            sin: arena.slab(batch * pairs)?,
+            threads: Threads {
+                kernels: arena.slab(threads * share)?,
+                attention: arena.slab(threads * super::attention::scratch_len(group, kv.head_dim))?,
+            },
+        })
+    }
+
+    /// Computes what depends on the session only.
+    pub(crate) fn prepare(&mut self, rope: &Rope, file: &[u8], context: usize) {
+        rope.frequencies(file, context, &mut self.frequencies);
+    }
+
+    /// Computes the angles of `n` positions from `position` on.
+    pub(crate) fn turn(&mut self, rope: &Rope, position: usize, n: usize) {
+        let pairs = self.frequencies.len();
+        if pairs == 0 {
+            return;
+        }
+        let columns = self.cos.chunks_exact_mut(pairs).zip(self.sin.chunks_exact_mut(pairs));
+        for (i, (cos, sin)) in columns.take(n).enumerate() {
+            rope.angles(position + i, &self.frequencies, cos, sin);
+        }
+    }
+
+    /// Values per column of a buffer.
+    pub(crate) fn width(&self, buffer: Buffer) -> usize {
+        self.widths[buffer as usize]
+    }
+
+    /// The first `n` columns of a buffer.
+    pub(crate) fn columns(&self, buffer: Buffer, n: usize) -> &[f32] {
+        &self.buffers[buffer as usize][..n * self.width(buffer)]
+    }
+
+    /// The first `n` columns of a buffer, to write.
+    pub(crate) fn columns_mut(&mut self, buffer: Buffer, n: usize) -> &mut [f32] {
+        let len = n * self.width(buffer);
+        &mut self.buffers[buffer as usize][..len]
+    }
+
+    /// The first `n` columns of one buffer to read and of another to write.
+    ///
+    /// # Panics
+    /// If both are the same buffer.
+    pub(crate) fn pair(&mut self, from: Buffer, to: Buffer, n: usize) -> (&[f32], &mut [f32]) {
+        let (from_len, to_len) = (n * self.width(from), n * self.width(to));
+        let pair = self.buffers.get_disjoint_mut([from as usize, to as usize]);
+        let [from, to] = pair.expect("a step reads and writes two buffers");
+        (&from[..from_len], &mut to[..to_len])
+    }
+}
+
+impl Quantized {
+    /// The columns of a projection's input: the floats, and this quantised form of them.
+    pub(crate) fn columns<'a>(&'a self, f32: &'a [f32], k: usize, n: usize) -> Columns<'a> {
+        let (q, d, s) = (n * k, n * (k / Q8_BLOCK), n * (k / Q8_SUM));
+        Columns { k, n, f32, q: &self.q[..q], d: &self.d[..d], s: &self.s[..s] }
+    }
+}

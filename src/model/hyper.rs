@@ -1,0 +1,131 @@
+//! Floor 2. The numbers of a model's metadata that shape it, read and checked once.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result, text};
+use crate::gguf::{File, Value};
+
+/// Shapes of a decoder. All counts are at least 1.
+#[derive(Clone, Debug)]
+pub struct HyperParameters {
+    /// The context length that the model was trained for, in tokens.
+    pub context_length: usize,
+    /// Width of the residual stream.
+    pub dim: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of the feed-forward hidden layer.
+    pub ffn: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Added to the mean square in a norm.
+    pub norm_eps: f32,
+    /// Number of tokens.
+    pub vocab_size: usize,
+}
+
+/// Reads the keys of one architecture, `llama.block_count` for `block_count`.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'a> {
+    pub(crate) file: &'a File,
+    pub(crate) architecture: &'a str,
+}
+
+/// No shape of a real model is larger; products of three of them stay inside 64 bits.
+const SHAPE_MAX: u32 = 1 << 20;
+
+impl Keys<'_> {
+    /// A number that may be missing. An array of one number for all layers counts as that number.
+    pub(crate) fn u32_if_any(self, key: &str) -> Result<Option<u32>> {
+        let key = text!("{}.{key}", self.architecture);
+        if let Some(Value::Array(array)) = self.file.get(key.as_str()) {
+            let mut numbers = array.iter().map(|value| value.as_integer());
+            let first = numbers.next().flatten().and_then(|number| u32::try_from(number).ok());
+            if first.is_none() || !numbers.all(|number| number == first.map(i128::from)) {
+                return Err(Error::Unsupported(text!("{key} differs from layer to layer")));
+            }
+            return Ok(first);
+        }
+        self.file.u32(key.as_str())
+    }
+
+    /// A count, 1 to a million, that may be missing.
+    pub(crate) fn count_if_any(self, key: &str) -> Result<Option<usize>> {
+        let Some(count) = self.u32_if_any(key)? else { return Ok(None) };
+        if !(1..=SHAPE_MAX).contains(&count) {
+            let architecture = self.architecture;
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.{key} is {count}; it must be 1 to {SHAPE_MAX}"
+            )));
+        }
+        Ok(Some(count as usize))
+    }
+
+    /// A count that must be there.
+    pub(crate) fn count(self, key: &str) -> Result<usize> {
+        self.count_if_any(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A finite float that may be missing.
+    pub(crate) fn f32_if_any(self, key: &str) -> Result<Option<f32>> {
+        let key = text!("{}.{key}", self.architecture);
+        match self.file.f32(key.as_str())? {
+            Some(number) if !number.is_finite() => {
+                Err(Error::Inconsistent(text!("{key} is {number}, which is not finite")))
+            }
+            number => Ok(number),
+        }
+    }
+
+    fn missing(self, key: &str) -> Error {
+        Error::Inconsistent(text!("metadata key {}.{key} is missing", self.architecture))
+    }
+}
+
+impl HyperParameters {
+    /// Reads the keys that every decoder has.
+    pub(crate) fn read(keys: Keys<'_>) -> Result<HyperParameters> {
+        let dim = keys.count("embedding_length")?;
+        let heads = keys.count("attention.head_count")?;
+        let kv_heads = keys.count_if_any("attention.head_count_kv")?.unwrap_or(heads);
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(Error::Inconsistent(text!("{heads} query heads cannot share {kv_heads} key heads")));
+        }
+        let key_length = keys.count_if_any("attention.key_length")?;
+        let head_dim = match key_length {
+            Some(length) => length,
+            None if dim.is_multiple_of(heads) => dim / heads,
+            None => {
+                return Err(Error::Inconsistent(text!("{heads} heads do not divide a width of {dim}")));
+            }
+        };
+        let value_dim = keys.count_if_any("attention.value_length")?.unwrap_or(head_dim);
+        if value_dim != head_dim {
+            return Err(Error::Unsupported(text!("keys of {head_dim} with values of {value_dim} per head")));
+        }
+        let norm_eps = keys.f32_if_any("attention.layer_norm_rms_epsilon")?;
+        let norm_eps = norm_eps.ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon"))?;
+        if norm_eps < 0.0 {
+            return Err(Error::Inconsistent(text!("attention.layer_norm_rms_epsilon is {norm_eps}")));
+        }
+        // The rows of the embedding are the vocabulary that can be run, whatever else the file says.
+        let embedding = keys.file.tensor("token_embd.weight");
+        let vocab_size = embedding.and_then(|tensor| u32::try_from(tensor.shape[1]).ok());
+        let vocab_size =
+            vocab_size.ok_or_else(|| Error::Inconsistent(text!("tensor token_embd.weight is missing")))?;
+        Ok(HyperParameters {
+            context_length: keys.count("context_length")?,
+            dim,
+            layers: keys.count("block_count")?,
+            ffn: keys.count("feed_forward_length")?,
+            heads,
+            kv_heads,
+            head_dim,
+            norm_eps,
+            vocab_size: vocab_size as usize,
+        })
+    }
+}

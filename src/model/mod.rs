@@ -1,0 +1,184 @@
+//! Floor 2. A model: a mapped file, its shapes, its program, and the backend that runs it.
+#![forbid(unsafe_code)]
+
+pub(crate) mod hyper;
+mod llama;
+pub(crate) mod program;
+pub(crate) mod rope;
+pub(crate) mod weights;
+
+use alloc::sync::Arc;
+
+use bantam_kernels::{Backend, BackendError, Format};
+
+use crate::error::{Error, Result, text};
+use crate::gguf::File;
+use crate::mmap::Mapping;
+use crate::tokenizer::Tokenizer;
+pub use hyper::HyperParameters;
+use hyper::Keys;
+use program::Program;
+
+/// Writes the program of one architecture.
+type Describe = fn(Keys<'_>, &HyperParameters) -> Result<Program>;
+
+/// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
+const ARCHITECTURES: &[(&str, Describe)] = &[("llama", llama::describe)];
+
+/// How to open a model. The default is the best backend of this CPU.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct ModelOptions<'a> {
+    /// The backend by name, `avx2`; the best that the CPU has if `None`. With `std`, the environment variable
+    /// `BANTAM_BACKEND` stands in for a missing name.
+    pub backend: Option<&'a str>,
+}
+
+/// An open model. Cloning shares it; it may be used from any thread.
+#[derive(Clone)]
+pub struct Model(Arc<Inner>);
+
+struct Inner {
+    file: File,
+    hyper: HyperParameters,
+    program: Program,
+    tokenizer: Tokenizer,
+    backend: Backend,
+}
+
+impl Model {
+    /// Maps the GGUF file at `path`. The weights stay in the file's pages.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NotGguf`], [`Error::Malformed`], [`Error::Inconsistent`], [`Error::Unsupported`].
+    #[cfg(feature = "std")]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Model> {
+        Model::from_mapping(Mapping::open(path.as_ref())?, &ModelOptions::default())
+    }
+
+    /// Opens `length` bytes of an open file from `offset` on, to its end if `None`: a model inside an archive. The file
+    /// is borrowed and may be closed afterwards. From a raw descriptor, see [`std::os::fd::BorrowedFd`].
+    ///
+    /// # Errors
+    /// As [`Model::open`]; [`Error::Argument`] if the range is not inside the file.
+    #[cfg(feature = "std")]
+    pub fn from_file(file: &std::fs::File, offset: u64, length: Option<u64>) -> Result<Model> {
+        Model::from_mapping(Mapping::from_file(file, offset, length)?, &ModelOptions::default())
+    }
+
+    /// Opens a model in memory, in place: `&'static [u8]`, `Vec<u8>`, `Arc<[u8]>` or a mapping of one's own.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
+        Model::from_mapping(Mapping::from_bytes(bytes), &ModelOptions::default())
+    }
+
+    /// Opens a model from any mapping, with options.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; [`Error::Argument`] if the backend is unknown or the CPU lacks it.
+    pub fn from_mapping(mapping: Mapping, options: &ModelOptions<'_>) -> Result<Model> {
+        let backend = choose_backend(options.backend)?;
+        let file = File::open(mapping)?;
+        let architecture = file.string("general.architecture")?.ok_or_else(|| {
+            Error::Inconsistent(text!("metadata key general.architecture is missing: is this a model?"))
+        })?;
+        let describe = ARCHITECTURES.iter().find(|(name, _)| *name == architecture).map(|(_, f)| f);
+        let Some(describe) = describe else {
+            return Err(Error::Unsupported(text!(
+                "architecture {architecture:?}; known are {}",
+                Names(|| ARCHITECTURES.iter().map(|(name, _)| *name))
+            )));
+        };
+        if file.tensors().next().is_none() {
+            return Err(Error::Unsupported(text!("the file holds a vocabulary only, and no weights to run")));
+        }
+        let keys = Keys { file: &file, architecture };
+        let hyper = HyperParameters::read(keys)?;
+        let program = describe(keys, &hyper)?;
+        let tokenizer = Tokenizer::from_gguf(&file)?;
+        if tokenizer.vocab_size() > hyper.vocab_size {
+            return Err(Error::Inconsistent(text!(
+                "the vocabulary has {} tokens and the embedding {} rows",
+                tokenizer.vocab_size(),
+                hyper.vocab_size
+            )));
+        }
+        Ok(Model(Arc::new(Inner { file, hyper, program, tokenizer, backend })))
+    }
+
+    /// The file: metadata and directory of tensors.
+    pub fn file(&self) -> &File {
+        &self.0.file
+    }
+
+    /// The model's shapes.
+    pub fn hyper(&self) -> &HyperParameters {
+        &self.0.hyper
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    /// The backend that runs the model.
+    pub fn backend(&self) -> Backend {
+        self.0.backend
+    }
+
+    /// Bytes of weights that one token is multiplied with: what decoding has to read.
+    pub fn bytes_per_token(&self) -> u64 {
+        self.0.program.matrices().map(|matrix| matrix.bytes() as u64).sum()
+    }
+
+    /// Multiply-adds of one token with the weights.
+    pub fn macs_per_token(&self) -> u64 {
+        self.0.program.matrices().map(|matrix| (matrix.rows * matrix.k) as u64).sum()
+    }
+
+    /// The weight formats that a token is multiplied with.
+    pub fn formats(&self) -> impl Iterator<Item = Format> {
+        let used = |format: &Format| self.0.program.matrices().any(|matrix| matrix.format == *format);
+        Format::ALL.iter().copied().filter(used)
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.0.program
+    }
+}
+
+impl core::fmt::Debug for Model {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Model").field("hyper", &self.0.hyper).field("backend", &self.0.backend).finish()
+    }
+}
+
+/// The backend of that name, else of the environment's, else the best.
+fn choose_backend(name: Option<&str>) -> Result<Backend> {
+    #[cfg(feature = "std")]
+    let environment = std::env::var("BANTAM_BACKEND").ok();
+    #[cfg(feature = "std")]
+    let name = name.or(environment.as_deref());
+    let Some(name) = name else { return Ok(Backend::detect()) };
+    Backend::by_name(name).map_err(|error| {
+        let known = Names(Backend::names);
+        Error::Argument(match error {
+            BackendError::Unknown => text!("there is no backend {name:?}; known are {known}"),
+            BackendError::Unsupported => text!("this CPU cannot run the backend {name:?}"),
+        })
+    })
+}
+
+/// Shows a list of names.
+struct Names<T>(T);
+
+impl<F: Fn() -> I, I: Iterator<Item = &'static str>> core::fmt::Display for Names<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (i, name) in (self.0)().enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

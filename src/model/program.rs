@@ -1,0 +1,141 @@
+//! Floor 2. What a model does to a token, as data: a fixed list of steps over named buffers, made once at open.
+//!
+//! An architecture is a function that writes this list (`model/llama.rs`); the forward pass walks it. A step that the
+//! list of another architecture needs is a variant here and an arm there.
+#![forbid(unsafe_code)]
+
+use alloc::vec::Vec;
+
+use super::rope::Rope;
+use super::weights::{Matrix, Vector};
+use crate::error::{Error, Result};
+
+/// A working buffer: one column of values per token of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Buffer {
+    /// The residual stream: `dim`.
+    Stream,
+    /// The normed stream, which the projections read: `dim`.
+    Normed,
+    /// Queries of all heads: `heads * head_dim`.
+    Query,
+    /// Keys of all key heads: `kv_heads * head_dim`.
+    Key,
+    /// Values of all key heads: `kv_heads * head_dim`.
+    Value,
+    /// What the heads have gathered: `heads * head_dim`.
+    Attended,
+    /// The gate of the feed-forward layer, then its hidden values: `ffn`.
+    Gate,
+    /// What is gated: `ffn`.
+    Up,
+    /// What a block adds to the stream: `dim`.
+    Delta,
+}
+
+impl Buffer {
+    pub(crate) const ALL: [Buffer; 9] = [
+        Buffer::Stream,
+        Buffer::Normed,
+        Buffer::Query,
+        Buffer::Key,
+        Buffer::Value,
+        Buffer::Attended,
+        Buffer::Gate,
+        Buffer::Up,
+        Buffer::Delta,
+    ];
+    pub(crate) const COUNT: usize = Buffer::ALL.len();
+}
+
+/// One projection of a [`Step::Linear`].
+#[derive(Clone, Debug)]
+pub(crate) struct Projection {
+    pub(crate) weight: Matrix,
+    pub(crate) bias: Option<Vector>,
+    pub(crate) to: Buffer,
+}
+
+/// The most projections that one step computes from the same input.
+pub(crate) const PROJECTIONS_MAX: usize = 3;
+
+/// One step, applied to every column of a batch.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// `to = from / rms(from) * gain`
+    Norm { from: Buffer, gain: Vector, to: Buffer },
+    /// `to = weight . from + bias`, for each projection.
+    Linear { from: Buffer, projections: Vec<Projection> },
+    /// Turns every head of `buffer` by its column's position.
+    Rope { buffer: Buffer },
+    /// Appends keys and values to the cache of `layer`.
+    Store { layer: usize },
+    /// `Attended = softmax(Query . keys * scale) . values`, over the cache of `layer`, causally.
+    Attend { layer: usize, scale: f32 },
+    /// `Gate = silu(Gate) * Up`
+    Gate,
+    /// `to += from`
+    Add { from: Buffer, to: Buffer },
+}
+
+/// The steps of all layers, and what stands before and behind them.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// Row `t` is the stream that token `t` starts with.
+    pub(crate) embedding: Matrix,
+    pub(crate) rope: Rope,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) output_norm: Vector,
+    /// One row per token of the vocabulary.
+    pub(crate) output: Matrix,
+    /// Width of each buffer, in values per column.
+    pub(crate) widths: [usize; Buffer::COUNT],
+}
+
+impl Program {
+    /// The longest row that any product reads: what scratch is sized by.
+    pub(crate) fn k_max(&self) -> usize {
+        self.matrices().map(|matrix| matrix.k).max().unwrap_or(0)
+    }
+
+    /// Every matrix that a token is multiplied with.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let of_steps = self.steps.iter().flat_map(|step| match step {
+            Step::Linear { projections, .. } => projections.as_slice(),
+            _ => &[],
+        });
+        of_steps.map(|projection| &projection.weight).chain([&self.output])
+    }
+}
+
+/// Collects the steps of an architecture.
+#[derive(Default)]
+pub(crate) struct Steps(Vec<Step>);
+
+impl Steps {
+    pub(crate) fn new() -> Steps {
+        Steps(Vec::new())
+    }
+
+    pub(crate) fn push(&mut self, step: Step) -> Result<()> {
+        let memory =
+            Error::Memory { what: "the model's program", bytes: size_of_val(&self.0[..]) as u64 * 2 };
+        self.0.try_reserve(1).map_err(|_| memory)?;
+        self.0.push(step);
+        Ok(())
+    }
+
+    /// Adds a [`Step::Linear`].
+    pub(crate) fn linear<const N: usize>(&mut self, from: Buffer, all: [Projection; N]) -> Result<()> {
+        const { assert!(N <= PROJECTIONS_MAX) };
+        let mut projections = Vec::new();
+        let memory = Error::Memory { what: "the model's program", bytes: size_of_val(&all) as u64 };
+        projections.try_reserve_exact(N).map_err(|_| memory)?;
+        projections.extend(all);
+        self.push(Step::Linear { from, projections })
+    }
+
+    pub(crate) fn finish(self) -> Vec<Step> {
+        self.0
+    }
+}

@@ -1,0 +1,113 @@
+//! Floor 2. Typed views of a file's tensors: which rows, how long, in which format, and where. The bytes stay in the
+//! mapping; a view is checked against it at each use.
+#![forbid(unsafe_code)]
+
+use core::ops::Range;
+
+use bantam_kernels::{Format, blocks};
+
+use crate::error::{Error, Result, Text, text};
+use crate::format::TensorType;
+use crate::gguf::{File, TensorInfo};
+
+/// A matrix of `rows` rows of `k` weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Matrix {
+    pub(crate) format: Format,
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    row_bytes: usize,
+    data: Range<usize>,
+}
+
+impl Matrix {
+    /// The bytes of rows `from..to`.
+    pub(crate) fn rows<'a>(&self, file: &'a [u8], from: usize, to: usize) -> &'a [u8] {
+        &file[self.data.clone()][from * self.row_bytes..to * self.row_bytes]
+    }
+
+    /// Bytes of the whole matrix.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len()
+    }
+}
+
+/// A vector of 32-bit floats: a norm's gains, a bias.
+#[derive(Clone, Debug)]
+pub(crate) struct Vector {
+    data: Range<usize>,
+}
+
+impl Vector {
+    /// The values, in place.
+    pub(crate) fn values<'a>(&self, file: &'a [u8]) -> &'a [f32] {
+        // The alignment was checked when the view was made.
+        blocks::as_f32(&file[self.data.clone()]).unwrap_or_default()
+    }
+}
+
+/// Takes tensors from a file by name, each checked for shape and type.
+#[derive(Clone, Copy)]
+pub(crate) struct Tensors<'a>(pub(crate) &'a File);
+
+impl Tensors<'_> {
+    /// A matrix that must be there.
+    pub(crate) fn matrix(self, name: Text, k: usize, rows: usize) -> Result<Matrix> {
+        self.matrix_if_any(name, k, rows)?.ok_or_else(|| missing(name))
+    }
+
+    /// A matrix that may be missing.
+    pub(crate) fn matrix_if_any(self, name: Text, k: usize, rows: usize) -> Result<Option<Matrix>> {
+        let Some(tensor) = self.0.tensor(name.as_str()) else { return Ok(None) };
+        check_shape(name, tensor, [k, rows])?;
+        let format = known(name, tensor)?;
+        let row_bytes = tensor.data.len() / rows;
+        if format.wants_q8() && !k.is_multiple_of(bantam_kernels::columns::Q8_BLOCK) {
+            return Err(Error::Unsupported(text!("tensor {name}: rows of {k} are not whole blocks of 32")));
+        }
+        Ok(Some(Matrix { format, rows, k, row_bytes, data: tensor.data.clone() }))
+    }
+
+    /// A vector of floats that must be there.
+    pub(crate) fn vector(self, name: Text, len: usize) -> Result<Vector> {
+        self.vector_if_any(name, len)?.ok_or_else(|| missing(name))
+    }
+
+    /// A vector of floats that may be missing.
+    pub(crate) fn vector_if_any(self, name: Text, len: usize) -> Result<Option<Vector>> {
+        let Some(tensor) = self.0.tensor(name.as_str()) else { return Ok(None) };
+        check_shape(name, tensor, [len, 1])?;
+        if known(name, tensor)? != Format::F32 {
+            return Err(Error::Unsupported(text!("tensor {name} is {}, not F32", tensor.kind.name())));
+        }
+        if blocks::as_f32(&self.0.mapping().bytes()[tensor.data.clone()]).is_none() {
+            return Err(Error::Unsupported(text!(
+                "tensor {name} does not lie at a multiple of 4 bytes in memory; move the model to one"
+            )));
+        }
+        Ok(Some(Vector { data: tensor.data.clone() }))
+    }
+}
+
+fn missing(name: Text) -> Error {
+    Error::Inconsistent(text!("tensor {name} is missing"))
+}
+
+fn known(name: Text, tensor: &TensorInfo) -> Result<Format> {
+    match tensor.kind {
+        TensorType::Known(format) => Ok(format),
+        TensorType::Other(number) => Err(Error::Unsupported(text!(
+            "tensor {name} is of type {number} ({}), which has no kernels here",
+            tensor.kind.name()
+        ))),
+    }
+}
+
+fn check_shape(name: Text, tensor: &TensorInfo, wanted: [usize; 2]) -> Result<()> {
+    if tensor.shape == [wanted[0] as u64, wanted[1] as u64, 1, 1] {
+        return Ok(());
+    }
+    let found = &tensor.shape[..tensor.dimensions];
+    let wanted = if wanted[1] == 1 { &wanted[..1] } else { &wanted[..] };
+    Err(Error::Inconsistent(text!("tensor {name} has shape {found:?}; the metadata asks for {wanted:?}")))
+}

@@ -1,0 +1,322 @@
+//! Floor 4. A session: the tokens of one conversation, their keys and values, and the logits behind the last.
+//!
+//! Invariant: all of a session's memory is had at open; prefilling, decoding and sampling allocate nothing.
+#![forbid(unsafe_code)]
+
+use alloc::sync::Arc;
+
+use crate::arena::{Arena, Slab};
+use crate::cancel::Cancel;
+use crate::error::{Error, Result, text};
+use crate::forward::{Forward, Scratch};
+use crate::kv::{KvCache, KvShape};
+use crate::model::Model;
+use crate::pool::Pool;
+use crate::sample::{Candidate, Candidates, Sampler};
+use crate::tokenizer::TokenId;
+
+/// The context that is used if none is asked for, or the model's own if that is smaller.
+pub const CONTEXT_DEFAULT: usize = 4096;
+
+/// The columns of a prefill's batch if not asked otherwise: enough for the wide kernels, little enough memory.
+pub const BATCH_DEFAULT: usize = 256;
+
+/// How to open a session.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// Positions of the cache; `None` is the smaller of [`CONTEXT_DEFAULT`] and the model's training context.
+    pub context: Option<usize>,
+    /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`].
+    pub batch: Option<usize>,
+}
+
+/// What a session needs, known before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Positions of the cache.
+    pub context: usize,
+    /// Bytes of keys and values.
+    pub kv_bytes: usize,
+    /// Bytes of everything else: buffers of a batch, logits, candidates.
+    pub scratch_bytes: usize,
+}
+
+impl Plan {
+    /// All bytes that the session will allocate.
+    pub fn total_bytes(&self) -> usize {
+        self.kv_bytes.saturating_add(self.scratch_bytes)
+    }
+}
+
+/// One conversation with a model. It keeps the model and the pool alive, and may move between threads.
+///
+/// ```no_run
+/// use bantam::{EncodeOptions, Model, Pool, Sampler, Session, SessionOptions};
+/// use std::sync::Arc;
+///
+/// let model = Model::open("models/SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// let options = SessionOptions::default();
+/// println!("{} bytes will be used", Session::plan(&model, &options, 2)?.total_bytes());
+/// let mut session = Session::open(&model, Arc::new(Pool::new(2)?), &options)?;
+///
+/// let mut prompt = Vec::new();
+/// model.tokenizer().encode("The capital of France is", EncodeOptions::default(), &mut prompt)?;
+/// session.prefill(&prompt)?;
+///
+/// let mut sampler = Sampler::greedy();
+/// for _ in 0..16 {
+///     let token = session.sample(&mut sampler);
+///     if model.tokenizer().is_end_of_generation(token) {
+///         break;
+///     }
+///     print!("{}", String::from_utf8_lossy(model.tokenizer().token_bytes(token).unwrap_or_default()));
+///     session.decode(token)?;
+/// }
+/// # Ok::<(), bantam::Error>(())
+/// ```
+pub struct Session {
+    model: Model,
+    pool: Arc<Pool>,
+    cancel: Cancel,
+    plan: Plan,
+    /// Positions whose keys and values are in the cache.
+    position: usize,
+    /// Whether `logits` belongs to the last position.
+    scored: bool,
+    kv: KvCache,
+    work: Work,
+}
+
+/// What is carved from the scratch arena.
+struct Work {
+    scratch: Scratch,
+    logits: Slab<f32>,
+    candidates: Slab<Candidate>,
+}
+
+impl Session {
+    /// What a session of these options will allocate when run by a pool of `threads`, to the byte.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a context or batch of 0.
+    pub fn plan(model: &Model, options: &SessionOptions, threads: usize) -> Result<Plan> {
+        let (plan, _) = Session::count(model, options, threads)?;
+        Ok(plan)
+    }
+
+    /// Opens a session and has all its memory.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a context or batch of 0; [`Error::Memory`] with the number of bytes that could not be had.
+    pub fn open(model: &Model, pool: Arc<Pool>, options: &SessionOptions) -> Result<Session> {
+        let threads = pool.threads();
+        let (plan, counted) = Session::count(model, options, threads)?;
+        let kv_shape = Session::kv_shape(model, plan.context);
+        let kv = KvCache::carve(kv_shape, &mut Arena::allocate(&counted.kv)?)?;
+        let mut arena = Arena::allocate(&counted.scratch)?;
+        let mut work = Work::carve(model, options, kv_shape, threads, &mut arena)?;
+        work.scratch.prepare(&model.program().rope, model.file().mapping().bytes(), plan.context);
+        Ok(Session {
+            model: model.clone(),
+            pool,
+            cancel: Cancel::new(),
+            plan,
+            position: 0,
+            scored: false,
+            kv,
+            work,
+        })
+    }
+
+    /// The session's model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What the session has allocated.
+    pub fn memory(&self) -> Plan {
+        self.plan
+    }
+
+    /// Positions of the cache.
+    pub fn context(&self) -> usize {
+        self.plan.context
+    }
+
+    /// Tokens that the session holds.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// A switch that stops [`Session::prefill`] and [`Session::decode`] from another thread, within milliseconds. It
+    /// stays set until it is reset.
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Lets `cancel` stop this session, instead of a switch of its own.
+    pub fn set_cancel(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
+    }
+
+    /// Reads `tokens` behind those already held; [`Session::logits`] then scores what follows them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for no tokens or one outside the vocabulary, [`Error::ContextFull`], [`Error::Changed`] if the
+    /// model's file was cut short: nothing has happened then. [`Error::Cancelled`]: the batches already through are kept,
+    /// [`Session::position`] tells how many tokens that is.
+    pub fn prefill(&mut self, tokens: &[TokenId]) -> Result<()> {
+        self.check(tokens)?;
+        self.model.file().mapping().check()?;
+        self.scored = false;
+        for batch in tokens.chunks(self.work.scratch.batch) {
+            self.run(batch)?;
+        }
+        self.score((tokens.len() - 1) % self.work.scratch.batch)
+    }
+
+    /// Reads one token, as [`Session::prefill`] does but without asking the system anything.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`], but for [`Error::Changed`].
+    pub fn decode(&mut self, token: TokenId) -> Result<()> {
+        let token = [token];
+        self.check(&token)?;
+        self.scored = false;
+        self.run(&token)?;
+        self.score(0)
+    }
+
+    /// Reads `tokens` and shows the logits behind each of them: `each(i, logits)` with what follows `tokens[i]`.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn score_each(&mut self, tokens: &[TokenId], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
+        self.check(tokens)?;
+        self.model.file().mapping().check()?;
+        self.scored = false;
+        let mut read = 0;
+        for batch in tokens.chunks(self.work.scratch.batch) {
+            self.run(batch)?;
+            for column in 0..batch.len() {
+                self.score(column)?;
+                each(read + column, &self.work.logits);
+            }
+            read += batch.len();
+        }
+        Ok(())
+    }
+
+    /// The score of every token of the vocabulary behind the last one read. Zeros before the first prefill.
+    pub fn logits(&self) -> &[f32] {
+        &self.work.logits
+    }
+
+    /// Whether [`Session::logits`] belongs to the last position: not before the first prefill, nor after a cancelled one.
+    pub fn has_logits(&self) -> bool {
+        self.scored
+    }
+
+    /// Chooses the next token from the logits. It is not read yet: [`Session::decode`] does that.
+    pub fn sample(&mut self, sampler: &mut Sampler) -> TokenId {
+        let candidates = Candidates::new(&self.work.logits, &mut self.work.candidates);
+        sampler.sample(candidates)
+    }
+
+    /// Forgets every token behind the first `position`. A session that holds fewer stays as it is.
+    pub fn rewind(&mut self, position: usize) {
+        if position < self.position {
+            self.position = position;
+            self.scored = false;
+        }
+    }
+
+    fn count(model: &Model, options: &SessionOptions, threads: usize) -> Result<(Plan, Counted)> {
+        let training = model.hyper().context_length;
+        let context = options.context.unwrap_or(CONTEXT_DEFAULT.min(training));
+        if context == 0 {
+            return Err(Error::Argument(text!("a context of 0 tokens holds nothing; it must be at least 1")));
+        }
+        if options.batch == Some(0) {
+            return Err(Error::Argument(text!("a batch must have at least 1 token")));
+        }
+        let kv_shape = Session::kv_shape(model, context);
+        let mut kv = Arena::counting("the KV cache of the context");
+        KvCache::carve(kv_shape, &mut kv)?;
+        let mut scratch = Arena::counting("the session's scratch");
+        Work::carve(model, options, kv_shape, threads, &mut scratch)?;
+        let plan = Plan { context, kv_bytes: kv.used_bytes(), scratch_bytes: scratch.used_bytes() };
+        Ok((plan, Counted { kv, scratch }))
+    }
+
+    fn kv_shape(model: &Model, context: usize) -> KvShape {
+        let hyper = model.hyper();
+        KvShape { layers: hyper.layers, kv_heads: hyper.kv_heads, head_dim: hyper.head_dim, context }
+    }
+
+    /// What `prefill` promises to find out before anything happens.
+    fn check(&self, tokens: &[TokenId]) -> Result<()> {
+        if tokens.is_empty() {
+            return Err(Error::Argument(text!("there are no tokens to read: the prompt is empty")));
+        }
+        let needed = self.position.saturating_add(tokens.len());
+        if needed > self.plan.context {
+            return Err(Error::ContextFull { needed, context: self.plan.context });
+        }
+        let vocab_size = self.model.hyper().vocab_size;
+        match tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            Some(token) => {
+                Err(Error::Argument(text!("token {token} is outside the vocabulary of {vocab_size}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn forward(&mut self) -> (Forward<'_>, &mut Slab<f32>) {
+        let work = &mut self.work;
+        let forward = Forward::new(&self.model, &self.pool, &self.cancel, &mut self.kv, &mut work.scratch);
+        (forward, &mut work.logits)
+    }
+
+    /// Takes one batch through the layers.
+    fn run(&mut self, batch: &[TokenId]) -> Result<()> {
+        let position = self.position;
+        self.forward().0.run(batch, position)?;
+        self.position += batch.len();
+        Ok(())
+    }
+
+    /// Scores what follows one column of the last batch.
+    fn score(&mut self, column: usize) -> Result<()> {
+        let (mut forward, logits) = self.forward();
+        forward.logits(column, logits)?;
+        self.scored = true;
+        Ok(())
+    }
+}
+
+/// The two arenas of a session, counted.
+struct Counted {
+    kv: Arena,
+    scratch: Arena,
+}
+
+impl Work {
+    fn carve(
+        model: &Model,
+        options: &SessionOptions,
+        kv: KvShape,
+        threads: usize,
+        arena: &mut Arena,
+    ) -> Result<Work> {
+        let batch = options.batch.unwrap_or(BATCH_DEFAULT).min(kv.context);
+        let vocab_size = model.hyper().vocab_size;
+        Ok(Work {
+            scratch: Scratch::carve(model.program(), kv, model.backend(), batch, threads, arena)?,
+            logits: arena.slab(vocab_size)?,
+            candidates: arena.slab(vocab_size)?,
+        })
+    }
+}
