@@ -1,11 +1,50 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
+use core::arch::aarch64::*;
+
+use crate::arm::insn::sdot;
+use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
-use crate::backend::Table;
+use crate::arm::unpack::Unpack;
+use crate::backend::{FormatKernels, Table};
+use crate::blocks::*;
+use crate::columns::Columns;
+use crate::scalar;
+use crate::tile::TileMut;
 
 /// The kernels of NEON with dot products.
-pub const TABLE: Table = Table { name: "dotprod", supported, ..neon::TABLE };
+pub const TABLE: Table = Table { name: "dotprod", supported, ..neon::TABLE }
+    .with(Format::Q8_0, quantized::<BlockQ8_0>())
+    .with(Format::Q4_0, quantized::<BlockQ4_0>())
+    .with(Format::Q4_1, quantized::<BlockQ4_1>());
 
 fn supported() -> bool {
     has!("neon", "dotprod")
+}
+
+const fn quantized<B: Unpack>() -> FormatKernels {
+    FormatKernels { origin: "dotprod", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+}
+
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, _scratch: &mut [u8]) {
+    // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
+    unsafe { narrow::matmul::<B, Sdot>(weights, x, out) }
+}
+
+/// Sixteen products per instruction.
+struct Sdot;
+
+impl Dot for Sdot {
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn dot16(sums: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
+        sdot(sums, w, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn dot32<const SMALL: bool>(sums: int32x4_t, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t {
+        sdot(sdot(sums, w[0], x[0]), w[1], x[1])
+    }
 }

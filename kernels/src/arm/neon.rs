@@ -1,11 +1,59 @@
 //! Baseline NEON: every AArch64 CPU.
 
-use crate::backend::Table;
+use core::arch::aarch64::*;
+
+use crate::arm::narrow::{self, Dot};
+use crate::arm::unpack::Unpack;
+use crate::backend::{FormatKernels, Table};
+use crate::blocks::*;
+use crate::columns::Columns;
 use crate::scalar;
+use crate::tile::TileMut;
 
 /// The kernels of baseline NEON.
-pub const TABLE: Table = Table { name: "neon", supported, ..scalar::TABLE };
+pub const TABLE: Table = Table { name: "neon", supported, ..scalar::TABLE }
+    .with(Format::Q8_0, quantized::<BlockQ8_0>())
+    .with(Format::Q4_0, quantized::<BlockQ4_0>())
+    .with(Format::Q4_1, quantized::<BlockQ4_1>());
 
 fn supported() -> bool {
     has!("neon")
+}
+
+const fn quantized<B: Unpack>() -> FormatKernels {
+    FormatKernels { origin: "neon", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+}
+
+#[target_feature(enable = "neon")]
+unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, _scratch: &mut [u8]) {
+    // SAFETY: the caller checked the lengths; the tier is NEON itself.
+    unsafe { narrow::matmul::<B, Smull>(weights, x, out) }
+}
+
+/// Eight products per instruction, in 16 bits, that are then added pair by pair to 32.
+struct Smull;
+
+impl Dot for Smull {
+    #[inline(always)]
+    unsafe fn dot16(sums: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
+        // SAFETY: NEON is baseline.
+        unsafe {
+            let products = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+            vpadalq_s16(sums, vmlal_high_s8(products, w, x))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot32<const SMALL: bool>(sums: int32x4_t, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t {
+        // SAFETY: NEON is baseline.
+        unsafe {
+            if !SMALL {
+                return Self::dot16(Self::dot16(sums, w[0], x[0]), w[1], x[1]);
+            }
+            let products = vmull_s8(vget_low_s8(w[0]), vget_low_s8(x[0]));
+            let products = vmlal_high_s8(products, w[0], x[0]);
+            let products = vmlal_s8(products, vget_low_s8(w[1]), vget_low_s8(x[1]));
+            vpadalq_s16(sums, vmlal_high_s8(products, w[1], x[1]))
+        }
+    }
 }

@@ -1,0 +1,208 @@
+//! The product with few columns, for quantised weights: several rows per pass, their weights unpacked once and used
+//! against up to three columns. Generic in the format and in how bytes are multiplied.
+//! Invariant: integers are summed exactly, and the float operations of one output are the same for every tile shape.
+
+use core::arch::aarch64::*;
+use core::array::from_fn;
+
+use crate::arm::insn;
+use crate::arm::unpack::{Unpack, zero};
+use crate::blocks::as_blocks;
+use crate::columns::Columns;
+use crate::tile::TileMut;
+
+/// How a tier multiplies bytes. Each method adds to four sums whose total grows by the dot product.
+pub(crate) trait Dot {
+    /// The dot product of 16 weights and activations.
+    ///
+    /// # Safety
+    /// The CPU must have the tier's instructions.
+    unsafe fn dot16(sums: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t;
+
+    /// The dot product of 32 weights and activations; `SMALL` as in [`Unpack::SMALL`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's instructions.
+    unsafe fn dot32<const SMALL: bool>(sums: int32x4_t, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t;
+}
+
+/// The product of every row with every column.
+///
+/// # Safety
+/// The lengths must be those of [`crate::Backend::matmul`], and the CPU must have what `D` uses.
+#[inline(always)]
+pub(crate) unsafe fn matmul<B: Unpack, D: Dot>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>) {
+    let blocks = as_blocks::<B>(weights);
+    // SAFETY: every tile starts inside the output; the rest is the caller's promise.
+    unsafe {
+        // One column leaves registers for eight rows, unless each group has two sums.
+        if x.n == 1 && B::SCALES == 1 {
+            for r in (0..out.rows()).step_by(8) {
+                tile::<B, D, 2, 1>(blocks, x, out, r, 0);
+            }
+            return;
+        }
+        for r in (0..out.rows()).step_by(4) {
+            let mut c = 0;
+            while c < x.n {
+                match x.n - c {
+                    1 => tile::<B, D, 1, 1>(blocks, x, out, r, c),
+                    2 => tile::<B, D, 1, 2>(blocks, x, out, r, c),
+                    _ => tile::<B, D, 1, 3>(blocks, x, out, r, c),
+                }
+                c += 3;
+            }
+        }
+    }
+}
+
+/// What a tile has summed: `[quad of rows][column]`, and of every group the sums of its 32, or of its two 16.
+struct Sums<const QUADS: usize, const C: usize> {
+    /// Per row, four integers that add up to the product of all groups so far. They run on over the groups, and may
+    /// wrap; a group's own sum is the difference, which is exact.
+    running: [[[[int32x4_t; 4]; 2]; C]; QUADS],
+    /// The total of `running` before this group, one lane per row.
+    before: [[[int32x4_t; 2]; C]; QUADS],
+    /// The output, one lane per row.
+    out: [[float32x4_t; C]; QUADS],
+}
+
+/// The outputs of `4 * QUADS` rows from `r` on and `C` columns from `c` on.
+#[inline(always)]
+unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
+    blocks: &[B],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    r: usize,
+    c: usize,
+) {
+    let row_blocks = x.k / B::LEN;
+    let rows = out.rows();
+    // SAFETY: rows are clamped to the last, so that every block that is read is inside the weights, whose length
+    // Backend::matmul checked with that of the columns; NEON is baseline, and the caller promises what D uses.
+    unsafe {
+        let mut row: [[*const B; 4]; QUADS] =
+            from_fn(|q| from_fn(|i| blocks.as_ptr().add((r + 4 * q + i).min(rows - 1) * row_blocks)));
+        let none = vdupq_n_s32(0);
+        let mut sums = Sums::<QUADS, C> {
+            running: [[[[none; 4]; 2]; C]; QUADS],
+            before: [[[none; 2]; C]; QUADS],
+            out: [[zero(); C]; QUADS],
+        };
+        let x = Operand {
+            q: x.q.as_ptr().add(c * x.k),
+            d: x.d.as_ptr().add(c * x.k / 32),
+            s: x.s.as_ptr().add(c * x.k / 16),
+            k: x.k,
+        };
+        for b in 0..row_blocks {
+            let head: [B::Head; QUADS] = from_fn(|q| B::head(from_fn(|i| &*row[q][i])));
+            for row in row.as_flattened_mut() {
+                *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
+            }
+            let block: [[&B; 4]; QUADS] = from_fn(|q| from_fn(|i| &*row[q][i]));
+            for step in 0..B::LEN / 32 / B::STEP {
+                let g = step * B::STEP;
+                let x = x.group(b * (B::LEN / 32) + g);
+                group::<B, D, QUADS, C>(&block, &head, g, x, &mut sums);
+                if B::STEP > 1 {
+                    group::<B, D, QUADS, C>(&block, &head, g + 1, x.group(1), &mut sums);
+                }
+                if B::STEP > 2 {
+                    group::<B, D, QUADS, C>(&block, &head, g + 2, x.group(2), &mut sums);
+                    group::<B, D, QUADS, C>(&block, &head, g + 3, x.group(3), &mut sums);
+                }
+            }
+            for row in row.as_flattened_mut() {
+                *row = row.add(1);
+            }
+        }
+        for q in 0..QUADS {
+            let from = r + 4 * q;
+            for i in 0..C {
+                if from + 4 <= rows {
+                    vst1q_f32(out.column(c + i).as_mut_ptr().add(from), sums.out[q][i]);
+                } else if from < rows {
+                    let mut four = [0.0; 4];
+                    vst1q_f32(four.as_mut_ptr(), sums.out[q][i]);
+                    out.column(c + i)[from..].copy_from_slice(&four[..rows - from]);
+                }
+            }
+        }
+    }
+}
+
+/// The quantised activations of some columns, from some group on.
+#[derive(Clone, Copy)]
+struct Operand {
+    q: *const i8,
+    d: *const f32,
+    s: *const f32,
+    k: usize,
+}
+
+impl Operand {
+    /// The same columns, `g` groups on.
+    #[inline(always)]
+    unsafe fn group(self, g: usize) -> Operand {
+        // SAFETY: the caller stays inside the columns.
+        unsafe { Operand { q: self.q.add(32 * g), d: self.d.add(g), s: self.s.add(2 * g), k: self.k } }
+    }
+}
+
+/// Adds the products of one group of 32.
+#[inline(always)]
+unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
+    block: &[[&B; 4]; QUADS],
+    head: &[B::Head; QUADS],
+    g: usize,
+    x: Operand,
+    sums: &mut Sums<QUADS, C>,
+) {
+    // SAFETY: as in tile, whose loops stay inside the columns.
+    unsafe {
+        let mut xq = [[vdupq_n_s8(0); 2]; C];
+        for c in 0..C {
+            let q = x.q.add(c * x.k);
+            xq[c] = [vld1q_s8(q), vld1q_s8(q.add(16))];
+        }
+        for quad in 0..QUADS {
+            for i in 0..4 {
+                let w = block[quad][i].weights(g);
+                for c in 0..C {
+                    let running = &mut sums.running[quad][c];
+                    if B::SCALES == 2 {
+                        running[0][i] = D::dot16(running[0][i], w[0], xq[c][0]);
+                        running[1][i] = D::dot16(running[1][i], w[1], xq[c][1]);
+                    } else if B::SMALL {
+                        running[0][i] = D::dot32::<true>(running[0][i], w, xq[c]);
+                    } else {
+                        running[0][i] = D::dot32::<false>(running[0][i], w, xq[c]);
+                    }
+                }
+            }
+        }
+        for c in 0..C {
+            let d = *x.d.add(c * x.k / 32);
+            let s = x.s.add(c * x.k / 16);
+            for part in 0..B::SCALES {
+                let s = if B::SCALES == 2 { *s.add(part) } else { *s + *s.add(1) };
+                let s = if B::OFFSET != 0 { s * -f32::from(B::OFFSET) } else { s };
+                for quad in 0..QUADS {
+                    let [a, b, c_, d_] = sums.running[quad][c][part];
+                    let total = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c_, d_));
+                    let sum = vcvtq_f32_s32(vsubq_s32(total, sums.before[quad][c][part]));
+                    sums.before[quad][c][part] = total;
+                    let scale = B::scale(&head[quad], g * B::SCALES + part);
+                    let out = &mut sums.out[quad][c];
+                    *out = vfmaq_f32(*out, sum, vmulq_n_f32(scale, d));
+                    if B::OFFSET != 0 {
+                        *out = vfmaq_n_f32(*out, scale, s);
+                    } else if B::MINIMA {
+                        *out = vfmaq_n_f32(*out, B::minimum(&head[quad], g * B::SCALES + part), s);
+                    }
+                }
+            }
+        }
+    }
+}
