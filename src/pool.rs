@@ -20,6 +20,12 @@ use crate::error::Result;
 
 /// How a loop's body is called: with the index, and the number of the thread that runs it (0 is the caller).
 type Body<'a> = dyn Fn(usize, usize) + Sync + 'a;
+/// With the index, and that part of three slices.
+type ZipBody<'a, A, B, C> = dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync + 'a;
+/// With the index, that part of a slice, and the thread's share of scratch.
+type PartBody<'a, T, S> = dyn Fn(usize, &mut [T], &mut [S]) + Sync + 'a;
+/// With the number of a tile, a row of it, the chunk that starts there, and the thread's share of scratch.
+type TileBody<'a> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [u8]) + Sync + 'a;
 
 #[cfg(feature = "std")]
 pub use hosted::Pool;
@@ -60,7 +66,7 @@ impl Pool {
         a: (&mut [A], usize),
         b: (&mut [B], usize),
         c: (&mut [C], usize),
-        body: &(dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync),
+        body: &ZipBody<'_, A, B, C>,
     ) {
         let (a, b, c) = (Parts::new(a), Parts::new(b), Parts::new(c));
         self.run(n, &|i, _| {
@@ -91,7 +97,7 @@ impl Pool {
         (out, part): (&mut [T], usize),
         scratch: &mut [S],
         cancel: &Cancel,
-        body: &(dyn Fn(usize, &mut [T], &mut [S]) + Sync),
+        body: &PartBody<'_, T, S>,
     ) {
         let n = out.len() / part;
         let out = Parts::new((out, part));
@@ -114,7 +120,7 @@ impl Pool {
         rows: usize,
         scratch: &mut [u8],
         cancel: &Cancel,
-        body: &(dyn Fn(usize, usize, &mut TileMut<'_>, &mut [u8]) + Sync),
+        body: &TileBody<'_>,
     ) {
         let share = scratch.len() / self.threads();
         let scratch = Parts::new((scratch, share));
