@@ -19,11 +19,22 @@ pub(super) fn byte(c: char) -> Option<u8> {
     u8::try_from(byte).ok()
 }
 
-/// The bytes that `written` stands for; `None` in place of what stands for no byte.
+/// The bytes that `written` stands for; `None` in place of what stands for no byte. Every character of the alphabet is
+/// one or two bytes of UTF-8, so nothing longer is looked at.
 pub(super) fn bytes(written: &[u8]) -> impl Iterator<Item = Option<u8>> {
-    written.utf8_chunks().flat_map(|chunk| {
-        let broken = (!chunk.invalid().is_empty()).then_some(None);
-        chunk.valid().chars().map(byte).chain(broken)
+    let mut rest = written.iter();
+    core::iter::from_fn(move || {
+        let first = *rest.next()?;
+        Some(match first {
+            b'!'..=b'~' => Some(first),
+            0xc2..=0xc5 => rest.next().and_then(|second| match second {
+                0x80..=0xbf => {
+                    char::from_u32(u32::from(first & 0x1f) << 6 | u32::from(second & 0x3f)).and_then(byte)
+                }
+                _ => None,
+            }),
+            _ => None,
+        })
     })
 }
 
@@ -52,6 +63,11 @@ mod tests {
             (Some(b' '), Some(b'\n'), Some(b'a'), Some(0xe9))
         );
         assert_eq!((byte(' '), byte('▁'), byte('\n')), (None, None, None));
-        assert_eq!(bytes(b"a\xff\xc4\xa0").collect::<Vec<_>>(), [Some(b'a'), None, Some(b' ')]);
+        assert_eq!(bytes("aĠé".as_bytes()).collect::<Vec<_>>(), [Some(b'a'), Some(b' '), Some(0xe9)]);
+        for wrong in
+            [&b" "[..], b"\xff", b"\xc4", b"\xc4a", b"\xc4\xa0\xa0", "▁".as_bytes(), "\u{144}".as_bytes()]
+        {
+            assert!(bytes(wrong).any(|byte| byte.is_none()), "{wrong:?}");
+        }
     }
 }

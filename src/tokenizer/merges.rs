@@ -118,11 +118,14 @@ fn read(
     bytes.clear();
     reserve(bytes, line.len())?;
     let (left, right) = (line.get(..space).unwrap_or_default(), line.get(space + 1..).unwrap_or_default());
-    bytes.extend(alphabet::bytes(left).map_while(|byte| byte));
+    for byte in alphabet::bytes(left) {
+        let Some(byte) = byte else { return Ok(None) };
+        bytes.push(byte);
+    }
     let middle = bytes.len();
-    bytes.extend(alphabet::bytes(right).map_while(|byte| byte));
-    if !alphabet::bytes(left).chain(alphabet::bytes(right)).all(|byte| byte.is_some()) {
-        return Ok(None);
+    for byte in alphabet::bytes(right) {
+        let Some(byte) = byte else { return Ok(None) };
+        bytes.push(byte);
     }
     let find = |bytes: Option<&[u8]>| index.find(vocabulary, bytes.unwrap_or_default());
     Ok(match (find(bytes.get(..middle)), find(bytes.get(middle..)), find(Some(bytes))) {

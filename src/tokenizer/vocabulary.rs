@@ -69,7 +69,7 @@ impl Vocabulary {
         let mut vocabulary = Vocabulary::with_room(count, length)?;
         let mut index = Index::with_room(count)?;
         let mut types = types.map(|types| types.fuse());
-        for text in tokens {
+        for text in tokens.take(count) {
             let id = vocabulary.next_id()?;
             let number = match &mut types {
                 Some(types) => types.next().ok_or_else(|| {
@@ -106,11 +106,9 @@ impl Vocabulary {
     }
 
     fn next_id(&self) -> Result<TokenId> {
-        // The last number is kept free: it stands for no token in the tables.
-        TokenId::try_from(self.kinds.len())
-            .ok()
-            .filter(|id| *id < TokenId::MAX)
-            .ok_or_else(|| Error::Unsupported(text!("a vocabulary of more than {} tokens", TokenId::MAX)))
+        // The last number stands for no token.
+        let id = TokenId::try_from(self.kinds.len()).ok().filter(|id| *id < TokenId::MAX);
+        id.ok_or_else(|| Error::Unsupported(text!("a vocabulary of more than {} tokens", TokenId::MAX)))
     }
 
     /// Appends the token that `written` stands for. Says whether it can be looked up by its bytes.
@@ -204,54 +202,75 @@ impl Vocabulary {
     }
 }
 
-/// Finds tokens by their bytes: an open-addressing table of ids, at most two thirds full.
+/// Finds tokens by their bytes: an open-addressing table, at most two thirds full.
+///
+/// ```text
+///   bit 31                          0
+///      | part of the hash |   id    |    all ones: empty
+/// ```
+/// The id takes as many bits as the count of tokens does, so it is never all ones itself. What is left of the slot
+/// spares nearly every look at another token's bytes.
 #[derive(Debug)]
 pub(super) struct Index {
-    slots: Vec<TokenId>,
+    slots: Vec<u32>,
+    id_bits: u32,
 }
 
 impl Index {
-    const EMPTY: TokenId = TokenId::MAX;
+    const EMPTY: u32 = u32::MAX;
 
+    /// A table for the ids below `count`.
     fn with_room(count: usize) -> Result<Index> {
+        let id_bits = u32::try_from(count)
+            .map(|count| u32::BITS - count.leading_zeros())
+            .map_err(|_| Error::Unsupported(text!("a vocabulary of {count} tokens")))?;
         let mut slots = Vec::new();
         let capacity = table_capacity(count);
         reserve_exact(&mut slots, capacity)?;
         slots.resize(capacity, Index::EMPTY);
-        Ok(Index { slots })
+        Ok(Index { slots, id_bits })
     }
 
     fn insert(&mut self, vocabulary: &Vocabulary, id: TokenId) -> Result<()> {
         let bytes = vocabulary.bytes(id);
-        for place in probe(hash(bytes), self.slots.len()) {
-            match self.slots.get_mut(place) {
-                Some(slot) if *slot == Index::EMPTY => {
-                    *slot = id;
-                    return Ok(());
-                }
-                Some(slot) if vocabulary.bytes(*slot) == bytes => {
-                    return Err(Error::Inconsistent(text!(
-                        "tokens {slot} and {id} are both {}",
-                        Shown(bytes)
-                    )));
-                }
-                _ => {}
-            }
+        if let Some(other) = self.find(vocabulary, bytes) {
+            return Err(Error::Inconsistent(text!("tokens {other} and {id} are both {}", Shown(bytes))));
         }
-        // There is always an empty slot: the table has more of them than the vocabulary has tokens.
+        let hash = hash(bytes);
+        let slot = self.part_of_hash(hash) | id;
+        // There is an empty place: the table has more of them than there are ids below the count.
+        if let Some(place) =
+            probe(hash, self.slots.len()).find(|place| self.slots.get(*place) == Some(&Index::EMPTY))
+            && let Some(empty) = self.slots.get_mut(place)
+        {
+            *empty = slot;
+        }
         Ok(())
     }
 
     /// The token whose bytes are `bytes`.
     pub(super) fn find(&self, vocabulary: &Vocabulary, bytes: &[u8]) -> Option<TokenId> {
-        probe(hash(bytes), self.slots.len())
-            .map_while(|place| self.slots.get(place).copied().filter(|id| *id != Index::EMPTY))
+        let hash = hash(bytes);
+        let (id_mask, wanted) = (self.id_mask(), self.part_of_hash(hash));
+        probe(hash, self.slots.len())
+            .map_while(|place| self.slots.get(place).copied().filter(|slot| *slot != Index::EMPTY))
+            .filter(|slot| slot & !id_mask == wanted)
+            .map(|slot| slot & id_mask)
             .find(|id| vocabulary.bytes(*id) == bytes)
+    }
+
+    fn id_mask(&self) -> u32 {
+        ((1u64 << self.id_bits) - 1) as u32
+    }
+
+    /// Low bits of the hash, in place: the high ones say where the probe begins.
+    fn part_of_hash(&self, hash: u64) -> u32 {
+        (hash << self.id_bits) as u32
     }
 
     /// The memory held, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<TokenId>()
+        self.slots.capacity() * size_of::<u32>()
     }
 }
 
