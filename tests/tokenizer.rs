@@ -23,15 +23,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The file's tokenizer; `None`, and a line that says so, if the file is not there.
+/// The file's tokenizer; `None`, and a line that says so, if the file is not there. The demo model comes with every test
+/// run, so continuous integration insists on it; the other vocabularies come with `make vocabs`.
 fn open(name: &str) -> Option<Tokenizer> {
     let path = root().join("models").join(name);
     if !path.exists() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{name} is missing: scripts/fetch-model, scripts/fetch-vocabs"
-        );
-        println!("skipped: models/{name} is missing");
+        assert!(name != DEMO || std::env::var_os("CI").is_none(), "{name} is missing: make model");
+        println!("skipped: models/{name} is missing (make model vocabs)");
         return None;
     }
     Some(read(&path))

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::TokenId;
+use super::index::Index;
 use super::merges::{Merges, NEVER, Rank};
 use super::pretokenize::Family;
 use super::source::VocabularySource;
-use super::vocabulary::{Index, Vocabulary, no_memory, reserve};
+use super::vocabulary::{Vocabulary, no_memory, reserve};
 use crate::error::{Error, Result, text};
 
 /// No token: a byte that the vocabulary lacks.

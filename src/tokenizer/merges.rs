@@ -5,7 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::vocabulary::{Index, Shown, Vocabulary, mix, probe, reserve, reserve_exact, table_capacity};
+use super::index::{Index, mix, probe, table_capacity};
+use super::vocabulary::{Shown, Vocabulary, reserve, reserve_exact};
 use super::{TokenId, alphabet};
 use crate::error::{Error, Result, text};
 

@@ -10,6 +10,7 @@
 
 mod alphabet;
 mod bpe;
+mod index;
 mod marks;
 mod merges;
 mod pretokenize;

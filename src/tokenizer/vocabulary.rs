@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
-use super::special;
-use super::{TokenId, alphabet};
+use super::index::Index;
+use super::{TokenId, alphabet, special};
 use crate::error::{Error, Result, text};
 
 /// What a token is for. The numbers are those of `tokenizer.ggml.token_type`.
@@ -200,104 +200,6 @@ impl Vocabulary {
     pub(super) fn size_bytes(&self) -> usize {
         self.bytes.capacity() + self.starts.capacity() * size_of::<u32>() + self.kinds.capacity()
     }
-}
-
-/// Finds tokens by their bytes: an open-addressing table, at most two thirds full.
-///
-/// ```text
-///   bit 31                          0
-///      | part of the hash |   id    |    all ones: empty
-/// ```
-/// The id takes as many bits as the count of tokens does, so it is never all ones itself. What is left of the slot
-/// spares nearly every look at another token's bytes.
-#[derive(Debug)]
-pub(super) struct Index {
-    slots: Vec<u32>,
-    id_bits: u32,
-}
-
-impl Index {
-    const EMPTY: u32 = u32::MAX;
-
-    /// A table for the ids below `count`.
-    fn with_room(count: usize) -> Result<Index> {
-        let id_bits = u32::try_from(count)
-            .map(|count| u32::BITS - count.leading_zeros())
-            .map_err(|_| Error::Unsupported(text!("a vocabulary of {count} tokens")))?;
-        let mut slots = Vec::new();
-        let capacity = table_capacity(count);
-        reserve_exact(&mut slots, capacity)?;
-        slots.resize(capacity, Index::EMPTY);
-        Ok(Index { slots, id_bits })
-    }
-
-    fn insert(&mut self, vocabulary: &Vocabulary, id: TokenId) -> Result<()> {
-        let bytes = vocabulary.bytes(id);
-        if let Some(other) = self.find(vocabulary, bytes) {
-            return Err(Error::Inconsistent(text!("tokens {other} and {id} are both {}", Shown(bytes))));
-        }
-        let hash = hash(bytes);
-        let slot = self.part_of_hash(hash) | id;
-        // There is an empty place: the table has more of them than there are ids below the count.
-        if let Some(place) =
-            probe(hash, self.slots.len()).find(|place| self.slots.get(*place) == Some(&Index::EMPTY))
-            && let Some(empty) = self.slots.get_mut(place)
-        {
-            *empty = slot;
-        }
-        Ok(())
-    }
-
-    /// The token whose bytes are `bytes`.
-    pub(super) fn find(&self, vocabulary: &Vocabulary, bytes: &[u8]) -> Option<TokenId> {
-        let hash = hash(bytes);
-        let (id_mask, wanted) = (self.id_mask(), self.part_of_hash(hash));
-        probe(hash, self.slots.len())
-            .map_while(|place| self.slots.get(place).copied().filter(|slot| *slot != Index::EMPTY))
-            .filter(|slot| slot & !id_mask == wanted)
-            .map(|slot| slot & id_mask)
-            .find(|id| vocabulary.bytes(*id) == bytes)
-    }
-
-    fn id_mask(&self) -> u32 {
-        ((1u64 << self.id_bits) - 1) as u32
-    }
-
-    /// Low bits of the hash, in place: the high ones say where the probe begins.
-    fn part_of_hash(&self, hash: u64) -> u32 {
-        (hash << self.id_bits) as u32
-    }
-
-    /// The memory held, in bytes.
-    pub(super) fn size_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<u32>()
-    }
-}
-
-/// How many slots an open-addressing table of `count` entries gets: it is then at most two thirds full.
-pub(super) fn table_capacity(count: usize) -> usize {
-    count.saturating_add(count / 2).saturating_add(1)
-}
-
-/// The slots of a table in the order in which an entry of this hash looks for its place: each once.
-pub(super) fn probe(hash: u64, slot_count: usize) -> impl Iterator<Item = usize> {
-    // The high half of hash x count is uniform in 0..count, for counts that are no power of two as well.
-    let first = ((u128::from(hash) * slot_count as u128) >> 64) as usize;
-    (first..slot_count).chain(0..first)
-}
-
-/// Spreads the bits of `value` over all of the result.
-pub(super) fn mix(value: u64) -> u64 {
-    let value = (value ^ value >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (value ^ value >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
-        let mut word = [0; 8];
-        word.iter_mut().zip(chunk).for_each(|(slot, byte)| *slot = *byte);
-        mix(hash.rotate_left(23) ^ u64::from_le_bytes(word))
-    })
 }
 
 fn named_byte(written: &[u8]) -> Option<u8> {
