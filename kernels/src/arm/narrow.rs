@@ -6,7 +6,7 @@ use core::arch::aarch64::*;
 use core::array::from_fn;
 
 use crate::arm::insn;
-use crate::arm::unpack::{Unpack, zero};
+use crate::arm::unpack::{Factors, Unpack, zero};
 use crate::blocks::as_blocks;
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -193,13 +193,13 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
                     let total = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c_, d_));
                     let sum = vcvtq_f32_s32(vsubq_s32(total, sums.before[quad][c][part]));
                     sums.before[quad][c][part] = total;
-                    let scale = B::scale(&head[quad], g * B::SCALES + part);
+                    let scale = head[quad].scale(g * B::SCALES + part);
                     let out = &mut sums.out[quad][c];
                     *out = vfmaq_f32(*out, sum, vmulq_n_f32(scale, d));
                     if B::OFFSET != 0 {
                         *out = vfmaq_n_f32(*out, scale, s);
                     } else if B::MINIMA {
-                        *out = vfmaq_n_f32(*out, B::minimum(&head[quad], g * B::SCALES + part), s);
+                        *out = vfmaq_n_f32(*out, head[quad].minimum(g * B::SCALES + part), s);
                     }
                 }
             }

@@ -5,7 +5,10 @@
 use core::arch::aarch64::*;
 
 use crate::arm::insn;
-use crate::blocks::*;
+use crate::blocks::{Block, F16, IQ4_VALUES};
+
+mod single;
+mod supers;
 
 /// A block whose weights are `scale[i] * (q - OFFSET) + minimum[i]`, in groups of 32.
 pub(crate) trait Unpack: Block {
@@ -24,20 +27,49 @@ pub(crate) trait Unpack: Block {
     const HEAD: usize = 0;
 
     /// What the factors of four rows' blocks are computed from.
-    type Head: Copy;
+    type Head: Factors;
 
-    /// Reads the head of the same block of four rows.
+    /// Reads the heads of four rows' blocks.
     fn head(blocks: [&Self; 4]) -> Self::Head;
-    /// Scale `i` of the block, one lane per row.
-    fn scale(head: &Self::Head, i: usize) -> float32x4_t;
-    /// Minimum `i` of the block, one lane per row.
-    fn minimum(_head: &Self::Head, _i: usize) -> float32x4_t {
-        zero()
-    }
     /// The weights of group `g`, in order: `q` before the offset.
     fn weights(&self, g: usize) -> [int8x16_t; 2];
 }
 
+/// The factors of four rows' blocks, a lane per row.
+pub(crate) trait Factors: Copy {
+    /// Scale `i` of the block.
+    fn scale(&self, i: usize) -> float32x4_t;
+    /// Minimum `i` of the block, where the format has minima.
+    fn minimum(&self, i: usize) -> float32x4_t;
+}
+
+/// One scale.
+impl Factors for float32x4_t {
+    #[inline(always)]
+    fn scale(&self, _i: usize) -> float32x4_t {
+        *self
+    }
+
+    #[inline(always)]
+    fn minimum(&self, _i: usize) -> float32x4_t {
+        zero()
+    }
+}
+
+/// One scale and one minimum.
+impl Factors for [float32x4_t; 2] {
+    #[inline(always)]
+    fn scale(&self, _i: usize) -> float32x4_t {
+        self[0]
+    }
+
+    #[inline(always)]
+    fn minimum(&self, _i: usize) -> float32x4_t {
+        self[1]
+    }
+}
+
+/// Four zeroes.
 #[inline(always)]
 pub(crate) fn zero() -> float32x4_t {
     // SAFETY: NEON is baseline.
@@ -78,71 +110,10 @@ fn nibbles(bytes: uint8x16_t) -> [int8x16_t; 2] {
     }
 }
 
-impl Unpack for BlockQ8_0 {
-    const SMALL: bool = false;
-    const HEAD: usize = 2;
-    type Head = float32x4_t;
-
-    #[inline(always)]
-    fn head(blocks: [&Self; 4]) -> float32x4_t {
-        halves(blocks.map(|block| block.d))
-    }
-
-    #[inline(always)]
-    fn scale(head: &float32x4_t, _i: usize) -> float32x4_t {
-        *head
-    }
-
-    #[inline(always)]
-    fn weights(&self, _g: usize) -> [int8x16_t; 2] {
-        // SAFETY: the block has 32 weights.
-        unsafe { [vld1q_s8(self.qs.as_ptr()), vld1q_s8(self.qs.as_ptr().add(16))] }
-    }
-}
-
-impl Unpack for BlockQ4_0 {
-    const OFFSET: i8 = 8;
-    const HEAD: usize = 2;
-    type Head = float32x4_t;
-
-    #[inline(always)]
-    fn head(blocks: [&Self; 4]) -> float32x4_t {
-        halves(blocks.map(|block| block.d))
-    }
-
-    #[inline(always)]
-    fn scale(head: &float32x4_t, _i: usize) -> float32x4_t {
-        *head
-    }
-
-    #[inline(always)]
-    fn weights(&self, _g: usize) -> [int8x16_t; 2] {
-        nibbles(load(&self.qs))
-    }
-}
-
-impl Unpack for BlockQ4_1 {
-    const MINIMA: bool = true;
-    const HEAD: usize = 4;
-    type Head = [float32x4_t; 2];
-
-    #[inline(always)]
-    fn head(blocks: [&Self; 4]) -> Self::Head {
-        pairs_of_halves(blocks.map(|block| (block.d, block.m)))
-    }
-
-    #[inline(always)]
-    fn scale(head: &Self::Head, _i: usize) -> float32x4_t {
-        head[0]
-    }
-
-    #[inline(always)]
-    fn minimum(head: &Self::Head, _i: usize) -> float32x4_t {
-        head[1]
-    }
-
-    #[inline(always)]
-    fn weights(&self, _g: usize) -> [int8x16_t; 2] {
-        nibbles(load(&self.qs))
-    }
+/// The levels of [`IQ4_VALUES`] that the low and the high nibbles of sixteen bytes name.
+#[inline(always)]
+fn levels(bytes: uint8x16_t) -> [int8x16_t; 2] {
+    // SAFETY: the table is as long as the load; NEON is baseline.
+    nibbles(bytes)
+        .map(|index| unsafe { vqtbl1q_s8(vld1q_s8(IQ4_VALUES.as_ptr()), vreinterpretq_u8_s8(index)) })
 }
