@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::blocks::{Block, F16};
+use crate::blocks::{Block, F16, IQ4_VALUES};
 
 /// Weights along `k` in a chunk: as many as share one scale of the activations.
 pub(crate) const CHUNK: usize = 32;
@@ -87,10 +87,51 @@ pub(crate) fn transpose<T>(rows: [&[T; 16]; STRIP]) -> [__m256i; 4] {
     ]
 }
 
-/// Sixteen bytes of a block.
+/// Loads 32 bytes of each of eight rows, transposed.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn transpose_32<T>(rows: [&[T; 32]; STRIP]) -> [__m256i; STEPS] {
+    let [a, b, c, d] = transpose(rows.map(|row| part(row, 0)));
+    let [e, f, g, h] = transpose(rows.map(|row| part(row, 16)));
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Splits 16 bytes of each of eight rows: the first half of a chunk lies in the low nibbles, the second in the high.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn nibbles(rows: [&[u8; 16]; STRIP]) -> [__m256i; STEPS] {
+    let [a, b, c, d] = transpose(rows);
+    let (low, high) = (|v| bits(v, 0, 15), |v| bits(v, 4, 15));
+    [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)]
+}
+
+/// The bits of `mask` of each byte shifted right by `shift`: a mask that fits into the bits that are left of a byte.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn bits(bytes: __m256i, shift: usize, mask: i8) -> __m256i {
+    let shifted = if shift == 0 { bytes } else { _mm256_srl_epi16(bytes, _mm_cvtsi32_si128(shift as i32)) };
+    _mm256_and_si256(shifted, _mm256_set1_epi8(mask))
+}
+
+/// The levels of the non-linear 4-bit formats, by index.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn iq4_values(indices: __m256i) -> __m256i {
+    _mm256_shuffle_epi8(join(&IQ4_VALUES, &IQ4_VALUES), indices)
+}
+
+/// Some bytes of a block.
 #[inline(always)]
-pub(crate) fn part<T, const N: usize>(bytes: &[T; N], at: usize) -> &[T; 16] {
+pub(crate) fn part<T, const N: usize, const M: usize>(bytes: &[T; N], at: usize) -> &[T; M] {
     bytes[at..].first_chunk().expect("blocks are longer")
+}
+
+/// One little-endian word per lane.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn words(rows: [[u8; 4]; STRIP]) -> __m256i {
+    let word = |r: usize| i32::from_le_bytes(rows[r]);
+    _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7))
 }
 
 /// One half per lane, as floats.

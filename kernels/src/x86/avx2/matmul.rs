@@ -4,17 +4,19 @@ use core::arch::x86_64::*;
 
 use super::chunk::*;
 use crate::blocks::as_blocks;
-use crate::columns::{Columns, Q8_BLOCK, Q8_SUM};
+use crate::columns::{Columns, Q8_SUM};
 use crate::tile::TileMut;
 
 /// Columns of a tile: what is multiplied at once with a panel.
 const TILE: usize = 4;
+/// Columns of a group: for how many the terms are held, and a panel is unpacked.
+const GROUP: usize = 128;
 /// Strips of a panel.
-const PANEL: usize = 2;
+const PANEL: usize = 1;
 
-/// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a tile of columns.
+/// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a group of columns.
 pub(super) fn scratch_bytes(k: usize) -> usize {
-    k / CHUNK * size_of::<Chunk<PANEL>>() + TILE * (k / Q8_SUM) * size_of::<u32>()
+    k / CHUNK * size_of::<Chunk<PANEL>>() + GROUP * (k / Q8_SUM) * size_of::<u32>()
 }
 
 /// See [`crate::Backend::matmul`].
@@ -36,28 +38,27 @@ pub(super) unsafe fn matmul<B: Unpack>(
     let (panel, terms) = scratch.split_at_mut(x.k / CHUNK * size_of::<Chunk<PANEL>>());
     // SAFETY: any bits are values of both types.
     let (panel, terms) = unsafe { (panel.align_to_mut().1, terms.align_to_mut().1) };
-    // SAFETY: the CPU's features and the lengths are promised by the caller.
-    unsafe {
-        match x.n {
-            0 => {}
-            1 => few::<B, 1>(weights, x, out, terms),
-            2 => few::<B, 2>(weights, x, out, terms),
-            3 => few::<B, 3>(weights, x, out, terms),
-            _ => many::<B>(weights, x, out, panel, terms),
+    for c in (0..x.n).step_by(GROUP) {
+        let to = x.n.min(c + GROUP);
+        let x = &Activations::new::<B>(&x.range(c, to), terms);
+        let out = &mut out.columns(c, to);
+        // SAFETY: the CPU's features and the lengths are promised by the caller.
+        unsafe {
+            match x.n {
+                1 => few::<B, 1>(weights, x, out),
+                2 => few::<B, 2>(weights, x, out),
+                3 => few::<B, 3>(weights, x, out),
+                _ => many::<B>(weights, x, out, panel),
+            }
         }
     }
 }
 
 /// Multiplies with few columns: each strip of rows is unpacked once, chunk by chunk, and never stored.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn few<B: Unpack, const C: usize>(
-    weights: &[B],
-    x: &Columns<'_>,
-    out: &mut TileMut<'_>,
-    terms: &mut [u32],
-) {
-    let row_blocks = x.k / B::LEN;
-    let columns = columns::<B, C>(x, terms);
+unsafe fn few<B: Unpack, const C: usize>(weights: &[B], x: &Activations<'_>, out: &mut TileMut<'_>) {
+    let row_blocks = x.blocks * CHUNK / B::LEN;
+    let columns = x.columns::<C>(0);
     let mut chunks = [Chunk::<1>::zero(); 8];
     let chunks = &mut chunks[..B::LEN / CHUNK];
     for from in (0..out.rows()).step_by(STRIP) {
@@ -81,12 +82,11 @@ unsafe fn few<B: Unpack, const C: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn many<B: Unpack>(
     weights: &[B],
-    x: &Columns<'_>,
+    x: &Activations<'_>,
     out: &mut TileMut<'_>,
     panel: &mut [Chunk<PANEL>],
-    terms: &mut [u32],
 ) {
-    let row_blocks = x.k / B::LEN;
+    let row_blocks = x.blocks * CHUNK / B::LEN;
     for from in (0..out.rows()).step_by(PANEL * STRIP) {
         for s in 0..PANEL {
             let rows = strip(weights, row_blocks, from + s * STRIP);
@@ -96,12 +96,11 @@ unsafe fn many<B: Unpack>(
             }
         }
         for c in (0..x.n).step_by(TILE) {
-            let x = x.range(c, x.n.min(c + TILE));
-            match x.n {
-                1 => tile::<B, 1>(panel, &x, terms, out, from, c),
-                2 => tile::<B, 2>(panel, &x, terms, out, from, c),
-                3 => tile::<B, 3>(panel, &x, terms, out, from, c),
-                _ => tile::<B, TILE>(panel, &x, terms, out, from, c),
+            match x.n - c {
+                1 => tile::<B, 1>(panel, x, out, from, c),
+                2 => tile::<B, 2>(panel, x, out, from, c),
+                3 => tile::<B, 3>(panel, x, out, from, c),
+                _ => tile::<B, TILE>(panel, x, out, from, c),
             }
         }
     }
@@ -111,26 +110,17 @@ unsafe fn many<B: Unpack>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tile<B: Unpack, const C: usize>(
     panel: &[Chunk<PANEL>],
-    x: &Columns<'_>,
-    terms: &mut [u32],
+    x: &Activations<'_>,
     out: &mut TileMut<'_>,
     row: usize,
     column: usize,
 ) {
-    let columns = columns::<B, C>(x, terms);
+    let columns = x.columns::<C>(column);
     let mut acc = [[_mm256_setzero_ps(); PANEL]; C];
     for (b, chunk) in panel.iter().enumerate() {
         multiply::<B, PANEL, C>(chunk, &columns, b, &mut acc);
     }
     write(&acc, out, row, column);
-}
-
-/// One column of activations, and what the format adds for each group of them.
-#[derive(Clone, Copy)]
-struct Column<'a> {
-    q: &'a [[i8; CHUNK]],
-    d: &'a [f32],
-    terms: &'a [u32],
 }
 
 /// Adds the product of a chunk with block `b` of each column. The whole arithmetic of a product is this function's.
@@ -144,46 +134,34 @@ fn multiply<B: Unpack, const S: usize, const C: usize>(
 ) {
     let steps = const { STEPS / B::GROUPS };
     for g in 0..B::GROUPS {
-        let mut dots = [[_mm256_setzero_si256(); S]; C];
-        for run in (0..steps).step_by(const { run_of(B::BITS, B::GROUPS) }) {
-            let mut sums = [[_mm256_setzero_si256(); S]; C];
-            for i in run..run + const { run_of(B::BITS, B::GROUPS) } {
-                let i = g * steps + i;
-                for c in 0..C {
-                    let x = _mm256_set1_epi32(word(&columns[c].q[b], i));
-                    for s in 0..S {
+        for s in 0..S {
+            for c in 0..C {
+                let column = &columns[c];
+                let mut dot = _mm256_setzero_si256();
+                for run in (0..steps).step_by(const { run_of(B::BITS, B::GROUPS) }) {
+                    let mut sums = _mm256_setzero_si256();
+                    for i in run..run + const { run_of(B::BITS, B::GROUPS) } {
+                        let i = g * steps + i;
+                        let x = _mm256_set1_epi32(word(&column.q[b], i));
                         let w = chunk.w[i][s];
                         let products = if B::BITS == 8 {
                             _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
                         } else {
                             _mm256_maddubs_epi16(w, x)
                         };
-                        sums[c][s] = _mm256_add_epi16(sums[c][s], products);
+                        sums = _mm256_add_epi16(sums, products);
                     }
+                    dot = _mm256_add_epi32(dot, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
                 }
-            }
-            for c in 0..C {
-                for s in 0..S {
-                    let sum = _mm256_madd_epi16(sums[c][s], _mm256_set1_epi16(1));
-                    dots[c][s] = _mm256_add_epi32(dots[c][s], sum);
-                }
-            }
-        }
-        for c in 0..C {
-            let d = _mm256_set1_ps(columns[c].d[b]);
-            for s in 0..S {
-                let (dot, acc) = (dots[c][s], &mut acc[c][s]);
+                let d = _mm256_set1_ps(columns[c].d[b]);
                 if let Term::Offset(1..) = B::TERM {
-                    let offset = _mm256_set1_epi32(columns[c].terms[b * B::GROUPS + g] as i32);
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(dot, offset)), d);
-                    *acc = _mm256_fmadd_ps(scaled, chunk.d[g][s], *acc);
-                } else {
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), d);
-                    *acc = _mm256_fmadd_ps(scaled, chunk.d[g][s], *acc);
+                    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(column.terms[b * B::GROUPS + g] as i32));
                 }
+                let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), d);
+                acc[c][s] = _mm256_fmadd_ps(scaled, chunk.d[g][s], acc[c][s]);
                 if let Term::Minimum = B::TERM {
                     let sum = _mm256_set1_ps(f32::from_bits(columns[c].terms[b * B::GROUPS + g]));
-                    *acc = _mm256_fmadd_ps(sum, chunk.m[g][s], *acc);
+                    acc[c][s] = _mm256_fmadd_ps(sum, chunk.m[g][s], acc[c][s]);
                 }
             }
         }
@@ -192,8 +170,8 @@ fn multiply<B: Unpack, const S: usize, const C: usize>(
 
 /// The four activations of a step.
 #[inline(always)]
-fn word(q: &[i8; CHUNK], step: usize) -> i32 {
-    i32::from_le_bytes(q.as_chunks::<4>().0[step].map(|q| q as u8))
+fn word(q: &[u8; CHUNK], step: usize) -> i32 {
+    i32::from_le_bytes(q.as_chunks::<4>().0[step])
 }
 
 /// How many steps' products add up in 16 bits: a step adds two products of at most `2^bits - 1` and 127.
@@ -208,33 +186,61 @@ const fn run_of(bits: u32, groups: usize) -> usize {
     }
 }
 
-/// The columns with their terms, which are written to `terms`.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn columns<'a, B: Unpack, const C: usize>(x: &Columns<'a>, terms: &'a mut [u32]) -> [Column<'a>; C] {
-    let mut columns = [Column { q: &[], d: &[], terms: &[] }; C];
-    let len = x.k / Q8_BLOCK * B::GROUPS;
-    for ((c, column), terms) in columns.iter_mut().enumerate().zip(terms.chunks_exact_mut(len)) {
-        let x = x.column(c);
+/// One column of activations.
+#[derive(Clone, Copy)]
+struct Column<'a> {
+    q: &'a [[u8; CHUNK]],
+    d: &'a [f32],
+    terms: &'a [u32],
+}
+
+/// Some columns of activations, and what a format adds for each of their groups.
+struct Activations<'a> {
+    n: usize,
+    /// Blocks of a column.
+    blocks: usize,
+    /// All columns, one after the other.
+    all: Column<'a>,
+}
+
+impl<'a> Activations<'a> {
+    /// Computes the terms.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn new<B: Unpack>(x: &Columns<'a>, terms: &'a mut [u32]) -> Activations<'a> {
         let sums = x.s.as_chunks::<2>().0;
+        let terms = &mut terms[..x.d.len() * B::GROUPS];
         match (B::TERM, B::GROUPS) {
             (Term::Offset(0), _) => {}
             (Term::Minimum, 1) => terms.iter_mut().zip(sums).for_each(|(t, [a, b])| *t = (a + b).to_bits()),
             (Term::Minimum, _) => terms.iter_mut().zip(x.s).for_each(|(t, s)| *t = s.to_bits()),
             (Term::Offset(offset), 1) => {
                 for ((term, [a, b]), d) in terms.iter_mut().zip(sums).zip(x.d) {
-                    *term = (round((a + b) / d) * -offset) as u32;
+                    *term = round((a + b) / d).wrapping_mul(-offset) as u32;
                 }
             }
             (Term::Offset(offset), _) => {
                 for ((terms, s), d) in terms.as_chunks_mut::<2>().0.iter_mut().zip(sums).zip(x.d) {
-                    *terms = s.map(|s| (round(s / d) * -offset) as u32);
+                    *terms = s.map(|s| round(s / d).wrapping_mul(-offset) as u32);
                 }
             }
         }
-        *column = Column { q: x.q.as_chunks().0, d: x.d, terms };
+        // SAFETY: the same bytes, only their sign forgotten, so that four of them are loaded as one word.
+        let q = unsafe { core::slice::from_raw_parts(x.q.as_ptr().cast(), x.q.len() / CHUNK) };
+        Activations { n: x.n, blocks: x.k / CHUNK, all: Column { q, d: x.d, terms } }
     }
-    columns
+
+    /// `C` columns from `from` on.
+    #[inline(always)]
+    fn columns<const C: usize>(&self, from: usize) -> [Column<'_>; C] {
+        let mut columns = [self.all; C];
+        for (c, column) in columns.iter_mut().enumerate() {
+            let groups = self.all.terms.len() / self.all.d.len();
+            column.q = &self.all.q[(from + c) * self.blocks..][..self.blocks];
+            column.d = &self.all.d[(from + c) * self.blocks..][..self.blocks];
+            column.terms = &self.all.terms[(from + c) * self.blocks * groups..][..self.blocks * groups];
+        }
+        columns
+    }
 }
 
 /// The nearest integer, for up to 2^22; any integer for what is none, as 0 / 0 of a column of zeroes.

@@ -10,6 +10,7 @@
 //! of rows and every tier of x86.
 
 mod chunk;
+mod large;
 mod matmul;
 mod small;
 
@@ -23,7 +24,16 @@ pub const TABLE: Table =
     Table { name: "avx2", supported, scratch_bytes: matmul::scratch_bytes, ..scalar::TABLE }
         .with(Format::Q8_0, quantized::<BlockQ8_0>())
         .with(Format::Q4_0, quantized::<BlockQ4_0>())
-        .with(Format::Q4_1, quantized::<BlockQ4_1>());
+        .with(Format::Q4_1, quantized::<BlockQ4_1>())
+        .with(Format::Q5_0, quantized::<BlockQ5_0>())
+        .with(Format::Q5_1, quantized::<BlockQ5_1>())
+        .with(Format::Q2_K, quantized::<BlockQ2K>())
+        .with(Format::Q3_K, quantized::<BlockQ3K>())
+        .with(Format::Q4_K, quantized::<BlockQ4K>())
+        .with(Format::Q5_K, quantized::<BlockQ5K>())
+        .with(Format::Q6_K, quantized::<BlockQ6K>())
+        .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
+        .with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
 
 const fn quantized<B: Unpack>() -> FormatKernels {
     FormatKernels { origin: "avx2", matmul: matmul::matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
