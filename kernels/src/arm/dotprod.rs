@@ -5,15 +5,16 @@ use core::arch::aarch64::*;
 use crate::arm::insn::sdot;
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
+use crate::arm::panel;
 use crate::arm::unpack::Unpack;
-use crate::backend::{FormatKernels, Table};
+use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
 
 /// The kernels of NEON with dot products.
-pub const TABLE: Table = Table { name: "dotprod", supported, ..neon::TABLE }
+pub const TABLE: Table = Table { name: "dotprod", supported, scratch_bytes: panel::bytes, ..neon::TABLE }
     .with(Format::Q8_0, quantized::<BlockQ8_0>())
     .with(Format::Q4_0, quantized::<BlockQ4_0>())
     .with(Format::Q4_1, quantized::<BlockQ4_1>())
@@ -36,9 +37,15 @@ const fn quantized<B: Unpack>() -> FormatKernels {
 }
 
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, _scratch: &mut [u8]) {
+unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
     // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
-    unsafe { narrow::matmul::<B, Sdot>(weights, x, out) }
+    unsafe {
+        if x.n <= NARROW {
+            narrow::matmul::<B, Sdot>(weights, x, out);
+        } else {
+            panel::matmul::<B>(weights, x, out, scratch);
+        }
+    }
 }
 
 /// Sixteen products per instruction.

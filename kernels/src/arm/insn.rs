@@ -30,6 +30,19 @@ pub(crate) fn sdot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
     out
 }
 
+/// As [`sdot`], all four with the same four bytes of `b`: `sum[i] += a[4i..4i+4] . b[4 LANE..4 LANE+4]`.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub(crate) fn sdot_lane<const LANE: usize>(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut out = sum;
+    // SAFETY: the caller's CPU has SDOT, which touches only its registers.
+    unsafe {
+        asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{lane}]", inout(vreg) out, in(vreg) a, in(vreg) b,
+            lane = const LANE, options(pure, nomem, nostack, preserves_flags));
+    }
+    out
+}
+
 /// The same pointer, of unknown origin. Pointers that a loop moves on through this stay in registers of their own,
 /// where the compiler would add one counter to all of them in every round.
 #[inline(always)]

@@ -6,4 +6,5 @@ pub mod dotprod;
 mod insn;
 mod narrow;
 pub mod neon;
+mod panel;
 mod unpack;

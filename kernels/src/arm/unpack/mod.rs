@@ -69,6 +69,18 @@ impl Factors for [float32x4_t; 2] {
     }
 }
 
+/// `array.map`, which is not sure to be inlined, for two.
+#[inline(always)]
+pub(crate) fn map2<T, U>([a, b]: [T; 2], f: impl Fn(T) -> U) -> [U; 2] {
+    [f(a), f(b)]
+}
+
+/// `array.map`, which is not sure to be inlined, for four.
+#[inline(always)]
+pub(crate) fn map4<T, U>([a, b, c, d]: [T; 4], f: impl Fn(T) -> U) -> [U; 4] {
+    [f(a), f(b), f(c), f(d)]
+}
+
 /// Four zeroes.
 #[inline(always)]
 pub(crate) fn zero() -> float32x4_t {
@@ -86,7 +98,7 @@ fn load(bytes: &[u8; 16]) -> uint8x16_t {
 /// The halves of four rows as floats.
 #[inline(always)]
 fn halves(d: [F16; 4]) -> float32x4_t {
-    let d = d.map(|d| u16::from_le_bytes(d.0));
+    let d = map4(d, |d| u16::from_le_bytes(d.0));
     // SAFETY: the array is as long as the load.
     insn::f16_to_f32(unsafe { vld1_u16(d.as_ptr()) })
 }
@@ -94,7 +106,7 @@ fn halves(d: [F16; 4]) -> float32x4_t {
 /// The pairs of halves (scale, minimum) of four rows as floats.
 #[inline(always)]
 fn pairs_of_halves(pairs: [(F16, F16); 4]) -> [float32x4_t; 2] {
-    let words = pairs.map(|(d, m)| u32::from_le_bytes([d.0[0], d.0[1], m.0[0], m.0[1]]));
+    let words = map4(pairs, |(d, m)| u32::from_le_bytes([d.0[0], d.0[1], m.0[0], m.0[1]]));
     // SAFETY: the array is as long as the load.
     let words = unsafe { vld1q_u32(words.as_ptr()) };
     // SAFETY: NEON is baseline.
@@ -114,6 +126,7 @@ fn nibbles(bytes: uint8x16_t) -> [int8x16_t; 2] {
 #[inline(always)]
 fn levels(bytes: uint8x16_t) -> [int8x16_t; 2] {
     // SAFETY: the table is as long as the load; NEON is baseline.
-    nibbles(bytes)
-        .map(|index| unsafe { vqtbl1q_s8(vld1q_s8(IQ4_VALUES.as_ptr()), vreinterpretq_u8_s8(index)) })
+    map2(nibbles(bytes), |index| unsafe {
+        vqtbl1q_s8(vld1q_s8(IQ4_VALUES.as_ptr()), vreinterpretq_u8_s8(index))
+    })
 }

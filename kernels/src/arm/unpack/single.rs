@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{Unpack, halves, levels, load, nibbles, pairs_of_halves};
+use super::{Unpack, halves, levels, load, map2, map4, nibbles, pairs_of_halves};
 use crate::blocks::*;
 
 impl Unpack for BlockQ8_0 {
@@ -12,7 +12,7 @@ impl Unpack for BlockQ8_0 {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> float32x4_t {
-        halves(blocks.map(|block| block.d))
+        halves(map4(blocks, |block| block.d))
     }
 
     #[inline(always)]
@@ -29,7 +29,7 @@ impl Unpack for BlockQ4_0 {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> float32x4_t {
-        halves(blocks.map(|block| block.d))
+        halves(map4(blocks, |block| block.d))
     }
 
     #[inline(always)]
@@ -45,7 +45,7 @@ impl Unpack for BlockQ4_1 {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Self::Head {
-        pairs_of_halves(blocks.map(|block| (block.d, block.m)))
+        pairs_of_halves(map4(blocks, |block| (block.d, block.m)))
     }
 
     #[inline(always)]
@@ -60,7 +60,7 @@ impl Unpack for BlockQ5_0 {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> float32x4_t {
-        halves(blocks.map(|block| block.d))
+        halves(map4(blocks, |block| block.d))
     }
 
     #[inline(always)]
@@ -77,7 +77,7 @@ impl Unpack for BlockQ5_1 {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Self::Head {
-        let [d, m] = pairs_of_halves(blocks.map(|block| (block.d, block.m)));
+        let [d, m] = pairs_of_halves(map4(blocks, |block| (block.d, block.m)));
         // SAFETY: NEON is baseline.
         [d, unsafe { vfmaq_n_f32(m, d, 16.0) }]
     }
@@ -95,7 +95,7 @@ impl Unpack for BlockIQ4NL {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> float32x4_t {
-        halves(blocks.map(|block| block.d))
+        halves(map4(blocks, |block| block.d))
     }
 
     #[inline(always)]
@@ -118,7 +118,7 @@ fn five_bits_less_16(qh: [u8; 4], qs: &[u8; 16]) -> [int8x16_t; 2] {
     unsafe {
         let clear = vreinterpretq_u8_u32(vdupq_n_u32(!u32::from_le_bytes(qh)));
         let low = load(qs);
-        [0, 1].map(|half| {
+        map2([0, 1], |half| {
             let clear = vtstq_u8(vqtbl1q_u8(clear, load(&BYTE[half])), load(&BIT));
             let low = if half == 0 { low } else { vshrq_n_u8::<4>(low) };
             vreinterpretq_s8_u8(vsliq_n_u8::<4>(low, clear))

@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{Factors, Unpack, halves, levels, load, nibbles, pairs_of_halves};
+use super::{Factors, Unpack, halves, levels, load, map2, map4, nibbles, pairs_of_halves};
 use crate::blocks::*;
 
 /// The factors of four rows' blocks, `N` of each kind; a format without minima leaves those out.
@@ -21,7 +21,7 @@ pub(crate) struct Head<const N: usize> {
 fn floats(bytes: [i8; 4]) -> float32x4_t {
     // SAFETY: NEON is baseline.
     unsafe {
-        let bytes = vcreate_s8(u64::from(u32::from_le_bytes(bytes.map(|byte| byte as u8))));
+        let bytes = vcreate_s8(u64::from(u32::from_le_bytes(map4(bytes, |byte| byte as u8))));
         vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
     }
 }
@@ -46,7 +46,7 @@ fn interleave8(rows: [u64; 4]) -> [[i8; 4]; 8] {
     let mut out = [[0; 4]; 8];
     // SAFETY: the array is as long as the store.
     unsafe {
-        let [a, b, c, d] = rows.map(|row| vcreate_s8(row));
+        let [a, b, c, d] = map4(rows, |row| vcreate_s8(row));
         vst4_s8(out.as_mut_ptr().cast(), int8x8x4_t(a, b, c, d));
     }
     out
@@ -92,13 +92,15 @@ fn load32(bytes: &[u8], at: usize) -> [uint8x16_t; 2] {
 #[inline(always)]
 fn low_or_high(bytes: [uint8x16_t; 2], high: bool) -> [uint8x16_t; 2] {
     // SAFETY: NEON is baseline.
-    bytes.map(|bytes| unsafe { if high { vshrq_n_u8::<4>(bytes) } else { vandq_u8(bytes, vdupq_n_u8(15)) } })
+    map2(bytes, |bytes| unsafe {
+        if high { vshrq_n_u8::<4>(bytes) } else { vandq_u8(bytes, vdupq_n_u8(15)) }
+    })
 }
 
 #[inline(always)]
 fn signed(bytes: [uint8x16_t; 2]) -> [int8x16_t; 2] {
     // SAFETY: NEON is baseline.
-    bytes.map(|bytes| unsafe { vreinterpretq_s8_u8(bytes) })
+    map2(bytes, |bytes| unsafe { vreinterpretq_s8_u8(bytes) })
 }
 
 /// Bits `2j` and `2j + 1` of each byte, at the bottom; above them is what was above.
@@ -122,11 +124,11 @@ impl Unpack for BlockQ4K {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Head<8> {
-        let factors = blocks.map(|block| scales_and_minima(&block.scales));
+        let factors = map4(blocks, |block| scales_and_minima(&block.scales));
         Head {
-            d: pairs_of_halves(blocks.map(|block| (block.d, block.dmin))),
-            scale: interleave8(factors.map(|row| row[0])),
-            minimum: interleave8(factors.map(|row| row[1])),
+            d: pairs_of_halves(map4(blocks, |block| (block.d, block.dmin))),
+            scale: interleave8(map4(factors, |row| row[0])),
+            minimum: interleave8(map4(factors, |row| row[1])),
         }
     }
 
@@ -143,11 +145,11 @@ impl Unpack for BlockQ5K {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Head<8> {
-        let factors = blocks.map(|block| scales_and_minima(&block.scales));
+        let factors = map4(blocks, |block| scales_and_minima(&block.scales));
         Head {
-            d: pairs_of_halves(blocks.map(|block| (block.d, block.dmin))),
-            scale: interleave8(factors.map(|row| row[0])),
-            minimum: interleave8(factors.map(|row| row[1])),
+            d: pairs_of_halves(map4(blocks, |block| (block.d, block.dmin))),
+            scale: interleave8(map4(factors, |row| row[0])),
+            minimum: interleave8(map4(factors, |row| row[1])),
         }
     }
 
@@ -156,7 +158,7 @@ impl Unpack for BlockQ5K {
         let low = low_or_high(load32(&self.qs, g / 2 * 32), g % 2 == 1);
         let fifth = load32(&self.qh, 0);
         // SAFETY: NEON is baseline.
-        signed([0, 1].map(|half| unsafe {
+        signed(map2([0, 1], |half| unsafe {
             let set = vtstq_u8(fifth[half], vdupq_n_u8(1 << g));
             vsliq_n_u8::<4>(low[half], vshrq_n_u8::<7>(set))
         }))
@@ -171,9 +173,9 @@ impl Unpack for BlockQ6K {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Head<16> {
-        let d = halves(blocks.map(|block| block.d));
+        let d = halves(map4(blocks, |block| block.d));
         // SAFETY: the block has 16 scales.
-        let scales = blocks.map(|block| unsafe { vld1q_s8(block.scales.as_ptr()) });
+        let scales = map4(blocks, |block| unsafe { vld1q_s8(block.scales.as_ptr()) });
         Head { d: [d; 2], scale: interleave16(scales), minimum: [[0; 4]; 16] }
     }
 
@@ -183,7 +185,7 @@ impl Unpack for BlockQ6K {
         let low = load32(&self.ql, 64 * h + 32 * (j % 2));
         let high = load32(&self.qh, 32 * h);
         // SAFETY: NEON is baseline.
-        signed([0, 1].map(|half| unsafe {
+        signed(map2([0, 1], |half| unsafe {
             let low = if j < 2 { low[half] } else { vshrq_n_u8::<4>(low[half]) };
             let high = vandq_u8(crumbs(high[half], j), vdupq_n_u8(3));
             // Shift-left-and-insert keeps just the low four bits of its first operand.
@@ -200,11 +202,11 @@ impl Unpack for BlockQ2K {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Head<16> {
-        let both = blocks.map(|block| nibbles(load(&block.scales)));
+        let both = map4(blocks, |block| nibbles(load(&block.scales)));
         Head {
-            d: pairs_of_halves(blocks.map(|block| (block.d, block.dmin))),
-            scale: interleave16(both.map(|row| row[0])),
-            minimum: interleave16(both.map(|row| row[1])),
+            d: pairs_of_halves(map4(blocks, |block| (block.d, block.dmin))),
+            scale: interleave16(map4(both, |row| row[0])),
+            minimum: interleave16(map4(both, |row| row[1])),
         }
     }
 
@@ -212,7 +214,7 @@ impl Unpack for BlockQ2K {
     fn weights(&self, g: usize) -> [int8x16_t; 2] {
         let bytes = load32(&self.qs, g / 4 * 32);
         // SAFETY: NEON is baseline.
-        signed(bytes.map(|bytes| unsafe { vandq_u8(crumbs(bytes, g % 4), vdupq_n_u8(3)) }))
+        signed(map2(bytes, |bytes| unsafe { vandq_u8(crumbs(bytes, g % 4), vdupq_n_u8(3)) }))
     }
 }
 
@@ -224,8 +226,8 @@ impl Unpack for BlockQ3K {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Head<16> {
-        let d = halves(blocks.map(|block| block.d));
-        let scales = blocks.map(|block| {
+        let d = halves(map4(blocks, |block| block.d));
+        let scales = map4(blocks, |block| {
             let [a, b, c, d, e, f, g, h, high @ ..] = block.scales;
             let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
             let high = u64::from(u32::from_le_bytes(high));
@@ -247,7 +249,7 @@ impl Unpack for BlockQ3K {
         let low = load32(&self.qs, g / 4 * 32);
         let third = load32(&self.hmask, 0);
         // SAFETY: NEON is baseline.
-        signed([0, 1].map(|half| unsafe {
+        signed(map2([0, 1], |half| unsafe {
             // All ones above the low two bits where the third is clear: q - 4 in two's complement.
             let clear = vceqzq_u8(vandq_u8(third[half], vdupq_n_u8(1 << g)));
             vsliq_n_u8::<2>(crumbs(low[half], g % 4), clear)
@@ -261,9 +263,9 @@ impl Unpack for BlockIQ4XS {
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Head<8> {
-        let d = halves(blocks.map(|block| block.d));
+        let d = halves(map4(blocks, |block| block.d));
         // SAFETY: the array is as long as the load; NEON is baseline.
-        let scales = blocks.map(|block| unsafe {
+        let scales = map4(blocks, |block| unsafe {
             let low = vreinterpret_u8_u32(vdup_n_u32(u32::from_le_bytes(block.scales_l)));
             let low = vzip1_u8(low, vshr_n_u8::<4>(low));
             let right = vld1q_s16([0, -2, -4, -6, -8, -10, -12, -14].as_ptr());
