@@ -1,0 +1,156 @@
+//! Floor 2. Parallel loops over parts of slices and tiles, run by a fixed set of threads.
+//!
+//! Invariant: every index of a loop goes to exactly one thread, and a loop is over when its function returns. So parts
+//! with different indices may be borrowed mutably at once, and a loop may borrow what its caller owns.
+
+#[cfg(not(feature = "std"))]
+mod alone;
+#[cfg(feature = "std")]
+mod hosted;
+
+use bantam_kernels::TileMut;
+
+use crate::cancel::Cancel;
+#[cfg(not(feature = "std"))]
+pub use alone::Pool;
+#[cfg(feature = "std")]
+pub use hosted::Pool;
+
+/// How a loop's body is called: with the index, and the number of the thread that runs it (0 is the caller).
+type Body<'a> = dyn Fn(usize, usize) + Sync + 'a;
+/// With the index, and that part of three slices.
+type ZipBody<'a, A, B, C> = dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync + 'a;
+/// With the index, that part of a slice, and the thread's share of scratch.
+type PartBody<'a, T, S> = dyn Fn(usize, &mut [T], &mut [S]) + Sync + 'a;
+/// With the number of a tile, a row of it, the chunk that starts there, and the thread's share of scratch.
+type TileBody<'a> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [u8]) + Sync + 'a;
+
+/// A part of a slice, taken by the thread that was given its index.
+struct Parts<T> {
+    start: *mut T,
+    len: usize,
+    part: usize,
+}
+
+// SAFETY: a Parts is an exclusive borrow of its values, handed out in parts that do not overlap.
+unsafe impl<T: Send> Sync for Parts<T> {}
+
+impl<T> Parts<T> {
+    fn new((all, part): (&mut [T], usize)) -> Parts<T> {
+        Parts { start: all.as_mut_ptr(), len: all.len(), part }
+    }
+
+    /// Part `i`; the values behind the last whole part belong to none.
+    ///
+    /// # Safety
+    /// While the part is in use, nobody else may take the same one, and the slice given to `new` must be borrowed.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn take(&self, i: usize) -> &mut [T] {
+        assert!(i < self.len.checked_div(self.part).unwrap_or(usize::MAX), "a part beyond the slice");
+        // SAFETY: part i lies inside the slice, as just checked (of no length if parts are empty); it is only ours by
+        // this function's contract.
+        unsafe { core::slice::from_raw_parts_mut(self.start.add(i * self.part), self.part) }
+    }
+}
+
+impl Pool {
+    /// Cuts three slices into parts of the given lengths, and calls `body(i, part i of each)` for every `i` below `n`.
+    pub(crate) fn zip<A: Send, B: Send, C: Send>(
+        &self,
+        n: usize,
+        a: (&mut [A], usize),
+        b: (&mut [B], usize),
+        c: (&mut [C], usize),
+        body: &ZipBody<'_, A, B, C>,
+    ) {
+        let (a, b, c) = (Parts::new(a), Parts::new(b), Parts::new(c));
+        self.run(n, &|i, _| {
+            // SAFETY: every index goes to one thread (Pool::run), and the slices are borrowed by this call.
+            unsafe { body(i, a.take(i), b.take(i), c.take(i)) }
+        });
+    }
+
+    /// Calls `body(c, column c)` for every column of `width` values in `all`.
+    pub(crate) fn columns<T: Send>(
+        &self,
+        all: &mut [T],
+        width: usize,
+        body: &(dyn Fn(usize, &mut [T]) + Sync),
+    ) {
+        let n = all.len() / width;
+        let all = Parts::new((all, width));
+        self.run(n, &|c, _| {
+            // SAFETY: every index goes to one thread (Pool::run), and the slice is borrowed by this call.
+            body(c, unsafe { all.take(c) });
+        });
+    }
+
+    /// Cuts `out` into parts of `part` values, and calls `body(i, part i, the thread's share of scratch)`, until
+    /// `cancel` is set.
+    pub(crate) fn parts<T: Send, S: Send>(
+        &self,
+        (out, part): (&mut [T], usize),
+        scratch: &mut [S],
+        cancel: &Cancel,
+        body: &PartBody<'_, T, S>,
+    ) {
+        let n = out.len() / part;
+        let out = Parts::new((out, part));
+        let share = scratch.len() / self.threads();
+        let scratch = Parts::new((scratch, share));
+        self.run(n, &|i, thread| {
+            if !cancel.is_cancelled() {
+                // SAFETY: every index goes to one thread, every thread has its own number (Pool::run), and the slices
+                // are borrowed by this call.
+                unsafe { body(i, out.take(i), scratch.take(thread)) }
+            }
+        });
+    }
+
+    /// Cuts several tiles into chunks of `rows` rows, and calls `body(which tile, its first row, the chunk, the thread's
+    /// share of scratch)` for all of them as one loop, until `cancel` is set.
+    pub(crate) fn tiles(
+        &self,
+        tiles: &mut [TileMut<'_>],
+        rows: usize,
+        scratch: &mut [u8],
+        cancel: &Cancel,
+        body: &TileBody<'_>,
+    ) {
+        let share = scratch.len() / self.threads();
+        let scratch = Parts::new((scratch, share));
+        let n = tiles.iter().map(|tile| tile.rows().div_ceil(rows)).sum();
+        let tiles = SharedTiles(tiles);
+        self.run(n, &|mut i, thread| {
+            if cancel.is_cancelled() {
+                return;
+            }
+            for (t, tile) in tiles.get().iter().enumerate() {
+                let chunks = tile.rows().div_ceil(rows);
+                if i >= chunks {
+                    i -= chunks;
+                    continue;
+                }
+                let from = i * rows;
+                // SAFETY: every index goes to one thread (Pool::run), so no other chunk has these rows; the tiles are
+                // borrowed exclusively by this call.
+                let mut chunk = unsafe { tile.rows_unchecked(from, (from + rows).min(tile.rows())) };
+                // SAFETY: every thread has its own number (Pool::run).
+                body(t, from, &mut chunk, unsafe { scratch.take(thread) });
+                return;
+            }
+        });
+    }
+}
+
+/// Tiles that several threads cut chunks from.
+struct SharedTiles<'a, 'b>(&'a mut [TileMut<'b>]);
+
+// SAFETY: through a shared reference only TileMut::rows_unchecked reaches the values, whose caller keeps chunks apart.
+unsafe impl Sync for SharedTiles<'_, '_> {}
+
+impl<'b> SharedTiles<'_, 'b> {
+    fn get(&self) -> &[TileMut<'b>] {
+        self.0
+    }
+}
