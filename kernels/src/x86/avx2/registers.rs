@@ -1,0 +1,86 @@
+//! Eight floats in a register: loads, stores, sums across lanes, and the exponential function.
+
+use core::arch::x86_64::*;
+
+use half::f16;
+
+/// Loads eight floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn load(x: &[f32; 8]) -> __m256 {
+    // SAFETY: the reference is to eight floats.
+    unsafe { _mm256_loadu_ps(x.as_ptr()) }
+}
+
+/// Loads eight halves as floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn load_halves(x: &[f16; 8]) -> __m256 {
+    // SAFETY: the reference is to eight halves.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+}
+
+/// Stores eight floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn store(out: &mut [f32; 8], x: __m256) {
+    // SAFETY: the reference is to eight floats.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), x) }
+}
+
+/// `N` runs of `len` values, one after the other.
+#[inline(always)]
+pub(crate) fn runs<T, const N: usize>(all: &[T], len: usize) -> [&[T]; N] {
+    let mut runs = [&all[..0]; N];
+    for (i, run) in runs.iter_mut().enumerate() {
+        *run = &all[i * len..][..len];
+    }
+    runs
+}
+
+/// The sum of all lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn total(x: __m256) -> f32 {
+    let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+}
+
+/// The greatest of all lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn maximum(x: __m256) -> f32 {
+    let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
+}
+
+/// `e` to the power of each lane, within 2 units in the last place. What is less than the least normal number is 0, and
+/// what is more than 2^127.5 infinite.
+///
+/// `e^x = 2^n e^r` with `n = round(x / ln 2)`, hence `|r| <= ln 2 / 2`, where seven terms of the Taylor series do.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn exp(x: __m256) -> __m256 {
+    // Where 2^n is a normal number. A NaN is neither less nor greater, and stays.
+    let (least, greatest) = (_mm256_set1_ps(-87.336), _mm256_set1_ps(88.376));
+    let not_less = _mm256_cmp_ps::<_CMP_NLT_UQ>(x, least);
+    let greater = _mm256_cmp_ps::<_CMP_GT_OQ>(x, greatest);
+    let x = _mm256_max_ps(least, _mm256_min_ps(greatest, x));
+    let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm256_mul_ps(
+        x,
+        _mm256_set1_ps(core::f32::consts::LOG2_E),
+    ));
+    // ln 2 in two parts, the first of few bits, so that its product with n is exact.
+    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693_359_4), x);
+    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.121_944_4e-4), r);
+    let mut sum = _mm256_set1_ps(1.0 / 5040.0);
+    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(factor));
+    }
+    // 2^n: n in the exponent.
+    let power = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)));
+    let result = _mm256_and_ps(_mm256_mul_ps(sum, _mm256_castsi256_ps(power)), not_less);
+    _mm256_blendv_ps(result, _mm256_set1_ps(f32::INFINITY), greater)
+}
