@@ -60,7 +60,7 @@ check-bare: ## Check that the core needs no operating system (Debian's rustc-web
 test-arm: model ## Run the kernel tests and golden answers as Arm CPUs of three generations (qemu)
 	scripts/test-arm
 
-fuzz: ## Fuzz the GGUF parser for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
+fuzz: ## Fuzz FUZZ_TARGET, gguf or model, for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 	fuzz/make-seeds fuzz/corpus/$(FUZZ_TARGET)
 	cargo +nightly fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
 
