@@ -140,6 +140,11 @@ impl Session {
         self.plan
     }
 
+    /// Threads of the session's pool.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
     /// Positions of the cache.
     pub fn context(&self) -> usize {
         self.plan.context

@@ -1,0 +1,102 @@
+//! The command line, and what several subcommands take from it: the model, the threads, the backend.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bantam::mmap::Mapping;
+use bantam::{Backend, Model, ModelOptions, Pool};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::bench::Bench;
+use crate::failure::{self, Failure, Result};
+use crate::run::Run;
+
+const EXAMPLES: &str = "\
+Examples:
+  bantam run model.gguf -p \"Why is the sky blue?\"      answer one question
+  bantam run model.gguf                                chat
+  bantam bench model.gguf                              how fast it is here
+
+`bantam COMMAND --help` explains each command's options.
+
+Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.";
+
+/// Runs 4-bit GGUF language models: the weights are used where the file is mapped, and never copied.
+#[derive(Parser)]
+#[command(name = "bantam", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Bench(Bench),
+}
+
+/// Reads the command line. Help and version are printed and end the command, as do mistakes.
+pub(crate) fn parse() -> std::result::Result<Options, ExitCode> {
+    Options::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            return failure::usage(&error.render().to_string());
+        }
+        // Help that nobody reads any more is no failure.
+        let _ = error.print();
+        ExitCode::SUCCESS
+    })
+}
+
+/// The model file alone.
+#[derive(Args)]
+pub(crate) struct ModelFile {
+    /// The model: a GGUF file
+    #[arg(value_name = "MODEL")]
+    pub(crate) path: PathBuf,
+}
+
+impl ModelFile {
+    pub(crate) fn map(&self) -> Result<Mapping> {
+        Mapping::open(&self.path).map_err(|error| self.blame(error))
+    }
+
+    /// An error about the file, with its path.
+    pub(crate) fn blame(&self, error: bantam::Error) -> Failure {
+        match error {
+            // Says the path itself.
+            bantam::Error::Io(_) => error.into(),
+            _ => Failure::Message(format!("{}: {error}", self.path.display())),
+        }
+    }
+}
+
+/// What runs a model.
+#[derive(Args)]
+pub(crate) struct Machine {
+    /// Threads that compute [default: one per CPU that this process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Force the kernels of one instruction set [default: the best that this CPU has]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Backend::names()))]
+    backend: Option<String>,
+}
+
+impl Machine {
+    pub(crate) fn open(&self, file: &ModelFile) -> Result<Model> {
+        let mut options = ModelOptions::default();
+        options.backend = self.backend.as_deref();
+        Model::from_mapping(file.map()?, &options).map_err(|error| match error {
+            bantam::Error::Argument(_) => error.into(),
+            _ => file.blame(error),
+        })
+    }
+
+    pub(crate) fn pool(&self) -> Result<Arc<Pool>> {
+        // The number of CPUs respects the process's affinity mask and its cgroup.
+        let cpus = || std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
+        Ok(Arc::new(Pool::new(self.threads.map_or_else(cpus, usize::from))?))
+    }
+}

@@ -1,0 +1,68 @@
+//! Progress of what takes longer than a second, on standard error if that is a terminal.
+#![forbid(unsafe_code)]
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use bantam::{BATCH_DEFAULT, Session, TokenId};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// What is done faster needs no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A bar that shows itself when the work turns out to be long.
+pub(crate) struct Progress {
+    start: Instant,
+    what: &'static str,
+    len: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Work of `len` parts, described by `what`.
+    pub(crate) fn new(what: &'static str, len: usize) -> Progress {
+        Progress { start: Instant::now(), what, len: len as u64, bar: None }
+    }
+
+    /// Says how many parts are done.
+    pub(crate) fn at(&mut self, done: usize) {
+        if self.bar.is_none() && self.start.elapsed() >= PATIENCE && stderr().is_terminal() {
+            let bar = ProgressBar::new(self.len).with_elapsed(self.start.elapsed());
+            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len} {eta}") {
+                bar.set_style(style);
+            }
+            bar.set_message(self.what);
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Reads `tokens` into `session`.
+pub(crate) fn prefill(session: &mut Session, tokens: &[TokenId]) -> bantam::Result<()> {
+    // Checked as a whole, so that a prompt that is too long is refused before its first part is read.
+    let needed = session.position() + tokens.len();
+    if !stderr().is_terminal() || needed > session.context() {
+        return session.prefill(tokens);
+    }
+    let mut progress = Progress::new("reading the prompt", tokens.len());
+    let mut read = 0;
+    // A batch is what the session takes through the layers at once: parts of it would be slower.
+    for batch in tokens.chunks(BATCH_DEFAULT) {
+        session.prefill(batch)?;
+        read += batch.len();
+        progress.at(read);
+    }
+    // No tokens at all are the session's to refuse.
+    if tokens.is_empty() { session.prefill(tokens) } else { Ok(()) }
+}

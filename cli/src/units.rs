@@ -1,0 +1,36 @@
+//! Numbers as people read them. MB is 10^6 bytes throughout.
+#![forbid(unsafe_code)]
+
+/// `98.4 MB`.
+pub(crate) fn bytes(count: u64) -> String {
+    scaled(count, [" bytes", " kB", " MB", " GB", " TB"])
+}
+
+fn scaled(count: u64, units: [&str; 5]) -> String {
+    let mut value = count as f64;
+    let mut unit = 0;
+    // 999.95 would be shown as 1000.0.
+    while value >= 999.95 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count}{}", units[0]) } else { format!("{value:.1}{}", units[unit]) }
+}
+
+/// `1 token`, `2 tokens`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_keep_one_decimal() {
+        assert_eq!(super::bytes(999), "999 bytes");
+        assert_eq!(super::bytes(1000), "1.0 kB");
+        assert_eq!(super::bytes(98_362_432), "98.4 MB");
+        assert_eq!(super::bytes(999_960_000), "1.0 GB");
+        assert_eq!(super::plural(1, "token"), "1 token");
+        assert_eq!(super::plural(0, "token"), "0 tokens");
+    }
+}
