@@ -30,9 +30,10 @@ fmt:
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
-# The core also has to build without an operating system, so it is linted without `std` too.
+# The command asks the library for its optional parts; alone it is linted as others use it, and without `std`.
 lint:
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy -p bantam -- -D warnings
 	cargo clippy -p bantam-kernels --no-default-features -- -D warnings
 	cargo clippy -p bantam --no-default-features -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/fuzz" --no-default-features -- -D warnings

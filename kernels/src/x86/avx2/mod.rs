@@ -1,8 +1,8 @@
 //! AVX2 with FMA and F16C: most desktops and servers.
 //!
-//! How a product runs. Blocks of eight rows are unpacked into [`chunk::Chunk`]s, where a SIMD lane is a row, so that
-//! a sum over `k` never crosses lanes ([`small`], [`large`]: one function per format). One micro-kernel multiplies
-//! chunks of any format with columns ([`matmul`]): straight from registers for a few columns, else from a panel of
+//! How a product runs. Blocks of eight rows are unpacked into `chunk::Chunk`s, where a SIMD lane is a row, so that
+//! a sum over `k` never crosses lanes (`small`, `large`: one function per format). One micro-kernel multiplies
+//! chunks of any format with columns (`matmul`): straight from registers for a few columns, else from a panel of
 //! rows in the thread's scratch, unpacked once for all columns.
 //!
 //! Invariant: the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
