@@ -5,6 +5,30 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
+/// The lower four of eight halves as floats.
+#[inline(always)]
+pub(crate) fn f16_low_to_f32(halves: uint16x8_t) -> float32x4_t {
+    let out;
+    // SAFETY: FCVTL is baseline AArch64 and touches only its registers.
+    unsafe {
+        asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) out, in(vreg) halves,
+            options(pure, nomem, nostack));
+    }
+    out
+}
+
+/// The upper four of eight halves as floats.
+#[inline(always)]
+pub(crate) fn f16_high_to_f32(halves: uint16x8_t) -> float32x4_t {
+    let out;
+    // SAFETY: FCVTL2 is baseline AArch64 and touches only its registers.
+    unsafe {
+        asm!("fcvtl2 {0:v}.4s, {1:v}.8h", out(vreg) out, in(vreg) halves,
+            options(pure, nomem, nostack));
+    }
+    out
+}
+
 /// Four halves as floats.
 #[inline(always)]
 pub(crate) fn f16_to_f32(halves: uint16x4_t) -> float32x4_t {
@@ -12,6 +36,18 @@ pub(crate) fn f16_to_f32(halves: uint16x4_t) -> float32x4_t {
     // SAFETY: FCVTL is baseline AArch64 and touches only its registers.
     unsafe {
         asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) out, in(vreg) halves,
+            options(pure, nomem, nostack));
+    }
+    out
+}
+
+/// Four floats as halves, rounded to nearest and even.
+#[inline(always)]
+pub(crate) fn f32_to_f16(floats: float32x4_t) -> uint16x4_t {
+    let out;
+    // SAFETY: FCVTN is baseline AArch64 and touches only its registers.
+    unsafe {
+        asm!("fcvtn {0:v}.4h, {1:v}.4s", out(vreg) out, in(vreg) floats,
             options(pure, nomem, nostack));
     }
     out

@@ -6,5 +6,4 @@ pub mod dotprod;
 mod insn;
 mod narrow;
 pub mod neon;
-mod panel;
 mod unpack;

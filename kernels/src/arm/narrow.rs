@@ -118,16 +118,26 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             }
         }
         for q in 0..QUADS {
-            let from = r + 4 * q;
             for i in 0..C {
-                if from + 4 <= rows {
-                    vst1q_f32(out.column(c + i).as_mut_ptr().add(from), sums.out[q][i]);
-                } else if from < rows {
-                    let mut four = [0.0; 4];
-                    vst1q_f32(four.as_mut_ptr(), sums.out[q][i]);
-                    out.column(c + i)[from..].copy_from_slice(&four[..rows - from]);
-                }
+                store(out, r + 4 * q, c + i, sums.out[q][i]);
             }
+        }
+    }
+}
+
+/// Writes four rows of a column from row `r` on, or those of them that the tile has.
+#[inline(always)]
+pub(crate) fn store(out: &mut TileMut<'_>, r: usize, c: usize, four: float32x4_t) {
+    let column = out.column(c);
+    let rows = column.len().saturating_sub(r).min(4);
+    // SAFETY: four values fit the column or the array; NEON is baseline.
+    unsafe {
+        if rows == 4 {
+            vst1q_f32(column.as_mut_ptr().add(r), four);
+        } else if rows > 0 {
+            let mut values = [0.0; 4];
+            vst1q_f32(values.as_mut_ptr(), four);
+            column[r..].copy_from_slice(&values[..rows]);
         }
     }
 }

@@ -1,8 +1,13 @@
 //! Baseline NEON: every AArch64 CPU.
 
+mod attention;
+mod floats;
+mod vectors;
+
 use core::arch::aarch64::*;
 
 use crate::arm::narrow::{self, Dot};
+use crate::arm::neon::floats::Float;
 use crate::arm::unpack::Unpack;
 use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
@@ -11,22 +16,41 @@ use crate::scalar;
 use crate::tile::TileMut;
 
 /// The kernels of baseline NEON.
-pub const TABLE: Table = Table { name: "neon", supported, ..scalar::TABLE }
-    .with(Format::Q8_0, quantized::<BlockQ8_0>())
-    .with(Format::Q4_0, quantized::<BlockQ4_0>())
-    .with(Format::Q4_1, quantized::<BlockQ4_1>())
-    .with(Format::Q5_0, quantized::<BlockQ5_0>())
-    .with(Format::Q5_1, quantized::<BlockQ5_1>())
-    .with(Format::Q2_K, quantized::<BlockQ2K>())
-    .with(Format::Q3_K, quantized::<BlockQ3K>())
-    .with(Format::Q4_K, quantized::<BlockQ4K>())
-    .with(Format::Q5_K, quantized::<BlockQ5K>())
-    .with(Format::Q6_K, quantized::<BlockQ6K>())
-    .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-    .with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
+pub const TABLE: Table = Table {
+    name: "neon",
+    supported,
+    formats: scalar::TABLE.formats,
+    scratch_bytes: |_| 0,
+    quantize_q8: vectors::quantize_q8,
+    rms_norm: vectors::rms_norm,
+    rope: vectors::rope,
+    silu_mul: vectors::silu_mul,
+    add: vectors::add,
+    to_f16: vectors::to_f16,
+    attend_f16: attention::attend_f16,
+}
+.with(Format::F32, floats::<BlockF32>())
+.with(Format::F16, floats::<BlockF16>())
+.with(Format::BF16, floats::<BlockBF16>())
+.with(Format::Q8_0, quantized::<BlockQ8_0>())
+.with(Format::Q4_0, quantized::<BlockQ4_0>())
+.with(Format::Q4_1, quantized::<BlockQ4_1>())
+.with(Format::Q5_0, quantized::<BlockQ5_0>())
+.with(Format::Q5_1, quantized::<BlockQ5_1>())
+.with(Format::Q2_K, quantized::<BlockQ2K>())
+.with(Format::Q3_K, quantized::<BlockQ3K>())
+.with(Format::Q4_K, quantized::<BlockQ4K>())
+.with(Format::Q5_K, quantized::<BlockQ5K>())
+.with(Format::Q6_K, quantized::<BlockQ6K>())
+.with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
+.with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
 
 fn supported() -> bool {
     has!("neon")
+}
+
+const fn floats<B: Float>() -> FormatKernels {
+    FormatKernels { origin: "neon", matmul: floats::matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
 }
 
 const fn quantized<B: Unpack>() -> FormatKernels {

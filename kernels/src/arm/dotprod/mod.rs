@@ -1,11 +1,12 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
+mod panel;
+
 use core::arch::aarch64::*;
 
 use crate::arm::insn::sdot;
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
-use crate::arm::panel;
 use crate::arm::unpack::Unpack;
 use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;

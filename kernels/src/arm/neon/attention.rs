@@ -1,0 +1,225 @@
+//! Attention to a run of keys and values in halves, shared by the query heads of one group: each half is converted
+//! once and used for up to four heads.
+
+use core::arch::aarch64::*;
+
+use half::f16;
+
+use crate::arm::insn;
+use crate::arm::neon::vectors::exp;
+use crate::backend::{ATTEND_KEYS, AttendMut};
+
+/// The most heads of a tile.
+const HEADS: usize = 4;
+
+/// Scores, and then weights: `[head][key]`. Those of each head are padded to whole registers.
+type Scores = [[f32; ATTEND_KEYS]; HEADS];
+
+/// See [`crate::Backend::attend_f16`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn attend_f16(
+    query: &[f32],
+    keys: &[f16],
+    values: &[f16],
+    scale: f32,
+    state: &mut AttendMut<'_>,
+) {
+    if keys.is_empty() {
+        return;
+    }
+    let dim = query.len() / state.max.len();
+    let n = keys.len() / dim;
+    let mut scores = [[0.0; ATTEND_KEYS]; HEADS];
+    let heads = query.chunks(HEADS * dim).zip(state.acc.chunks_mut(HEADS * dim));
+    let totals = state.max.chunks_mut(HEADS).zip(state.sum.chunks_mut(HEADS));
+    for ((query, acc), (max, sum)) in heads.zip(totals) {
+        // SAFETY: the arrays of a tile hold the same number of heads, and the keys as many values as the caller checked.
+        unsafe {
+            match max.len() {
+                1 => tile::<1>(query, keys, values, scale, max, sum, acc, n, &mut scores),
+                2 => tile::<2>(query, keys, values, scale, max, sum, acc, n, &mut scores),
+                3 => tile::<3>(query, keys, values, scale, max, sum, acc, n, &mut scores),
+                _ => tile::<4>(query, keys, values, scale, max, sum, acc, n, &mut scores),
+            }
+        }
+    }
+}
+
+/// Attends from `H` heads.
+#[target_feature(enable = "neon")]
+#[expect(clippy::too_many_arguments, reason = "the arguments of the kernel, and where it keeps scores")]
+unsafe fn tile<const H: usize>(
+    query: &[f32],
+    keys: &[f16],
+    values: &[f16],
+    scale: f32,
+    max: &mut [f32],
+    sum: &mut [f32],
+    acc: &mut [f32],
+    n: usize,
+    scores: &mut Scores,
+) {
+    let dim = keys.len() / n;
+    // SAFETY: the lengths are the caller's promise.
+    unsafe { score::<H>(query, keys, dim, n, scores) }
+    let mut shrink = [0.0; H];
+    for h in 0..H {
+        (shrink[h], sum[h]) = soften(&mut scores[h], n, scale, &mut max[h], sum[h]);
+    }
+    let mut from = 0;
+    // SAFETY: the lengths are the caller's promise, and the parts are inside a head.
+    unsafe {
+        while from + 16 <= dim {
+            add_values::<H, 2>(values, dim, n, from, scores, &shrink, acc);
+            from += 16;
+        }
+        if from + 8 <= dim {
+            add_values::<H, 1>(values, dim, n, from, scores, &shrink, acc);
+            from += 8;
+        }
+    }
+    for h in 0..H {
+        for i in from..dim {
+            let acc = &mut acc[h * dim + i];
+            *acc *= shrink[h];
+            for (weight, value) in scores[h][..n].iter().zip(values[i..].iter().step_by(dim)) {
+                *acc += weight * value.to_f32();
+            }
+        }
+    }
+}
+
+/// The products of every head with every key, four keys at a time; the last stands in for those past it.
+#[target_feature(enable = "neon")]
+unsafe fn score<const H: usize>(query: &[f32], keys: &[f16], dim: usize, n: usize, scores: &mut Scores) {
+    let whole = dim - dim % 8;
+    for t in (0..n).step_by(4) {
+        let key = [0, 1, 2, 3].map(|i| &keys[(t + i).min(n - 1) * dim..][..dim]);
+        let mut sums = [[vdupq_n_f32(0.0); 4]; H];
+        for i in (0..whole).step_by(8) {
+            // SAFETY: eight values from i on are inside a key and a query; f16 is a transparent u16.
+            unsafe {
+                let mut q = [[vdupq_n_f32(0.0); 2]; H];
+                for h in 0..H {
+                    let from = query.as_ptr().add(h * dim + i);
+                    q[h] = [vld1q_f32(from), vld1q_f32(from.add(4))];
+                }
+                for j in 0..4 {
+                    let key = vld1q_u16(key[j].as_ptr().add(i).cast());
+                    let (low, high) = (insn::f16_low_to_f32(key), insn::f16_high_to_f32(key));
+                    for h in 0..H {
+                        sums[h][j] = vfmaq_f32(vfmaq_f32(sums[h][j], low, q[h][0]), high, q[h][1]);
+                    }
+                }
+            }
+        }
+        for h in 0..H {
+            let [a, b, c, d] = sums[h];
+            let four = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
+            // SAFETY: ATTEND_KEYS is a multiple of four.
+            unsafe { vst1q_f32(scores[h].as_mut_ptr().add(t), four) }
+            for j in 0..4 {
+                for i in whole..dim {
+                    scores[h][t + j] += query[h * dim + i] * key[j][i].to_f32();
+                }
+            }
+        }
+    }
+}
+
+/// Turns one head's products into weights relative to its new greatest score. Returns what all that was summed before
+/// shrinks by, and the new sum of weights.
+#[target_feature(enable = "neon")]
+fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, scale: f32, max: &mut f32, sum: f32) -> (f32, f32) {
+    let (fours, _) = scores.as_chunks_mut::<4>();
+    let fours = &mut fours[..n.div_ceil(4)];
+    let mut greatest = vdupq_n_f32(*max);
+    for four in fours.iter_mut() {
+        // SAFETY: the array is as long as the load and the store.
+        unsafe {
+            let scaled = vmulq_n_f32(vld1q_f32(four.as_ptr()), scale);
+            greatest = vmaxq_f32(greatest, scaled);
+            vst1q_f32(four.as_mut_ptr(), scaled);
+        }
+    }
+    // What stands in for keys past the last has the last one's score, and gets no weight.
+    if let Some(last) = fours.last_mut() {
+        last[(n - 1) % 4 + 1..].fill(f32::NEG_INFINITY);
+    }
+    let greatest = vdupq_n_f32(vmaxvq_f32(greatest));
+    let mut sums = vdupq_n_f32(0.0);
+    for four in fours {
+        // SAFETY: the array is as long as the load and the store.
+        unsafe {
+            let weights = exp(vsubq_f32(vld1q_f32(four.as_ptr()), greatest));
+            sums = vaddq_f32(sums, weights);
+            vst1q_f32(four.as_mut_ptr(), weights);
+        }
+    }
+    let shrink = vgetq_lane_f32::<0>(exp(vsubq_f32(vdupq_n_f32(*max), greatest)));
+    *max = vgetq_lane_f32::<0>(greatest);
+    (shrink, sum * shrink + vaddvq_f32(sums))
+}
+
+/// Brings `8 * W` values of every head, from `from` on, to the new maximum and adds the weighted values.
+#[target_feature(enable = "neon")]
+unsafe fn add_values<const H: usize, const W: usize>(
+    values: &[f16],
+    dim: usize,
+    n: usize,
+    from: usize,
+    weights: &Scores,
+    shrink: &[f32; H],
+    acc: &mut [f32],
+) {
+    // SAFETY: the caller's part is inside a head, and keys are clamped to the last; f16 is a transparent u16.
+    unsafe {
+        let mut sums = [[[vdupq_n_f32(0.0); 2]; W]; H];
+        for h in 0..H {
+            for w in 0..W {
+                let from = acc.as_ptr().add(h * dim + from + 8 * w);
+                for half in 0..2 {
+                    sums[h][w][half] = vmulq_n_f32(vld1q_f32(from.add(4 * half)), shrink[h]);
+                }
+            }
+        }
+        for t in (0..n).step_by(4) {
+            let mut weight = [vdupq_n_f32(0.0); H];
+            for h in 0..H {
+                weight[h] = vld1q_f32(weights[h].as_ptr().add(t));
+            }
+            let value = |i: usize| values.as_ptr().add((t + i).min(n - 1) * dim + from);
+            add_value::<H, W, 0>(&mut sums, &weight, value(0));
+            add_value::<H, W, 1>(&mut sums, &weight, value(1));
+            add_value::<H, W, 2>(&mut sums, &weight, value(2));
+            add_value::<H, W, 3>(&mut sums, &weight, value(3));
+        }
+        for h in 0..H {
+            for w in 0..W {
+                let to = acc.as_mut_ptr().add(h * dim + from + 8 * w);
+                vst1q_f32(to, sums[h][w][0]);
+                vst1q_f32(to.add(4), sums[h][w][1]);
+            }
+        }
+    }
+}
+
+/// Adds part of one value, with the weight in lane `LANE` of each head.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn add_value<const H: usize, const W: usize, const LANE: i32>(
+    sums: &mut [[[float32x4_t; 2]; W]; H],
+    weight: &[float32x4_t; H],
+    value: *const f16,
+) {
+    for w in 0..W {
+        // SAFETY: the caller's value has so many halves.
+        let halves = unsafe { vld1q_u16(value.add(8 * w).cast()) };
+        let (low, high) = (insn::f16_low_to_f32(halves), insn::f16_high_to_f32(halves));
+        for h in 0..H {
+            let sums = &mut sums[h][w];
+            sums[0] = vfmaq_laneq_f32::<LANE>(sums[0], low, weight[h]);
+            sums[1] = vfmaq_laneq_f32::<LANE>(sums[1], high, weight[h]);
+        }
+    }
+}

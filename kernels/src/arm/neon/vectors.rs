@@ -1,0 +1,196 @@
+//! The kernels of one vector: quantising, the norm, the rotary embedding, the gate, sums and halves.
+//! Each does whole registers of four, and what is left one by one.
+
+use core::arch::aarch64::*;
+
+use half::f16;
+
+use crate::arm::insn;
+use crate::backend::RopePairs;
+use crate::columns::{ColumnsMut, Q8_BLOCK};
+use crate::math;
+
+/// See [`crate::Backend::quantize_q8`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
+    let (blocks, _) = x.as_chunks::<Q8_BLOCK>();
+    let (q, _) = out.q.as_chunks_mut::<Q8_BLOCK>();
+    let (s, _) = out.s.as_chunks_mut::<2>();
+    for (((x, q), d), s) in blocks.iter().zip(q).zip(out.d.iter_mut()).zip(s) {
+        // SAFETY: the block has eight registers of four.
+        let x: [float32x4_t; 8] = core::array::from_fn(|i| unsafe { vld1q_f32(x.as_ptr().add(4 * i)) });
+        // The greatest number; a NaN counts only if there is no number.
+        let mut max = vabsq_f32(x[0]);
+        for x in &x[1..] {
+            max = vmaxnmq_f32(max, vabsq_f32(*x));
+        }
+        let max = vmaxnmvq_f32(max);
+        let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
+        *d = max / 127.0;
+        for (half, sum) in s.iter_mut().enumerate() {
+            // Rounded to nearest and even; every step saturates, and the last keeps -128 out.
+            let i = |i: usize| vcvtnq_s32_f32(vmulq_n_f32(x[4 * half + i], inverse));
+            let low = vqmovn_high_s32(vqmovn_s32(i(0)), i(1));
+            let high = vqmovn_high_s32(vqmovn_s32(i(2)), i(3));
+            let sixteen = vmaxq_s8(vqmovn_high_s16(vqmovn_s16(low), high), vdupq_n_s8(-127));
+            *sum = *d * f32::from(vaddlvq_s8(sixteen));
+            // SAFETY: the block has two halves of sixteen.
+            unsafe { vst1q_s8(q.as_mut_ptr().add(16 * half), sixteen) }
+        }
+    }
+}
+
+/// See [`crate::Backend::rms_norm`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+    let (fours, rest) = x.as_chunks::<4>();
+    let (eights, four) = fours.as_chunks::<2>();
+    let mut squares = [vdupq_n_f32(0.0); 2];
+    for x in eights {
+        for i in 0..2 {
+            let x = load(&x[i]);
+            squares[i] = vfmaq_f32(squares[i], x, x);
+        }
+    }
+    for x in four {
+        squares[0] = vfmaq_f32(squares[0], load(x), load(x));
+    }
+    let sum = vaddvq_f32(vaddq_f32(squares[0], squares[1])) + rest.iter().map(|x| x * x).sum::<f32>();
+    let scale = 1.0 / math::sqrt(sum / x.len() as f32 + eps);
+
+    let (gains, gain_rest) = gain.as_chunks::<4>();
+    let (outs, out_rest) = out.as_chunks_mut::<4>();
+    for ((x, gain), out) in fours.iter().zip(gains).zip(outs) {
+        store(out, vmulq_f32(vmulq_n_f32(load(x), scale), load(gain)));
+    }
+    for ((x, gain), out) in rest.iter().zip(gain_rest).zip(out_rest) {
+        *out = x * scale * gain;
+    }
+}
+
+/// See [`crate::Backend::rope`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn rope(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs) {
+    let (coses, cos_rest) = cos.as_chunks::<4>();
+    let (sins, sin_rest) = sin.as_chunks::<4>();
+    for head in x.chunks_exact_mut(head_dim) {
+        let head = &mut head[..2 * cos.len()];
+        match pairs {
+            RopePairs::Halves => {
+                let (a, b) = head.split_at_mut(cos.len());
+                let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut::<4>(), b.as_chunks_mut::<4>());
+                for ((a, b), (cos, sin)) in a.iter_mut().zip(b).zip(coses.iter().zip(sins)) {
+                    let (x, y) = turn(load(a), load(b), load(cos), load(sin));
+                    store(a, x);
+                    store(b, y);
+                }
+                for ((a, b), (cos, sin)) in a_rest.iter_mut().zip(b_rest).zip(cos_rest.iter().zip(sin_rest)) {
+                    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                }
+            }
+            RopePairs::Adjacent => {
+                let (eights, rest) = head.as_chunks_mut::<8>();
+                for (pairs, (cos, sin)) in eights.iter_mut().zip(coses.iter().zip(sins)) {
+                    // SAFETY: four pairs are eight values.
+                    let float32x4x2_t(a, b) = unsafe { vld2q_f32(pairs.as_ptr()) };
+                    let (x, y) = turn(a, b, load(cos), load(sin));
+                    // SAFETY: four pairs are eight values.
+                    unsafe { vst2q_f32(pairs.as_mut_ptr(), float32x4x2_t(x, y)) }
+                }
+                for ([a, b], (cos, sin)) in
+                    rest.as_chunks_mut::<2>().0.iter_mut().zip(cos_rest.iter().zip(sin_rest))
+                {
+                    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                }
+            }
+        }
+    }
+}
+
+/// `(a cos - b sin, a sin + b cos)`
+#[inline]
+#[target_feature(enable = "neon")]
+fn turn(a: float32x4_t, b: float32x4_t, cos: float32x4_t, sin: float32x4_t) -> (float32x4_t, float32x4_t) {
+    (vfmsq_f32(vmulq_f32(a, cos), b, sin), vfmaq_f32(vmulq_f32(b, cos), a, sin))
+}
+
+/// See [`crate::Backend::silu_mul`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
+    let (gates, gate_rest) = gate.as_chunks_mut::<4>();
+    let (ups, up_rest) = up.as_chunks::<4>();
+    for (gate, up) in gates.iter_mut().zip(ups) {
+        let x = load(gate);
+        let silu = vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0), exp(vnegq_f32(x))));
+        store(gate, vmulq_f32(silu, load(up)));
+    }
+    for (gate, up) in gate_rest.iter_mut().zip(up_rest) {
+        *gate = *gate / (1.0 + math::exp(-*gate)) * up;
+    }
+}
+
+/// e to the power of each, within 2 units of the last place; 0 and infinity beyond what a float can hold.
+///
+/// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, where `p` was fitted to a
+/// relative error of 3e-9 of the whole.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn exp(x: float32x4_t) -> float32x4_t {
+    const P: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_71, 0.001_381_461_3];
+    // ln 2 in two parts, of which n times the first is exact.
+    const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
+    // Beyond these the result is infinity and 0, and n stays small.
+    let x = vmaxq_f32(vminq_f32(x, vdupq_n_f32(90.0)), vdupq_n_f32(-110.0));
+    let n = vrndnq_f32(vmulq_n_f32(x, core::f32::consts::LOG2_E));
+    let r = vfmsq_n_f32(vfmsq_n_f32(x, n, LN_2[0]), n, LN_2[1]);
+    let mut p = vdupq_n_f32(P[4]);
+    for coefficient in [P[3], P[2], P[1], P[0], 1.0, 1.0] {
+        p = vfmaq_f32(vdupq_n_f32(coefficient), p, r);
+    }
+    // 2^n in two factors, so that neither leaves the range of a float where the product does not.
+    let n = vcvtq_s32_f32(n);
+    let half = vshrq_n_s32::<1>(n);
+    let power = |n: int32x4_t| vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(n, vdupq_n_s32(127))));
+    vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(n, half)))
+}
+
+/// See [`crate::Backend::add`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn add(x: &mut [f32], y: &[f32]) {
+    let (xs, x_rest) = x.as_chunks_mut::<4>();
+    let (ys, y_rest) = y.as_chunks::<4>();
+    for (x, y) in xs.iter_mut().zip(ys) {
+        store(x, vaddq_f32(load(x), load(y)));
+    }
+    for (x, y) in x_rest.iter_mut().zip(y_rest) {
+        *x += y;
+    }
+}
+
+/// See [`crate::Backend::to_f16`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn to_f16(x: &[f32], out: &mut [f16]) {
+    let (xs, x_rest) = x.as_chunks::<4>();
+    let (outs, out_rest) = out.as_chunks_mut::<4>();
+    for (x, out) in xs.iter().zip(outs) {
+        // SAFETY: f16 is a transparent u16, and there are four.
+        unsafe { vst1_u16(out.as_mut_ptr().cast(), insn::f32_to_f16(load(x))) }
+    }
+    for (x, out) in x_rest.iter().zip(out_rest) {
+        *out = f16::from_f32(*x);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn load(x: &[f32; 4]) -> float32x4_t {
+    // SAFETY: the array is as long as the load.
+    unsafe { vld1q_f32(x.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn store(out: &mut [f32; 4], x: float32x4_t) {
+    // SAFETY: the array is as long as the store.
+    unsafe { vst1q_f32(out.as_mut_ptr(), x) }
+}
