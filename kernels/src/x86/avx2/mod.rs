@@ -9,8 +9,10 @@
 //! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
 //! of rows and every tier of x86.
 
+mod activations;
 mod attention;
 mod chunk;
+mod dot;
 mod floats;
 mod large;
 mod matmul;
@@ -22,13 +24,14 @@ use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::scalar;
 use chunk::Unpack;
+use dot::Avx2;
 use floats::Float;
 
 /// The kernels of AVX2.
 pub const TABLE: Table = Table {
     name: "avx2",
     supported,
-    scratch_bytes: matmul::scratch_bytes,
+    scratch_bytes: matmul::scratch_bytes::<1>,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
     rope: vectors::rope,
@@ -59,7 +62,11 @@ const fn floats<B: Float>() -> FormatKernels {
 }
 
 const fn quantized<B: Unpack>() -> FormatKernels {
-    FormatKernels { origin: "avx2", matmul: matmul::matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+    FormatKernels {
+        origin: "avx2",
+        matmul: matmul::matmul::<Avx2, B, 1>,
+        ..scalar::TABLE.formats[B::FORMAT as usize]
+    }
 }
 
 fn supported() -> bool {

@@ -4,6 +4,20 @@ use core::arch::x86_64::*;
 
 use half::f16;
 
+/// A register of floats.
+pub(crate) trait Register: Copy {}
+impl Register for __m256 {}
+impl Register for __m512 {}
+
+/// The lanes of some registers, one after the other.
+#[inline(always)]
+pub(crate) fn floats<V: Register>(registers: &[V]) -> &[f32] {
+    // SAFETY: a register is nothing but floats, and aligned more than these.
+    unsafe {
+        core::slice::from_raw_parts(registers.as_ptr().cast(), size_of_val(registers) / size_of::<f32>())
+    }
+}
+
 /// Loads eight floats.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
