@@ -9,13 +9,13 @@
 //! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
 //! of rows and every tier of x86.
 
-mod activations;
+pub(super) mod activations;
 mod attention;
-mod chunk;
+pub(super) mod chunk;
 mod dot;
 mod floats;
 mod large;
-mod matmul;
+pub(super) mod matmul;
 mod registers;
 mod small;
 mod vectors;
