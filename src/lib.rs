@@ -43,6 +43,8 @@ extern crate alloc;
 
 mod arena;
 mod cancel;
+#[cfg(feature = "chat")]
+pub mod chat;
 mod error;
 pub mod format;
 mod forward;

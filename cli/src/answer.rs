@@ -10,6 +10,8 @@ use crate::output::Output;
 
 /// What an answer was.
 pub(crate) struct Answer {
+    /// What was shown.
+    pub(crate) text: String,
     /// How many tokens were drawn, the one that ended the answer included.
     pub(crate) drawn: usize,
     /// From the first token to the last.
@@ -66,6 +68,5 @@ pub(crate) fn generate(
         }
     };
     let time = start.elapsed();
-    output.finish()?;
-    Ok(Answer { drawn, time, end })
+    Ok(Answer { text: output.finish()?, drawn, time, end })
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bantam::mmap::Mapping;
-use bantam::{Backend, Model, ModelOptions, Pool};
+use bantam::{Backend, Model, ModelOptions, Pool, gguf};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
@@ -61,6 +61,11 @@ pub(crate) struct ModelFile {
 impl ModelFile {
     pub(crate) fn map(&self) -> Result<Mapping> {
         Mapping::open(&self.path).map_err(|error| self.blame(error))
+    }
+
+    /// The file's metadata and directory, whether or not it can be run.
+    pub(crate) fn open(&self) -> Result<gguf::File> {
+        gguf::File::open(self.map()?).map_err(|error| self.blame(error))
     }
 
     /// An error about the file, with its path.

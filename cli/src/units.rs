@@ -6,6 +6,11 @@ pub(crate) fn bytes(count: u64) -> String {
     scaled(count, [" bytes", " kB", " MB", " GB", " TB"])
 }
 
+/// `134.5 M`.
+pub(crate) fn count(count: u64) -> String {
+    scaled(count, ["", " k", " M", " G", " T"])
+}
+
 fn scaled(count: u64, units: [&str; 5]) -> String {
     let mut value = count as f64;
     let mut unit = 0;
@@ -30,6 +35,7 @@ mod tests {
         assert_eq!(super::bytes(1000), "1.0 kB");
         assert_eq!(super::bytes(98_362_432), "98.4 MB");
         assert_eq!(super::bytes(999_960_000), "1.0 GB");
+        assert_eq!(super::count(134_515_008), "134.5 M");
         assert_eq!(super::plural(1, "token"), "1 token");
         assert_eq!(super::plural(0, "token"), "0 tokens");
     }

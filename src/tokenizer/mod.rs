@@ -24,6 +24,7 @@ mod utf8;
 mod vocabulary;
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 pub use source::VocabularySource;
 pub use special::Role;
@@ -163,6 +164,20 @@ impl Tokenizer {
         }
         self.model.encode(&self.vocabulary, text.get(encoded..).unwrap_or_default(), &mut scratch, out)?;
         add(self.special.last.filter(|_| options.add_special), out)
+    }
+
+    /// Where `text` holds texts of control tokens, in bytes: what [`EncodeOptions::parse_special`] would take for them.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn find_control(&self, text: &str) -> Result<Vec<Range<usize>>> {
+        let marks = self.all_marks.find_in(&self.vocabulary, text.as_bytes())?;
+        let mut found = Vec::new();
+        for mark in marks.iter().filter(|mark| self.is_control(mark.id)) {
+            reserve(&mut found, 1)?;
+            found.push(mark.start..mark.start + self.vocabulary.bytes(mark.id).len());
+        }
+        Ok(found)
     }
 
     /// The number of tokens. Ids are below it.

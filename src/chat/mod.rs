@@ -1,0 +1,236 @@
+//! Floor 4 (feature `chat`). Chat templates: how a model wants a conversation to be written down, in Jinja, in its metadata.
+//!
+//! A template is a program from a file that is not trusted. It is rendered as Transformers does, by an engine that reaches
+//! neither files nor the network, and in bounds: so many instructions, so many bytes of output. Rendering allocates.
+#![forbid(unsafe_code)]
+
+mod date;
+mod environment;
+mod json;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use minijinja::{Value, context};
+
+use crate::error::{Error, Result, text};
+use crate::model::Model;
+use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Speaker {
+    /// Whoever set the conversation up: how to answer.
+    System,
+    /// Who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Speaker {
+    /// The name that templates know: `system`, `user`, `assistant`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Speaker::System => "system",
+            Speaker::User => "user",
+            Speaker::Assistant => "assistant",
+        }
+    }
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who speaks.
+    pub speaker: Speaker,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A message.
+    pub fn new(speaker: Speaker, content: impl Into<String>) -> Message {
+        Message { speaker, content: content.into() }
+    }
+}
+
+/// A model's chat template.
+///
+/// ```
+/// use bantam::chat::{ChatTemplate, Message, Speaker};
+///
+/// let source = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}\n{% endfor %}\
+///               {% if add_generation_prompt %}<|assistant|>{% endif %}";
+/// let template = ChatTemplate::new(source, &[("eos_token", "</s>")])?;
+/// let messages = [Message::new(Speaker::User, "Why is the sky blue?")];
+/// assert_eq!(template.render(&messages, true)?, "<|user|>Why is the sky blue?</s>\n<|assistant|>");
+/// # Ok::<(), bantam::Error>(())
+/// ```
+///
+/// With a model, the conversation becomes the tokens to prefill:
+///
+/// ```no_run
+/// use bantam::Model;
+/// use bantam::chat::{ChatTemplate, Message, Speaker};
+///
+/// let model = Model::open("models/SmolLM2-135M-Instruct.Q4_1.gguf")?;
+/// let template = ChatTemplate::from_model(&model)?;
+/// let messages = [Message::new(Speaker::User, "Why is the sky blue?")];
+/// let prompt = template.encode(model.tokenizer(), &messages, true)?;
+/// # Ok::<(), bantam::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    source: String,
+    /// Special tokens by the name that templates know: `bos_token`, `<s>`.
+    tokens: Vec<(String, String)>,
+}
+
+/// The metadata key of a template.
+const KEY: &str = "tokenizer.chat_template";
+
+/// What a template calls special tokens, and the metadata key of each id.
+const TOKENS: [(&str, &str); 6] = [
+    ("bos_token", "tokenizer.ggml.bos_token_id"),
+    ("eos_token", "tokenizer.ggml.eos_token_id"),
+    ("unk_token", "tokenizer.ggml.unknown_token_id"),
+    ("sep_token", "tokenizer.ggml.seperator_token_id"),
+    ("pad_token", "tokenizer.ggml.padding_token_id"),
+    ("mask_token", "tokenizer.ggml.mask_token_id"),
+];
+
+/// Characters that no text should hold (Unicode's noncharacters U+FDD0 to U+FDEF): one of them marks where the text of a
+/// user's message is to be cut.
+const CUTS: core::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
+
+impl ChatTemplate {
+    /// The template in a model's metadata, with the special tokens of its vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::Template`] if there is none or it cannot be parsed; [`Error::Inconsistent`] if the key holds no text.
+    pub fn from_model(model: &Model) -> Result<ChatTemplate> {
+        let (file, tokenizer) = (model.file(), model.tokenizer());
+        let source = file.string(KEY)?.ok_or_else(|| {
+            Error::Template(text!("the model has none ({KEY}); give it the text as it stands (--raw)"))
+        })?;
+        let mut tokens = Vec::new();
+        for (name, key) in TOKENS {
+            let bytes = file.u32(key)?.and_then(|id| tokenizer.token_bytes(id));
+            tokens.extend(bytes.map(|bytes| (name, String::from_utf8_lossy(bytes))));
+        }
+        let tokens: Vec<(&str, &str)> = tokens.iter().map(|(name, text)| (*name, &**text)).collect();
+        ChatTemplate::new(source, &tokens)
+    }
+
+    /// A template and the special tokens it may use, by name: `("bos_token", "<s>")`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] with the line that cannot be parsed.
+    pub fn new(source: &str, tokens: &[(&str, &str)]) -> Result<ChatTemplate> {
+        environment::check(source)?;
+        let tokens = tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        Ok(ChatTemplate { source: source.to_string(), tokens })
+    }
+
+    /// The template as the metadata has it.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Writes a conversation down. `add_generation_prompt` adds what makes the model answer.
+    ///
+    /// # Errors
+    /// [`Error::Template`] with the line that failed, also where the template itself refuses the conversation, or takes
+    /// more steps or room than a conversation can need.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        let contents = messages.iter().map(|message| Cow::Borrowed(message.content.as_str()));
+        self.write(messages, contents, add_generation_prompt)
+    }
+
+    /// The tokens of a conversation, BOS included where the metadata asks for it. What the template writes may name
+    /// control tokens; a user's message may not, and its `<|im_end|>` is so many characters.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
+    pub fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<Vec<TokenId>> {
+        let is_free = |cut: &char| !messages.iter().any(|message| message.content.contains(*cut));
+        let Some(cut) = CUTS.into_iter().find(is_free) else {
+            return Err(Error::Argument(text!("the messages hold every one of Unicode's noncharacters")));
+        };
+        let mut contents = Vec::new();
+        for message in messages {
+            contents.push(match message.speaker {
+                Speaker::User => cut_control(tokenizer, &message.content, cut)?,
+                Speaker::System | Speaker::Assistant => Cow::Borrowed(message.content.as_str()),
+            });
+        }
+        let rendered = self.write(messages, contents.into_iter(), add_generation_prompt)?;
+        let options = EncodeOptions { parse_special: true, ..EncodeOptions::default() };
+        let mut tokens = Vec::new();
+        for part in rendered.split(cut) {
+            tokenizer.encode(part, options, &mut tokens)?;
+        }
+        // Most templates write BOS themselves.
+        if tokenizer.adds_bos()
+            && let Some(bos) = tokenizer.bos()
+            && tokens.first() != Some(&bos)
+        {
+            tokens.insert(0, bos);
+        }
+        Ok(tokens)
+    }
+
+    fn write<'a>(
+        &self,
+        messages: &[Message],
+        contents: impl Iterator<Item = Cow<'a, str>>,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        let mut bytes = 0;
+        let message = |(message, content): (&Message, Cow<'_, str>)| {
+            bytes += content.len();
+            context! { role => message.speaker.name(), content => &*content }
+        };
+        let list: Vec<Value> = messages.iter().zip(contents).map(message).collect();
+        let bounds = environment::Bounds::of(messages.len(), bytes);
+        // Transformers defines these two as None where there are none.
+        let mut context = BTreeMap::from([
+            ("messages", Value::from(list)),
+            ("add_generation_prompt", Value::from(add_generation_prompt)),
+            ("tools", Value::from(())),
+            ("documents", Value::from(())),
+        ]);
+        context.extend(self.tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str()))));
+        environment::render(&self.source, Value::from(context), bounds)
+    }
+}
+
+/// `content` with `cut` before and behind each character of the texts of control tokens, so that none is left.
+fn cut_control<'a>(tokenizer: &Tokenizer, content: &'a str, cut: char) -> Result<Cow<'a, str>> {
+    let control = tokenizer.find_control(content)?;
+    if control.is_empty() {
+        return Ok(Cow::Borrowed(content));
+    }
+    let mut parts = String::new();
+    let mut copied = 0;
+    for range in control {
+        parts.push_str(content.get(copied..range.start).unwrap_or_default());
+        parts.push(cut);
+        copied = range.end;
+        for c in content.get(range).unwrap_or_default().chars() {
+            parts.push(c);
+            parts.push(cut);
+        }
+    }
+    parts.push_str(content.get(copied..).unwrap_or_default());
+    Ok(Cow::Owned(parts))
+}
