@@ -26,12 +26,8 @@ impl Forward<'_> {
         // The query heads of one key head are neighbours, so they are one part of a column.
         let part = group * hyper.head_dim;
         let (kv, scratch) = (&*self.kv, &mut *self.scratch);
-        let [query, attended] = scratch
-            .buffers
-            .get_disjoint_mut([Buffer::Query as usize, Buffer::Attended as usize])
-            .expect("two buffers");
-        let query = &query[..n * hyper.kv_heads * part];
-        let attended = &mut attended[..query.len()];
+        let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
+        let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
         self.pool.parts((attended, part), &mut scratch.threads.attention, self.cancel, &|i, out, own| {
             let (column, head) = (i / hyper.kv_heads, i % hyper.kv_heads);
             let query = &query[i * part..][..part];

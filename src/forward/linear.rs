@@ -1,6 +1,8 @@
 //! Floor 3. Projections: the input quantised once, then rows of all weights that read it shared out to the threads.
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
 use bantam_kernels::{ColumnsMut, TileMut};
 
@@ -22,15 +24,17 @@ impl Forward<'_> {
         let quantize = projections.iter().any(|projection| projection.weight.format.wants_q8());
         self.prepare_input(n, from, quantize);
         let scratch = &mut *self.scratch;
-        let mut input: &[f32] = &[];
-        let mut tiles: [TileMut<'_>; PROJECTIONS_MAX] = core::array::from_fn(|_| TileMut::empty());
-        for (i, buffer) in scratch.buffers.iter_mut().enumerate() {
-            if i == from as usize {
-                input = &buffer[..n * k];
-            } else if let Some(p) = projections.iter().position(|to| to.to as usize == i) {
-                tiles[p] = TileMut::new(buffer, projections[p].weight.rows, n);
-            }
+        // The input, then the outputs; ranges that are not needed stay empty.
+        let mut ranges: [Range<usize>; 1 + PROJECTIONS_MAX] = Default::default();
+        ranges[0] = scratch.range(from, n);
+        for (range, projection) in ranges[1..].iter_mut().zip(projections) {
+            *range = scratch.range(projection.to, n);
         }
+        let buffers = scratch.buffers.get_disjoint_mut(ranges).expect("a step's buffers are disjoint");
+        let [input, outputs @ ..] = buffers;
+        let mut rows = projections.iter().map(|projection| projection.weight.rows);
+        let mut tiles =
+            outputs.map(|out| rows.next().map_or(TileMut::empty(), |rows| TileMut::new(out, rows, n)));
         let tiles = &mut tiles[..projections.len()];
         let x = if quantize {
             scratch.quantized.columns(input, k, n)
@@ -55,7 +59,7 @@ impl Forward<'_> {
     pub(super) fn score(&mut self, weight: &Matrix, out: &mut [f32]) {
         self.prepare_input(1, Buffer::Normed, weight.format.wants_q8());
         let scratch = &mut *self.scratch;
-        let input = &scratch.buffers[Buffer::Normed as usize][..weight.k];
+        let input = &scratch.buffers[scratch.range(Buffer::Normed, 1)];
         let x = if weight.format.wants_q8() {
             scratch.quantized.columns(input, weight.k, 1)
         } else {
@@ -76,8 +80,8 @@ impl Forward<'_> {
         }
         let backend = self.backend;
         let scratch = &mut *self.scratch;
-        let k = scratch.widths[from as usize];
-        let input = &scratch.buffers[from as usize];
+        let k = scratch.width(from);
+        let input = &scratch.buffers[scratch.range(from, n)];
         let quantized = &mut scratch.quantized;
         self.pool.zip(
             n,

@@ -105,11 +105,10 @@ impl<'a> Forward<'a> {
         let (backend, head_dim) = (self.backend, self.model.hyper().head_dim);
         let rope = &self.model.program().rope;
         let pairs = rope.width / 2;
-        let width = self.scratch.width(buffer);
+        let (range, width) = (self.scratch.range(buffer, n), self.scratch.width(buffer));
         let scratch = &mut *self.scratch;
         let (cos, sin) = (&scratch.cos, &scratch.sin);
-        let heads = &mut scratch.buffers[buffer as usize];
-        self.pool.columns(&mut heads[..n * width], width, &|c, heads| {
+        self.pool.columns(&mut scratch.buffers[range], width, &|c, heads| {
             let angles = c * pairs..(c + 1) * pairs;
             backend.rope(heads, head_dim, &cos[angles.clone()], &sin[angles], rope.pairs);
         });

@@ -2,6 +2,8 @@
 //! projection's input, the angles of the batch's positions, and each thread's own scratch.
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 use bantam_kernels::Columns;
 use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
@@ -15,9 +17,11 @@ use crate::model::rope::Rope;
 pub(crate) struct Scratch {
     /// Columns that a batch can have.
     pub(crate) batch: usize,
-    pub(super) widths: [usize; Buffer::COUNT],
-    /// Each `batch` columns of its width.
-    pub(crate) buffers: [Slab<f32>; Buffer::COUNT],
+    widths: [usize; Buffer::COUNT],
+    /// Where each buffer starts, in values per column.
+    places: [usize; Buffer::COUNT],
+    /// All buffers, each `batch` columns of its width.
+    pub(super) buffers: Slab<f32>,
     pub(crate) quantized: Quantized,
     /// Angle per position of each turned pair.
     frequencies: Slab<f64>,
@@ -52,18 +56,8 @@ impl Scratch {
         arena: &mut Arena,
     ) -> Result<Scratch> {
         let widths = program.widths;
-        let mut buffer = |i: usize| arena.slab(batch * widths[i]);
-        let buffers = [
-            buffer(0)?,
-            buffer(1)?,
-            buffer(2)?,
-            buffer(3)?,
-            buffer(4)?,
-            buffer(5)?,
-            buffer(6)?,
-            buffer(7)?,
-            buffer(8)?,
-        ];
+        let (places, total) = program.places();
+        let buffers = arena.slab(batch.saturating_mul(total))?;
         let k_max = program.k_max();
         let quantized = Quantized {
             q: arena.slab(batch * k_max)?,
@@ -77,6 +71,7 @@ impl Scratch {
         Ok(Scratch {
             batch,
             widths,
+            places,
             buffers,
             quantized,
             frequencies: arena.slab(pairs)?,
@@ -111,32 +106,37 @@ impl Scratch {
         self.widths[buffer as usize]
     }
 
+    /// Where the first `n` columns of a buffer lie among all buffers.
+    pub(super) fn range(&self, buffer: Buffer, n: usize) -> Range<usize> {
+        let start = self.places[buffer as usize] * self.batch;
+        start..start + n * self.width(buffer)
+    }
+
     /// The first `n` columns of a buffer.
-    pub(crate) fn columns(&self, buffer: Buffer, n: usize) -> &[f32] {
-        &self.buffers[buffer as usize][..n * self.width(buffer)]
+    pub(super) fn columns(&self, buffer: Buffer, n: usize) -> &[f32] {
+        &self.buffers[self.range(buffer, n)]
     }
 
     /// The first `n` columns of a buffer, to write.
-    pub(crate) fn columns_mut(&mut self, buffer: Buffer, n: usize) -> &mut [f32] {
-        let len = n * self.width(buffer);
-        &mut self.buffers[buffer as usize][..len]
+    pub(super) fn columns_mut(&mut self, buffer: Buffer, n: usize) -> &mut [f32] {
+        let range = self.range(buffer, n);
+        &mut self.buffers[range]
     }
 
     /// The first `n` columns of one buffer to read and of another to write.
     ///
     /// # Panics
-    /// If both are the same buffer.
-    pub(crate) fn pair(&mut self, from: Buffer, to: Buffer, n: usize) -> (&[f32], &mut [f32]) {
-        let (from_len, to_len) = (n * self.width(from), n * self.width(to));
-        let pair = self.buffers.get_disjoint_mut([from as usize, to as usize]);
-        let [from, to] = pair.expect("a step reads and writes two buffers");
-        (&from[..from_len], &mut to[..to_len])
+    /// If they share memory, which a step's buffers never do.
+    pub(super) fn pair(&mut self, from: Buffer, to: Buffer, n: usize) -> (&[f32], &mut [f32]) {
+        let ranges = [self.range(from, n), self.range(to, n)];
+        let [from, to] = self.buffers.get_disjoint_mut(ranges).expect("a step's buffers are disjoint");
+        (from, to)
     }
 }
 
 impl Quantized {
     /// The columns of a projection's input: the floats, and this quantised form of them.
-    pub(crate) fn columns<'a>(&'a self, f32: &'a [f32], k: usize, n: usize) -> Columns<'a> {
+    pub(super) fn columns<'a>(&'a self, f32: &'a [f32], k: usize, n: usize) -> Columns<'a> {
         let (q, d, s) = (n * k, n * (k / Q8_BLOCK), n * (k / Q8_SUM));
         Columns { k, n, f32, q: &self.q[..q], d: &self.d[..d], s: &self.s[..s] }
     }

@@ -46,6 +46,10 @@ impl Buffer {
         Buffer::Delta,
     ];
     pub(crate) const COUNT: usize = Buffer::ALL.len();
+
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
 }
 
 /// One projection of a [`Step::Linear`].
@@ -78,6 +82,23 @@ pub(crate) enum Step {
     Add { from: Buffer, to: Buffer },
 }
 
+impl Step {
+    /// The buffers that the step reads and those that it writes, as bits.
+    fn uses(&self) -> (u32, u32) {
+        match self {
+            Step::Norm { from, to, .. } => (from.bit(), to.bit()),
+            Step::Linear { from, projections } => {
+                (from.bit(), projections.iter().map(|projection| projection.to.bit()).sum())
+            }
+            Step::Rope { buffer } => (buffer.bit(), buffer.bit()),
+            Step::Store { .. } => (Buffer::Key.bit() | Buffer::Value.bit(), 0),
+            Step::Attend { .. } => (Buffer::Query.bit(), Buffer::Attended.bit()),
+            Step::Gate => (Buffer::Gate.bit() | Buffer::Up.bit(), Buffer::Gate.bit()),
+            Step::Add { from, to } => (from.bit() | to.bit(), to.bit()),
+        }
+    }
+}
+
 /// The steps of all layers, and what stands before and behind them.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
@@ -96,6 +117,52 @@ impl Program {
     /// The longest row that any product reads: what scratch is sized by.
     pub(crate) fn k_max(&self) -> usize {
         self.matrices().map(|matrix| matrix.k).max().unwrap_or(0)
+    }
+
+    /// Where each buffer starts in the memory of one column, and how much that is, in values. Buffers that never hold
+    /// something of use at the same time share their place.
+    pub(crate) fn places(&self) -> ([usize; Buffer::COUNT], usize) {
+        let conflicts = self.conflicts();
+        let mut order = Buffer::ALL;
+        order.sort_unstable_by_key(|buffer| core::cmp::Reverse(self.widths[*buffer as usize]));
+        let mut places = [0; Buffer::COUNT];
+        let mut total = 0;
+        for (i, buffer) in order.into_iter().enumerate() {
+            let width = self.widths[buffer as usize];
+            // Those placed already that this one must not touch.
+            let others = || order[..i].iter().filter(|other| conflicts[buffer as usize] & other.bit() != 0);
+            let end = |other: &Buffer| places[*other as usize] + self.widths[*other as usize];
+            let fits = |place: &usize| {
+                others().all(|other| place + width <= places[*other as usize] || *place >= end(other))
+            };
+            // Behind one of them, if not at the start; behind the last it always fits.
+            let place = others().map(end).chain([0]).filter(fits).min().unwrap_or(0);
+            places[buffer as usize] = place;
+            total = total.max(place + width);
+        }
+        (places, total)
+    }
+
+    /// For each buffer, those that hold something of use while it is written, as bits.
+    fn conflicts(&self) -> [u32; Buffer::COUNT] {
+        let mut conflicts = [0; Buffer::COUNT];
+        let mut meet = |written: u32, others: u32| {
+            for a in Buffer::ALL.into_iter().filter(|a| written & a.bit() != 0) {
+                for b in Buffer::ALL.into_iter().filter(|b| others & b.bit() != 0) {
+                    conflicts[a as usize] |= b.bit();
+                    conflicts[b as usize] |= a.bit();
+                }
+            }
+        };
+        // The output norm reads the stream into the normed buffer, column by column; so both outlive the steps.
+        meet(Buffer::Normed.bit(), Buffer::Stream.bit());
+        let mut live = Buffer::Stream.bit();
+        for step in self.steps.iter().rev() {
+            let (reads, writes) = step.uses();
+            meet(writes, live | reads | writes);
+            live = live & !writes | reads;
+        }
+        conflicts
     }
 
     /// Every matrix that a token is multiplied with.
