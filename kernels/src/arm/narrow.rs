@@ -3,10 +3,10 @@
 //! Invariant: integers are summed exactly, and the float operations of one output are the same for every tile shape.
 
 use core::arch::aarch64::*;
-use core::array::from_fn;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::arm::insn;
-use crate::arm::unpack::{Factors, Unpack, zero};
+use crate::arm::unpack::{Factors, Unpack, map4, zero};
 use crate::blocks::as_blocks;
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -35,8 +35,8 @@ pub(crate) unsafe fn matmul<B: Unpack, D: Dot>(weights: &[u8], x: &Columns<'_>, 
     let blocks = as_blocks::<B>(weights);
     // SAFETY: every tile starts inside the output; the rest is the caller's promise.
     unsafe {
-        // One column leaves registers for eight rows, unless each group has two sums.
-        if x.n == 1 && B::SCALES == 1 {
+        // One column leaves registers for eight rows.
+        if x.n == 1 && B::LIGHT {
             for r in (0..out.rows()).step_by(8) {
                 tile::<B, D, 2, 1>(blocks, x, out, r, 0);
             }
@@ -81,8 +81,10 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     // SAFETY: rows are clamped to the last, so that every block that is read is inside the weights, whose length
     // Backend::matmul checked with that of the columns; NEON is baseline, and the caller promises what D uses.
     unsafe {
-        let mut row: [[*const B; 4]; QUADS] =
-            from_fn(|q| from_fn(|i| blocks.as_ptr().add((r + 4 * q + i).min(rows - 1) * row_blocks)));
+        let mut row = [[blocks.as_ptr(); 4]; QUADS];
+        for (i, row) in row.as_flattened_mut().iter_mut().enumerate() {
+            *row = row.add((r + i).min(rows - 1) * row_blocks);
+        }
         let none = vdupq_n_s32(0);
         let mut sums = Sums::<QUADS, C> {
             running: [[[[none; 4]; 2]; C]; QUADS],
@@ -96,21 +98,23 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             k: x.k,
         };
         for b in 0..row_blocks {
-            let head: [B::Head; QUADS] = from_fn(|q| B::head(from_fn(|i| &*row[q][i])));
+            let mut head = [B::head(map4(row[0], |row| &*row)); QUADS];
+            for q in 1..QUADS {
+                head[q] = B::head(map4(row[q], |row| &*row));
+            }
             for row in row.as_flattened_mut() {
                 *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
             }
-            let block: [[&B; 4]; QUADS] = from_fn(|q| from_fn(|i| &*row[q][i]));
             for step in 0..B::LEN / 32 / B::STEP {
                 let g = step * B::STEP;
                 let x = x.group(b * (B::LEN / 32) + g);
-                group::<B, D, QUADS, C>(&block, &head, g, x, &mut sums);
+                group::<B, D, QUADS, C>(&row, &head, g, x, &mut sums);
                 if B::STEP > 1 {
-                    group::<B, D, QUADS, C>(&block, &head, g + 1, x.group(1), &mut sums);
+                    group::<B, D, QUADS, C>(&row, &head, g + 1, x.group(1), &mut sums);
                 }
                 if B::STEP > 2 {
-                    group::<B, D, QUADS, C>(&block, &head, g + 2, x.group(2), &mut sums);
-                    group::<B, D, QUADS, C>(&block, &head, g + 3, x.group(3), &mut sums);
+                    group::<B, D, QUADS, C>(&row, &head, g + 2, x.group(2), &mut sums);
+                    group::<B, D, QUADS, C>(&row, &head, g + 3, x.group(3), &mut sums);
                 }
             }
             for row in row.as_flattened_mut() {
@@ -163,12 +167,16 @@ impl Operand {
 /// Adds the products of one group of 32.
 #[inline(always)]
 unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
-    block: &[[&B; 4]; QUADS],
+    row: &[[*const B; 4]; QUADS],
     head: &[B::Head; QUADS],
     g: usize,
     x: Operand,
     sums: &mut Sums<QUADS, C>,
 ) {
+    if B::STEP > 2 {
+        // What four groups share does not fit the registers: each loads it again, where the compiler would spill it.
+        compiler_fence(Ordering::SeqCst);
+    }
     // SAFETY: as in tile, whose loops stay inside the columns.
     unsafe {
         let mut xq = [[vdupq_n_s8(0); 2]; C];
@@ -178,7 +186,7 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
         }
         for quad in 0..QUADS {
             for i in 0..4 {
-                let w = block[quad][i].weights(g);
+                let w = (*row[quad][i]).weights(g);
                 for c in 0..C {
                     let running = &mut sums.running[quad][c];
                     if B::SCALES == 2 {

@@ -23,6 +23,8 @@ pub(crate) trait Unpack: Block {
     /// Whether four products with activations always fit 16 bits: `4 * |q| * 127 <= 32767`. Two always do.
     const SMALL: bool = true;
 
+    /// Whether few registers are enough to unpack weights, so that eight rows can be read at once.
+    const LIGHT: bool = false;
     /// Bytes of the head, where it lies before the weights.
     const HEAD: usize = 0;
 

@@ -7,6 +7,7 @@ use crate::blocks::*;
 
 impl Unpack for BlockQ8_0 {
     const SMALL: bool = false;
+    const LIGHT: bool = true;
     const HEAD: usize = 2;
     type Head = float32x4_t;
 
@@ -24,6 +25,7 @@ impl Unpack for BlockQ8_0 {
 
 impl Unpack for BlockQ4_0 {
     const OFFSET: i8 = 8;
+    const LIGHT: bool = true;
     const HEAD: usize = 2;
     type Head = float32x4_t;
 
@@ -40,6 +42,7 @@ impl Unpack for BlockQ4_0 {
 
 impl Unpack for BlockQ4_1 {
     const MINIMA: bool = true;
+    const LIGHT: bool = true;
     const HEAD: usize = 4;
     type Head = [float32x4_t; 2];
 
@@ -90,6 +93,7 @@ impl Unpack for BlockQ5_1 {
 
 impl Unpack for BlockIQ4NL {
     const SMALL: bool = false;
+    const LIGHT: bool = true;
     const HEAD: usize = 2;
     type Head = float32x4_t;
 

@@ -120,6 +120,7 @@ fn crumbs(bytes: uint8x16_t, j: usize) -> uint8x16_t {
 impl Unpack for BlockQ4K {
     const STEP: usize = 2;
     const MINIMA: bool = true;
+    const LIGHT: bool = true;
     type Head = Head<8>;
 
     #[inline(always)]
@@ -159,8 +160,9 @@ impl Unpack for BlockQ5K {
         let fifth = load32(&self.qh, 0);
         // SAFETY: NEON is baseline.
         signed(map2([0, 1], |half| unsafe {
-            let set = vtstq_u8(fifth[half], vdupq_n_u8(1 << g));
-            vsliq_n_u8::<4>(low[half], vshrq_n_u8::<7>(set))
+            // Bit g is moved to bit 4, and only that is taken.
+            let moved = vshlq_u8(fifth[half], vdupq_n_s8(4 - g as i8));
+            vbslq_u8(vdupq_n_u8(1 << 4), moved, low[half])
         }))
     }
 }
@@ -259,6 +261,7 @@ impl Unpack for BlockQ3K {
 
 impl Unpack for BlockIQ4XS {
     const SMALL: bool = false;
+    const LIGHT: bool = true;
     type Head = Head<8>;
 
     #[inline(always)]
