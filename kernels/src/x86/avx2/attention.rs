@@ -1,4 +1,4 @@
-//! Attention of one token's query heads to a run of keys and values.
+//! Attention of one token's query heads to a run of keys and values, for every tier of x86.
 //!
 //! The heads that share keys go through them together, up to three at once, so that a key is turned into floats once
 //! for all of them.
@@ -11,19 +11,34 @@ use super::registers::*;
 use crate::backend::{ATTEND_KEYS, AttendMut};
 use crate::{math, scalar};
 
-/// Lanes of a register.
-const LANES: usize = 8;
-/// Keys whose scores are computed at once.
-const KEYS: usize = 4;
-/// Registers of a value that are summed at once.
-const PARTS: usize = 4;
+/// The scores of up to one run of keys.
+pub(crate) type Scores = [f32; ATTEND_KEYS];
+
+/// What a tier brings to attention: the two products.
+pub(crate) trait Attend {
+    /// Heads must be whole registers of that many floats.
+    const LANES: usize;
+
+    /// Writes `scale` times the dot product of each head with each key.
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features; `query` is `H` heads of a multiple of `LANES`, and keys are as long.
+    unsafe fn scores<const H: usize>(query: &[f32], keys: &[f16], scale: f32, scores: &mut [Scores; H]);
+
+    /// Adds the weighted values to each head's sums.
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features; `acc` is `H` heads of a multiple of `LANES`, and values are as long.
+    unsafe fn add_values<const H: usize>(weights: &[Scores; H], values: &[f16], acc: &mut [f32]);
+}
 
 /// See [`crate::Backend::attend_f16`].
 ///
 /// # Safety
-/// The CPU must have AVX2, FMA and F16C, and the lengths must be what [`crate::Backend::attend_f16`] checks.
+/// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_f16`] checks. A head
+/// is not empty, and a multiple of [`Attend::LANES`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn attend_f16(
+pub(crate) unsafe fn attend<T: Attend>(
     query: &[f32],
     keys: &[f16],
     values: &[f16],
@@ -31,10 +46,6 @@ pub(super) unsafe fn attend_f16(
     state: &mut AttendMut<'_>,
 ) {
     let dim = query.len() / state.max.len();
-    if !dim.is_multiple_of(LANES) {
-        // SAFETY: the caller promises what the reference asks for.
-        return unsafe { (scalar::TABLE.attend_f16)(query, keys, values, scale, state) };
-    }
     let mut from = 0;
     while from < state.max.len() {
         let heads = (state.max.len() - from).min(3);
@@ -45,10 +56,13 @@ pub(super) unsafe fn attend_f16(
             sum: &mut state.sum[from..to],
             acc: &mut state.acc[from * dim..to * dim],
         };
-        match heads {
-            1 => attend::<1>(query, keys, values, scale, state),
-            2 => attend::<2>(query, keys, values, scale, state),
-            _ => attend::<3>(query, keys, values, scale, state),
+        // SAFETY: the CPU's features and the lengths are promised by the caller.
+        unsafe {
+            match heads {
+                1 => attend_heads::<T, 1>(query, keys, values, scale, state),
+                2 => attend_heads::<T, 2>(query, keys, values, scale, state),
+                _ => attend_heads::<T, 3>(query, keys, values, scale, state),
+            }
         }
         from = to;
     }
@@ -56,7 +70,7 @@ pub(super) unsafe fn attend_f16(
 
 /// Attends from `H` heads.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn attend<const H: usize>(
+unsafe fn attend_heads<T: Attend, const H: usize>(
     query: &[f32],
     keys: &[f16],
     values: &[f16],
@@ -64,71 +78,23 @@ fn attend<const H: usize>(
     state: &mut AttendMut<'_>,
 ) {
     let dim = query.len() / H;
-    let n = keys.len() / dim;
     // What lies behind the last key weighs nothing.
     let mut scores = [[f32::NEG_INFINITY; ATTEND_KEYS]; H];
-    let heads: [&[[f32; LANES]]; H] = runs(query.as_chunks().0, dim / LANES);
-    let (quads, rest) = keys.split_at(n / KEYS * KEYS * dim);
-    for (j, keys) in quads.chunks_exact(KEYS * dim).enumerate() {
-        let dots = dots::<H, KEYS>(&heads, keys);
-        for (scores, dots) in scores.iter_mut().zip(dots) {
-            scores[j * KEYS..][..KEYS].copy_from_slice(&dots.map(|dot| dot * scale));
-        }
-    }
-    for (j, key) in rest.chunks_exact(dim).enumerate() {
-        let dots = dots::<H, 1>(&heads, key);
-        for (scores, [dot]) in scores.iter_mut().zip(dots) {
-            scores[n / KEYS * KEYS + j] = dot * scale;
-        }
-    }
+    // SAFETY: the CPU's features and the lengths are promised by the caller.
+    unsafe { T::scores(query, keys, scale, &mut scores) };
     for (h, scores) in scores.iter_mut().enumerate() {
-        let scores = &mut scores.as_chunks_mut().0[..n.div_ceil(LANES)];
+        let scores = &mut scores.as_chunks_mut().0[..(keys.len() / dim).div_ceil(8)];
         let shrink = weigh(scores, &mut state.max[h], &mut state.sum[h]);
         state.acc[h * dim..][..dim].iter_mut().for_each(|acc| *acc *= shrink);
     }
-    let weights: [&[f32]; H] = runs(scores.as_flattened(), ATTEND_KEYS);
-    let mut at = 0;
-    while at < dim {
-        let wide = at + PARTS * LANES <= dim;
-        if wide {
-            add_values::<H, PARTS>(&weights, values, dim, at, state.acc);
-        } else {
-            add_values::<H, 1>(&weights, values, dim, at, state.acc);
-        }
-        at += if wide { PARTS * LANES } else { LANES };
-    }
-}
-
-/// The dot products of each head with each of `K` keys.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dots<const H: usize, const K: usize>(heads: &[&[[f32; LANES]]; H], keys: &[f16]) -> [[f32; K]; H] {
-    let keys = keys.as_chunks::<LANES>().0;
-    let parts = keys.len() / K;
-    let keys: [&[[f16; LANES]]; K] = runs(keys, parts);
-    let mut sums = [[_mm256_setzero_ps(); K]; H];
-    for i in 0..parts {
-        for j in 0..K {
-            let key = load_halves(&keys[j][i]);
-            for h in 0..H {
-                sums[h][j] = _mm256_fmadd_ps(load(&heads[h][i]), key, sums[h][j]);
-            }
-        }
-    }
-    let mut dots = [[0.0; K]; H];
-    for h in 0..H {
-        for j in 0..K {
-            dots[h][j] = total(sums[h][j]);
-        }
-    }
-    dots
+    // SAFETY: the CPU's features and the lengths are promised by the caller.
+    unsafe { T::add_values(&scores, values, state.acc) };
 }
 
 /// Turns the scores of one head into weights relative to the new maximum, adds them to `sum`, and tells by what
 /// everything summed before must be multiplied.
-#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn weigh(scores: &mut [[f32; LANES]], max: &mut f32, sum: &mut f32) -> f32 {
+fn weigh(scores: &mut [[f32; 8]], max: &mut f32, sum: &mut f32) -> f32 {
     let mut greatest = _mm256_set1_ps(*max);
     for scores in scores.iter() {
         greatest = _mm256_max_ps(load(scores), greatest);
@@ -147,11 +113,76 @@ fn weigh(scores: &mut [[f32; LANES]], max: &mut f32, sum: &mut f32) -> f32 {
     shrink
 }
 
+/// See [`crate::Backend::attend_f16`].
+///
+/// # Safety
+/// The CPU must have AVX2, FMA and F16C, and the lengths must be what [`crate::Backend::attend_f16`] checks.
+pub(super) unsafe fn attend_f16(
+    query: &[f32],
+    keys: &[f16],
+    values: &[f16],
+    scale: f32,
+    state: &mut AttendMut<'_>,
+) {
+    let whole = (query.len() / state.max.len()).is_multiple_of(Avx2::LANES);
+    let attend = if whole { attend::<Avx2> } else { scalar::TABLE.attend_f16 };
+    // SAFETY: the CPU's features and the lengths are promised by the caller.
+    unsafe { attend(query, keys, values, scale, state) }
+}
+
+/// The products of AVX2.
+struct Avx2;
+
+impl Attend for Avx2 {
+    const LANES: usize = 8;
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn scores<const H: usize>(query: &[f32], keys: &[f16], scale: f32, scores: &mut [Scores; H]) {
+        let parts = query.len() / H / 8;
+        let heads: [&[[f32; 8]]; H] = runs(query.as_chunks().0, parts);
+        let keys = keys.as_chunks::<8>().0;
+        for (j, keys) in keys.chunks(4 * parts).enumerate() {
+            // Behind the last key, it is taken again, and its score not written.
+            let n = keys.len() / parts;
+            let key = |j: usize| &keys[j.min(n - 1) * parts..][..parts];
+            let keys: [&[[f16; 8]]; 4] = [key(0), key(1), key(2), key(3)];
+            let mut sums = [[_mm256_setzero_ps(); 4]; H];
+            for i in 0..parts {
+                for j in 0..4 {
+                    let key = load_halves(&keys[j][i]);
+                    for h in 0..H {
+                        sums[h][j] = _mm256_fmadd_ps(load(&heads[h][i]), key, sums[h][j]);
+                    }
+                }
+            }
+            for h in 0..H {
+                let dots = _mm_mul_ps(totals(sums[h]), _mm_set1_ps(scale));
+                scores[h][4 * j..][..n].copy_from_slice(&floats(&[dots])[..n]);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn add_values<const H: usize>(weights: &[Scores; H], values: &[f16], acc: &mut [f32]) {
+        let dim = acc.len() / H;
+        let mut at = 0;
+        while at < dim {
+            if at + 32 <= dim {
+                add_parts::<H, 4>(weights, values, dim, at, acc);
+                at += 32;
+            } else {
+                add_parts::<H, 1>(weights, values, dim, at, acc);
+                at += 8;
+            }
+        }
+    }
+}
+
 /// Adds the weighted values `at .. at + 8 P` of every key to each head's sums.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_values<const H: usize, const P: usize>(
-    weights: &[&[f32]; H],
+fn add_parts<const H: usize, const P: usize>(
+    weights: &[Scores; H],
     values: &[f16],
     dim: usize,
     at: usize,
@@ -159,15 +190,11 @@ fn add_values<const H: usize, const P: usize>(
 ) {
     let mut sums = [[_mm256_setzero_ps(); P]; H];
     for (j, value) in values.chunks_exact(dim).enumerate() {
-        let value = &value[at..].as_chunks::<LANES>().0[..P];
-        let mut parts = [_mm256_setzero_ps(); P];
+        let value = &value[at..].as_chunks::<8>().0[..P];
         for p in 0..P {
-            parts[p] = load_halves(&value[p]);
-        }
-        for h in 0..H {
-            let weight = _mm256_set1_ps(weights[h][j]);
-            for p in 0..P {
-                sums[h][p] = _mm256_fmadd_ps(weight, parts[p], sums[h][p]);
+            let part = load_halves(&value[p]);
+            for h in 0..H {
+                sums[h][p] = _mm256_fmadd_ps(_mm256_set1_ps(weights[h][j]), part, sums[h][p]);
             }
         }
     }

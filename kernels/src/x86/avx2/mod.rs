@@ -10,13 +10,13 @@
 //! of rows and every tier of x86.
 
 pub(super) mod activations;
-mod attention;
+pub(super) mod attention;
 pub(super) mod chunk;
 mod dot;
 mod floats;
 mod large;
 pub(super) mod matmul;
-mod registers;
+pub(super) mod registers;
 mod small;
 mod vectors;
 

@@ -6,6 +6,7 @@ use half::f16;
 
 /// A register of floats.
 pub(crate) trait Register: Copy {}
+impl Register for __m128 {}
 impl Register for __m256 {}
 impl Register for __m512 {}
 
@@ -59,6 +60,18 @@ pub(crate) fn total(x: __m256) -> f32 {
     let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
     let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
     _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+}
+
+/// The sums of all lanes of each of four registers.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn totals([a, b, c, d]: [__m256; 4]) -> __m128 {
+    // | a b a b | and | c d c d | in either half, then | a b c d |.
+    let ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    let low = _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd);
+    let sums = _mm256_add_ps(low, _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd));
+    _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums))
 }
 
 /// The greatest of all lanes.

@@ -2,6 +2,7 @@
 //!
 //! Weights are unpacked as in [`super::avx2`]; the dot products are its own, with registers of 16 rows.
 
+mod attention;
 mod dot;
 
 use super::avx2;
@@ -12,20 +13,25 @@ use crate::blocks::*;
 use dot::Avx512;
 
 /// The kernels of AVX-512.
-pub const TABLE: Table =
-    Table { name: "avx512", supported, scratch_bytes: scratch_bytes::<{ dot::STRIPS }>, ..avx2::TABLE }
-        .with(Format::Q8_0, quantized::<BlockQ8_0>())
-        .with(Format::Q4_0, quantized::<BlockQ4_0>())
-        .with(Format::Q4_1, quantized::<BlockQ4_1>())
-        .with(Format::Q5_0, quantized::<BlockQ5_0>())
-        .with(Format::Q5_1, quantized::<BlockQ5_1>())
-        .with(Format::Q2_K, quantized::<BlockQ2K>())
-        .with(Format::Q3_K, quantized::<BlockQ3K>())
-        .with(Format::Q4_K, quantized::<BlockQ4K>())
-        .with(Format::Q5_K, quantized::<BlockQ5K>())
-        .with(Format::Q6_K, quantized::<BlockQ6K>())
-        .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-        .with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
+pub const TABLE: Table = Table {
+    name: "avx512",
+    supported,
+    scratch_bytes: scratch_bytes::<{ dot::STRIPS }>,
+    attend_f16: attention::attend_f16,
+    ..avx2::TABLE
+}
+.with(Format::Q8_0, quantized::<BlockQ8_0>())
+.with(Format::Q4_0, quantized::<BlockQ4_0>())
+.with(Format::Q4_1, quantized::<BlockQ4_1>())
+.with(Format::Q5_0, quantized::<BlockQ5_0>())
+.with(Format::Q5_1, quantized::<BlockQ5_1>())
+.with(Format::Q2_K, quantized::<BlockQ2K>())
+.with(Format::Q3_K, quantized::<BlockQ3K>())
+.with(Format::Q4_K, quantized::<BlockQ4K>())
+.with(Format::Q5_K, quantized::<BlockQ5K>())
+.with(Format::Q6_K, quantized::<BlockQ6K>())
+.with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
+.with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
 
 const fn quantized<B: Unpack>() -> FormatKernels {
     let parent = avx2::TABLE.formats[B::FORMAT as usize];
