@@ -42,12 +42,13 @@ impl Mapping {
     #[cfg(feature = "std")]
     pub fn open(path: &std::path::Path) -> Result<Mapping> {
         let fail = |error: std::io::Error| Error::Io(text!("cannot open {}: {error}", path.display()));
-        let file = std::fs::File::open(path).map_err(fail)?;
-        let metadata = file.metadata().map_err(fail)?;
-        if metadata.is_dir() {
-            return Err(Error::Io(text!("cannot open {}: it is a directory", path.display())));
+        // Asked before it is opened, since opening a pipe waits for its writer.
+        let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "a directory" } else { "a pipe, socket or device" };
+            return Err(Error::Io(text!("cannot open {}: it is {what}, not a file", path.display())));
         }
-        Mapping::map(file, 0, None)
+        Mapping::map(std::fs::File::open(path).map_err(fail)?, 0, None)
     }
 
     /// Maps `length` bytes of `file` from `offset` on (to the file's end if `None`): a model inside an archive.

@@ -109,8 +109,10 @@ impl Session {
     /// Opens a session and has all its memory.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a context or batch of 0; [`Error::Memory`] with the number of bytes that could not be had.
+    /// [`Error::Argument`] for a context or batch of 0; [`Error::Memory`] with the number of bytes that could not be had;
+    /// [`Error::Changed`] if the model's file was cut short.
     pub fn open(model: &Model, pool: Arc<Pool>, options: &SessionOptions) -> Result<Session> {
+        model.file().mapping().check()?;
         let threads = pool.threads();
         let (plan, counted) = Session::count(model, options, threads)?;
         let kv_shape = Session::kv_shape(model, plan.context);

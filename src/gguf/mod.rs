@@ -85,11 +85,9 @@ impl File {
         let bytes = mapping.bytes();
         let mut cursor = Cursor::new(bytes, 0);
         let version = read_version(&mut cursor)?;
-        let tensor_count = cursor.u64("the number of tensors")?;
-        let entry_count = cursor.u64("the number of metadata entries")?;
-        // The fewest bytes an entry and a tensor can take in the directory.
-        check_count(&cursor, entry_count, 8 + 4 + 1, "metadata entries")?;
-        check_count(&cursor, tensor_count, 8 + 4 + 4 + 8, "tensors")?;
+        // With the fewest bytes that a tensor and an entry can take.
+        let tensor_count = read_count(&mut cursor, 8 + 4 + 4 + 8, "the number of tensors")?;
+        let entry_count = read_count(&mut cursor, 8 + 4 + 1, "the number of metadata entries")?;
 
         let mut entries = Vec::new();
         for _ in 0..entry_count {
@@ -276,13 +274,16 @@ fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
     }
 }
 
-fn check_count(cursor: &Cursor<'_>, count: u64, bytes_min: u64, what: &str) -> Result<()> {
+/// The number of something of which each takes at least `bytes_min`.
+fn read_count(cursor: &mut Cursor<'_>, bytes_min: u64, what: &str) -> Result<u64> {
+    let at = *cursor;
+    let count = cursor.u64(what)?;
     let left = cursor.left();
     // Sorted indices are u32.
     if count > u64::from(u32::MAX) || count.checked_mul(bytes_min).is_none_or(|bytes| bytes > left as u64) {
-        return Err(cursor.malformed(format_args!("{count} {what} cannot fit into {left} bytes")));
+        return Err(at.malformed(format_args!("{what} is {count}; so many cannot fit into {left} bytes")));
     }
-    Ok(())
+    Ok(count)
 }
 
 /// A string that names something: UTF-8, and its place.

@@ -109,7 +109,10 @@ impl HyperParameters {
         let norm_eps = keys.f32_if_any("attention.layer_norm_rms_epsilon")?;
         let norm_eps = norm_eps.ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon"))?;
         if norm_eps < 0.0 {
-            return Err(Error::Inconsistent(text!("attention.layer_norm_rms_epsilon is {norm_eps}")));
+            let architecture = keys.architecture;
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.attention.layer_norm_rms_epsilon is {norm_eps}; it cannot be negative"
+            )));
         }
         // The rows of the embedding are the vocabulary that can be run, whatever else the file says.
         let embedding = keys.file.tensor("token_embd.weight");

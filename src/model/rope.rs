@@ -57,13 +57,17 @@ impl Rope {
         let width = keys.count_if_any("rope.dimension_count")?.unwrap_or(hyper.head_dim);
         if width > hyper.head_dim || !width.is_multiple_of(2) {
             return Err(Error::Inconsistent(text!(
-                "rope.dimension_count is {width}; it must be even and at most a head's {}",
+                "{}.rope.dimension_count is {width}; it must be even and at most a head's {}",
+                keys.architecture,
                 hyper.head_dim
             )));
         }
         let base = keys.f32_if_any("rope.freq_base")?.unwrap_or(10_000.0);
         if base <= 0.0 {
-            return Err(Error::Inconsistent(text!("rope.freq_base is {base}; it must be positive")));
+            let architecture = keys.architecture;
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.rope.freq_base is {base}; it must be positive"
+            )));
         }
         // Older files know only a linear factor, under another name.
         let factor = match keys.f32_if_any("rope.scaling.factor")? {
@@ -72,7 +76,10 @@ impl Rope {
         };
         let factor = f64::from(factor.filter(|&factor| factor != 0.0).unwrap_or(1.0));
         if factor < 0.0 {
-            return Err(Error::Inconsistent(text!("rope.scaling.factor is {factor}")));
+            let architecture = keys.architecture;
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.rope.scaling.factor is {factor}; it cannot be negative"
+            )));
         }
         let attention_factor = f64::from(keys.f32_if_any("rope.scaling.attn_factor")?.unwrap_or(1.0));
         let kind = text!("{}.rope.scaling.type", keys.architecture);
