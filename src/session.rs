@@ -21,9 +21,8 @@ pub const CONTEXT_DEFAULT: usize = 4096;
 /// The columns of a prefill's batch if not asked otherwise: enough for the wide kernels, little enough memory.
 pub const BATCH_DEFAULT: usize = 256;
 
-/// How to open a session.
+/// How to open a session. Fields may be added: write the rest as `..SessionOptions::default()`.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct SessionOptions {
     /// Positions of the cache; `None` is the smaller of [`CONTEXT_DEFAULT`] and the model's training context.
     pub context: Option<usize>,

@@ -25,9 +25,9 @@ type Describe = fn(Keys<'_>, &HyperParameters) -> Result<Program>;
 /// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
 const ARCHITECTURES: &[(&str, Describe)] = &[("llama", llama::describe)];
 
-/// How to open a model. The default is the best backend of this CPU.
+/// How to open a model. The default is the best backend of this CPU. Fields may be added: write the rest as
+/// `..ModelOptions::default()`.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct ModelOptions<'a> {
     /// The backend by name, `avx2`; the best that the CPU has if `None`. With `std`, the environment variable
     /// `BANTAM_BACKEND` stands in for a missing name.

@@ -17,9 +17,9 @@ use crate::tokenizer::TokenId;
 pub(crate) use candidates::{Candidate, Candidates};
 use random::Random;
 
-/// The settings of a sampler chain. The default is what most chats want.
+/// The settings of a sampler chain. The default is what most chats want. Fields may be added: write the rest as
+/// `..SamplerOptions::default()`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct SamplerOptions {
     /// Divides the logits: below 1 sharpens, above 1 flattens, 0 always takes the most likely token.
     pub temperature: f32,
