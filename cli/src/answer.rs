@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bantam::{Error, Sampler, Session, TokenId};
 
 use crate::failure::Result;
-use crate::output::Output;
+use crate::output::{Output, note};
+use crate::units;
 
 /// What an answer was.
 pub(crate) struct Answer {
@@ -19,6 +20,22 @@ pub(crate) struct Answer {
     pub(crate) end: End,
 }
 
+/// A turn: what was read for it, and the answer.
+pub(crate) struct Turn {
+    /// Tokens that were read; those that the session held already are not among them.
+    pub(crate) read: usize,
+    pub(crate) reading: Duration,
+    pub(crate) answer: Answer,
+}
+
+impl Turn {
+    /// Says on standard error how long it took.
+    pub(crate) fn describe(&self) {
+        note(&format!("prompt: {}", units::rate(self.read, self.reading)));
+        note(&format!("answer: {}", units::rate(self.answer.drawn, self.answer.time)));
+    }
+}
+
 /// What ended an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -26,8 +43,8 @@ pub(crate) enum End {
     Model,
     /// The most tokens that were asked for.
     Limit,
-    /// The context: there was no room for another token.
-    Context,
+    /// The context, of so many tokens: there was no room for another.
+    Context(usize),
     /// Ctrl-C.
     Interrupt,
 }
@@ -59,7 +76,7 @@ pub(crate) fn generate(
         }
         match session.decode(token) {
             Ok(()) => held.push(token),
-            Err(Error::ContextFull { .. }) => break End::Context,
+            Err(Error::ContextFull { context, .. }) => break End::Context(context),
             Err(Error::Cancelled) => break End::Interrupt,
             Err(error) => {
                 output.finish()?;

@@ -10,7 +10,7 @@ use crate::output::note;
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// The exit code of a wrong command line.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// The exit code of a command stopped by Ctrl-C: 128 and the number of SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -61,14 +61,43 @@ impl From<bantam::Error> for Failure {
 /// Reports a wrong command line. The parser's explanation is many lines: what comes before its usage summary is told as
 /// one, the rest is what `--help` is for.
 pub(crate) fn usage(explanation: &str) -> ExitCode {
-    let lines = explanation.lines().map(str::trim).filter(|line| !line.is_empty());
-    let told: Vec<&str> =
-        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    note(&format!("{} (see --help)", one_line(&told.join(" "))));
+    note(&format!("{} (see --help)", one_line(&told(explanation))));
     ExitCode::from(USAGE)
+}
+
+/// The lines before the usage summary, joined.
+fn told(explanation: &str) -> String {
+    let lines = explanation.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut told = String::new();
+    for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
+        // A list or the values that are possible continue the sentence; a tip is one of its own.
+        let joint = if told.is_empty() || told.ends_with(':') || line.starts_with('[') { " " } else { "; " };
+        told += joint;
+        told += line;
+    }
+    told.trim().to_owned()
 }
 
 /// `text` without what could break a line or steer a terminal.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_becomes_a_line() {
+        let explanation =
+            "error: the following were not provided:\n  <MODEL>\n\n  tip: think\n\nUsage: bantam\n\nmore";
+        assert_eq!(told(explanation), "error: the following were not provided: <MODEL>; tip: think");
+        let explanation = "error: invalid value 'x' for '--y'\n  [possible values: a, b]\n\nFor more";
+        assert_eq!(told(explanation), "error: invalid value 'x' for '--y' [possible values: a, b]");
+    }
+
+    #[test]
+    fn a_line_cannot_steer_a_terminal() {
+        assert_eq!(one_line("a\x1b[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    }
 }

@@ -4,13 +4,18 @@
 
 mod answer;
 mod bench;
+mod chat;
+mod conversation;
 mod failure;
+mod input;
+mod inspect;
 mod interrupt;
 mod memory;
 mod options;
 mod output;
 mod progress;
 mod run;
+mod tokenize;
 mod units;
 
 use std::process::ExitCode;
@@ -24,6 +29,8 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::Run(run) => run.execute(),
+        Command::Inspect(inspect) => inspect.execute(),
+        Command::Tokenize(tokenize) => tokenize.execute(),
         Command::Bench(bench) => bench.execute(),
     };
     match done {

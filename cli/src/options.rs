@@ -8,16 +8,22 @@ use std::sync::Arc;
 use bantam::mmap::Mapping;
 use bantam::{Backend, Model, ModelOptions, Pool, gguf};
 use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::failure::{self, Failure, Result};
+use crate::inspect::Inspect;
+use crate::output;
 use crate::run::Run;
+use crate::tokenize::Tokenize;
 
 const EXAMPLES: &str = "\
 Examples:
   bantam run model.gguf -p \"Why is the sky blue?\"      answer one question
   bantam run model.gguf                                chat
+  bantam inspect model.gguf                            what the file holds
+  bantam tokenize model.gguf --text \"Hello\"            text to tokens
   bantam bench model.gguf                              how fast it is here
 
 `bantam COMMAND --help` explains each command's options.
@@ -34,13 +40,19 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Run(Run),
+    Run(Box<Run>),
+    Inspect(Inspect),
+    Tokenize(Tokenize),
     Bench(Bench),
 }
 
 /// Reads the command line. Help and version are printed and end the command, as do mistakes.
 pub(crate) fn parse() -> std::result::Result<Options, ExitCode> {
     Options::try_parse().map_err(|error| {
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            output::note(&error.render().to_string());
+            return ExitCode::from(failure::USAGE);
+        }
         if error.use_stderr() {
             return failure::usage(&error.render().to_string());
         }
@@ -73,6 +85,10 @@ impl ModelFile {
         match error {
             // Says the path itself.
             bantam::Error::Io(_) => error.into(),
+            bantam::Error::Malformed { .. } => Failure::Message(format!(
+                "{}: {error}; the file is damaged or was cut off: fetch it again",
+                self.path.display()
+            )),
             _ => Failure::Message(format!("{}: {error}", self.path.display())),
         }
     }

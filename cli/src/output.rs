@@ -31,7 +31,7 @@ impl Output {
         let before = self.text.len();
         self.characters.finish(|part| self.text.push_str(part));
         self.show(before)?;
-        if !self.text.ends_with('\n') {
+        if !self.text.is_empty() && !self.text.ends_with('\n') {
             print("\n")?;
         }
         Ok(self.text)

@@ -1,23 +1,28 @@
-//! `bantam run`: one answer to a prompt.
+//! `bantam run`: an answer to a prompt, the continuation of a text, or a chat.
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{IsTerminal, Read, stdin};
+use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bantam::{EncodeOptions, Error, Model, Sampler, SamplerOptions, Session, SessionOptions, TokenId};
+use bantam::chat::ChatTemplate;
+use bantam::{EncodeOptions, Error, Model, Sampler, SamplerOptions, Session, SessionOptions};
 use clap::Args;
 
-use crate::answer::{End, generate};
+use crate::answer::{End, Turn, generate};
+use crate::chat::converse;
+use crate::conversation::{Conversation, too_long};
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::interrupt::on_interrupt;
 use crate::options::{Machine, ModelFile};
 use crate::output::note;
 use crate::{progress, units};
 
 const EXPLANATION: &str = "\
-The answer is streamed to standard output, and nothing else is.
+The answer is streamed to standard output, and nothing else is. Without a prompt, on a terminal, it is a chat: Ctrl-C stops an
+answer, a second one leaves.
 
 Examples:
   bantam run model.gguf -p \"Why is the sky blue?\"
@@ -45,6 +50,9 @@ pub(crate) struct Run {
     context: Option<u32>,
     #[command(flatten)]
     machine: Machine,
+    /// Say how to answer, instead of what the model's template says by default
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
     /// Continue the text as it stands, without the model's chat template; print only the continuation
     #[arg(long)]
     raw: bool,
@@ -63,7 +71,7 @@ struct Prompt {
     #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
     /// Read the prompt from standard input, as is done without a prompt when standard input is not a terminal
-    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true, conflicts_with_all = ["text", "file"])]
+    #[arg(value_name = "-", value_parser = dash, conflicts_with_all = ["text", "file"])]
     stdin: Option<String>,
 }
 
@@ -89,61 +97,60 @@ struct Sampling {
 
 impl Run {
     pub(crate) fn execute(&self) -> Result<()> {
+        if self.raw && self.system.is_some() {
+            return Err(Failure::Usage("--raw has no place for a --system text".into()));
+        }
         let mut sampler = self.sampling.sampler()?;
-        let text = self.prompt.read()?;
+        let prompt = self.prompt.read()?;
+        if prompt.is_none() && self.raw {
+            return Err(Failure::Usage("--raw needs a text to continue: give it with -p or -f".into()));
+        }
         let cancel = on_interrupt()?;
+        let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
         let start = Instant::now();
         let model = self.machine.open(&self.file)?;
-        let tokens = self.encode(&model, &text)?;
-        let mut session = self.open_session(&model, tokens.len())?;
-        session.set_cancel(cancel);
+        let template = if self.raw { None } else { Some(ChatTemplate::from_model(&model)?) };
+        let mut session = self.open_session(&model)?;
+        session.set_cancel(cancel.clone());
+        let trained = model.hyper().context_length;
+        if session.context() > trained {
+            note(&format!(
+                "note: the model was trained on {trained} tokens; what lies behind them may make no sense"
+            ));
+        }
         if self.verbose {
             self.describe(&session, start.elapsed(), &sampler);
         }
-        let start = Instant::now();
-        progress::prefill(&mut session, &tokens)?;
-        let reading = start.elapsed();
-        let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
-        let answer = generate(&mut session, &mut sampler, limit, &mut Vec::new())?;
+        let turn = match (prompt, template) {
+            (Some(text), None) => continue_text(&mut session, &text, &mut sampler, limit)?,
+            (Some(text), Some(_)) if text.trim().is_empty() => return Err(empty()),
+            (Some(text), Some(template)) => {
+                let mut conversation = Conversation::new(session, template, self.system.as_deref());
+                conversation.say(&text, &mut sampler, limit)?
+            }
+            (None, template) => {
+                let Some(template) = template else { return Err(empty()) };
+                let mut conversation = Conversation::new(session, template, self.system.as_deref());
+                return converse(&mut conversation, &mut sampler, limit, &cancel, self.verbose);
+            }
+        };
         if self.verbose {
-            note(&format!("prompt: {}", rate(tokens.len(), reading)));
-            note(&format!("answer: {}", rate(answer.drawn, answer.time)));
+            turn.describe();
         }
-        match answer.end {
+        match turn.answer.end {
             End::Model | End::Limit => Ok(()),
-            End::Context => {
-                note(&format!(
-                    "note: the answer ends here: the context of {} is full (--ctx)",
-                    session.context()
-                ));
+            End::Interrupt => Err(Failure::Interrupted),
+            End::Context(size) => {
+                note(&format!("note: the answer ends here, as the context of {size} tokens is full (--ctx)"));
                 Ok(())
             }
-            End::Interrupt => Err(Failure::Interrupted),
         }
     }
 
-    /// The tokens of the prompt.
-    fn encode(&self, model: &Model, text: &str) -> Result<Vec<TokenId>> {
-        let tokenizer = model.tokenizer();
-        let mut tokens = Vec::new();
-        let options = EncodeOptions { parse_special: true, ..EncodeOptions::default() };
-        tokens.extend(tokenizer.bos().filter(|_| tokenizer.adds_bos()));
-        tokenizer.encode(text, options, &mut tokens)?;
-        Ok(tokens)
-    }
-
-    /// A session in which a prompt of `needed` tokens fits.
-    fn open_session(&self, model: &Model, needed: usize) -> Result<Session> {
+    fn open_session(&self, model: &Model) -> Result<Session> {
         let mut options = SessionOptions::default();
         options.context = self.context.map(|context| context as usize);
-        let pool = self.machine.pool()?;
-        let context = Session::plan(model, &options, pool.threads())?.context;
-        if needed > context {
-            return Err(Failure::Message(format!(
-                "the prompt has {needed} tokens and the context holds {context}: shorten it, or ask for more with --ctx"
-            )));
-        }
-        Session::open(model, pool, &options).map_err(|error| match error {
+        Session::open(model, self.machine.pool()?, &options).map_err(|error| match error {
             Error::Memory { .. } => Failure::Message(format!("{error}: ask for less with --ctx")),
             _ => error.into(),
         })
@@ -181,49 +188,51 @@ impl Sampling {
     }
 }
 
+/// Reads `text` as it stands, and continues it.
+fn continue_text(session: &mut Session, text: &str, sampler: &mut Sampler, limit: usize) -> Result<Turn> {
+    let tokenizer = session.model().tokenizer();
+    let mut tokens = Vec::new();
+    // A text that is to be continued gets no EOS, whatever the metadata says.
+    tokens.extend(tokenizer.bos().filter(|_| tokenizer.adds_bos()));
+    tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true }, &mut tokens)?;
+    if tokens.is_empty() {
+        return Err(empty());
+    }
+    if tokens.len() > session.context() {
+        return Err(too_long(tokens.len(), session.context()));
+    }
+    let start = Instant::now();
+    progress::prefill(session, &tokens)?;
+    let reading = start.elapsed();
+    let read = tokens.len();
+    Ok(Turn { read, reading, answer: generate(session, sampler, limit, &mut tokens)? })
+}
+
+/// The one argument that may follow the model.
+fn dash(argument: &str) -> std::result::Result<String, &'static str> {
+    if argument == "-" { Ok(argument.to_owned()) } else { Err("a prompt is given with -p") }
+}
+
+fn empty() -> Failure {
+    Failure::Message("the prompt is empty: there is nothing to answer".into())
+}
+
 impl Prompt {
-    fn read(&self) -> Result<String> {
+    /// The prompt; `None` if there is none and someone to chat with.
+    fn read(&self) -> Result<Option<String>> {
         if let Some(text) = &self.text {
-            return Ok(text.clone());
+            return Ok(Some(text.clone()));
         }
-        let mut bytes = Vec::new();
-        let name = match &self.file {
-            Some(path) => {
-                let read = std::fs::read(path);
-                bytes = read
-                    .map_err(|error| Failure::Message(format!("cannot read {}: {error}", path.display())))?;
-                path.display().to_string()
-            }
-            None if self.stdin.is_none() && stdin().is_terminal() => {
-                return Err(Failure::Usage("there is no prompt: give one with -p or -f".into()));
-            }
-            None => {
-                let read = stdin().lock().read_to_end(&mut bytes);
-                read.map_err(|error| Failure::Message(format!("cannot read standard input: {error}")))?;
-                "standard input".to_owned()
-            }
-        };
-        let mut text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            Failure::Message(format!("{name} is not UTF-8 text: byte {at} begins no character"))
-        })?;
+        if self.file.is_none() && self.stdin.is_none() && stdin().is_terminal() {
+            return Ok(None);
+        }
+        let mut text = input::read_text(self.file.as_deref())?;
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {
                 text.pop();
             }
         }
-        Ok(text)
+        Ok(Some(text))
     }
-}
-
-/// `36 tokens in 72.0 ms, 500.0 tokens/s`.
-fn rate(tokens: usize, time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    format!(
-        "{} in {:.1} ms, {:.1} tokens/s",
-        units::plural(tokens, "token"),
-        seconds * 1e3,
-        tokens as f64 / seconds
-    )
 }

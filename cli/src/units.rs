@@ -1,6 +1,8 @@
 //! Numbers as people read them. MB is 10^6 bytes throughout.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 /// `98.4 MB`.
 pub(crate) fn bytes(count: u64) -> String {
     scaled(count, [" bytes", " kB", " MB", " GB", " TB"])
@@ -25,6 +27,13 @@ fn scaled(count: u64, units: [&str; 5]) -> String {
 /// `1 token`, `2 tokens`.
 pub(crate) fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `36 tokens in 72.0 ms, 500.0 tokens/s`.
+pub(crate) fn rate(tokens: usize, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let per_second = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
+    format!("{} in {:.1} ms, {per_second:.1} tokens/s", plural(tokens, "token"), seconds * 1e3)
 }
 
 #[cfg(test)]

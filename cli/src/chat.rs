@@ -1,0 +1,138 @@
+//! The interactive chat of `bantam run`: lines from the terminal, answers to it, until the user leaves.
+#![forbid(unsafe_code)]
+
+use bantam::{Cancel, Sampler};
+use rustyline::error::ReadlineError;
+use rustyline::{Behavior, Config, DefaultEditor};
+
+use crate::answer::End;
+use crate::conversation::Conversation;
+use crate::failure::{Failure, Result};
+use crate::output::note;
+
+const HELP: &str = "\
+/clear      forget the conversation, but not the system text
+/help       show this
+/exit       leave, as Ctrl-D does
+Ctrl-C stops an answer; at the prompt, twice in a row, it leaves.";
+
+/// What a line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Request<'a> {
+    Say(&'a str),
+    Clear,
+    Help,
+    Exit,
+    Unknown(&'a str),
+    Nothing,
+}
+
+impl Request<'_> {
+    fn parse(line: &str) -> Request<'_> {
+        let line = line.trim();
+        match line {
+            "" => Request::Nothing,
+            "/clear" => Request::Clear,
+            "/help" | "/?" => Request::Help,
+            "/exit" | "/quit" | "/bye" => Request::Exit,
+            // A path or a fraction is something to say, a single word is a mistyped command.
+            _ if line.starts_with('/') && line[1..].chars().all(|c| c.is_ascii_alphabetic()) => {
+                Request::Unknown(line)
+            }
+            _ => Request::Say(line),
+        }
+    }
+}
+
+/// Chats until the user leaves.
+pub(crate) fn converse(
+    conversation: &mut Conversation,
+    sampler: &mut Sampler,
+    limit: usize,
+    cancel: &Cancel,
+    verbose: bool,
+) -> Result<()> {
+    // The line is edited on the terminal itself, so that standard output has the answers only.
+    let config = Config::builder().behavior(Behavior::PreferTerm).auto_add_history(true).build();
+    let unreadable = |error| Failure::Message(format!("cannot read from the terminal: {error}"));
+    let mut editor = DefaultEditor::with_config(config).map_err(unreadable)?;
+    note("Ask something, or /help. Ctrl-D leaves.");
+    let mut was_interrupted = false;
+    loop {
+        let line = match editor.readline("> ") {
+            Ok(line) => line,
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(ReadlineError::Interrupted) if was_interrupted => return Err(Failure::Interrupted),
+            Err(ReadlineError::Interrupted) => {
+                note("Ctrl-C again leaves.");
+                was_interrupted = true;
+                continue;
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        was_interrupted = false;
+        match Request::parse(&line) {
+            Request::Nothing => {}
+            Request::Help => note(HELP),
+            Request::Exit => return Ok(()),
+            Request::Unknown(command) => note(&format!("there is no command {command}; /help lists them")),
+            Request::Clear => {
+                conversation.clear();
+                note("The conversation starts over.");
+            }
+            Request::Say(text) => {
+                cancel.reset();
+                let said = say(conversation, text, sampler, limit, verbose);
+                cancel.reset();
+                said?;
+            }
+        }
+    }
+}
+
+/// One turn. What goes wrong with a turn does not end the chat.
+fn say(
+    conversation: &mut Conversation,
+    text: &str,
+    sampler: &mut Sampler,
+    limit: usize,
+    verbose: bool,
+) -> Result<()> {
+    let turn = match conversation.say(text, sampler, limit) {
+        Ok(turn) => turn,
+        Err(Failure::Interrupted) => {
+            note("Stopped before the answer began.");
+            return Ok(());
+        }
+        Err(Failure::Message(message)) => {
+            note(&format!("error: {message}; /clear forgets the conversation"));
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
+    if verbose {
+        turn.describe();
+    }
+    match turn.answer.end {
+        End::Model | End::Limit => {}
+        End::Interrupt => note("Stopped."),
+        End::Context(size) => {
+            note(&format!("The context of {size} tokens is full (--ctx); /clear forgets the conversation."));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_single_words_behind_a_slash_are_commands() {
+        assert_eq!(Request::parse(" /clear \n"), Request::Clear);
+        assert_eq!(Request::parse("/claer"), Request::Unknown("/claer"));
+        assert_eq!(Request::parse("/etc/passwd is a file"), Request::Say("/etc/passwd is a file"));
+        assert_eq!(Request::parse("/help me"), Request::Say("/help me"));
+        assert_eq!(Request::parse("   "), Request::Nothing);
+    }
+}
