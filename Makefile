@@ -2,7 +2,7 @@
 # what a target needs beyond that, it says when it is missing.
 
 MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
-export PROMPT ?= What is the capital of France, and what is it known for?
+export PROMPT ?= Why is the sky blue?
 FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
