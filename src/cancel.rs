@@ -1,18 +1,23 @@
-//! Floor 1. A switch that stops work from outside.
+//! Floor 2. A switch that stops work from outside.
 #![forbid(unsafe_code)]
 
-use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::arena::Shared;
+use crate::error::Result;
 
 /// A latched switch: once set it stays set until [`Cancel::reset`], so a cancel that comes just before the work starts
 /// is not lost. Clones share the switch. Setting it is safe in a signal handler.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Cancel(Shared<AtomicBool>);
 
 impl Cancel {
     /// A switch that is not set.
-    pub fn new() -> Cancel {
-        Cancel::default()
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub fn new() -> Result<Cancel> {
+        Shared::new(AtomicBool::new(false), "a cancel switch").map(Cancel)
     }
 
     /// Stops the work that looks at this switch, now or when it starts.

@@ -29,8 +29,8 @@
 //! | floor | files |
 //! |---|---|
 //! | 0 | the crate `bantam-kernels`: the arithmetic of every instruction set |
-//! | 1 | `error`, `cancel`, `mmap`, `format`, `gguf` |
-//! | 2 | `arena`, `pool`, `tokenizer`, `model`, `kv` |
+//! | 1 | `error`, `memory`, `mmap`, `format`, `gguf` |
+//! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
 //! | 3 | `forward`, `sample` |
 //! | 4 | `session`, `chat` |
 //!
@@ -50,6 +50,7 @@ pub mod format;
 mod forward;
 pub mod gguf;
 mod kv;
+mod memory;
 pub mod mmap;
 mod model;
 mod pool;

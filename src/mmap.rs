@@ -2,9 +2,12 @@
 //! Invariant: [`Mapping::bytes`] always has the length it had at first, and nothing copies it.
 
 use alloc::boxed::Box;
+use core::ptr::NonNull;
 
+use crate::error::Result;
 #[cfg(feature = "std")]
-use crate::error::{Error, Result, text};
+use crate::error::{Error, text};
+use crate::memory::boxed;
 
 /// Bytes that stay where they are for as long as the model lives.
 pub struct Mapping {
@@ -29,7 +32,15 @@ struct MappedFile {
 struct Lent {
     start: *const u8,
     len: usize,
-    _owner: Box<dyn Send + Sync>,
+    /// Of a box. As a box it would claim, whenever it moves, that nobody else sees its contents.
+    owner: NonNull<dyn Send + Sync>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // SAFETY: from_bytes made the pointer from a box, and only here is it turned back.
+        drop(unsafe { Box::from_raw(self.owner.as_ptr()) });
+    }
 }
 
 // SAFETY: the bytes are only read, and their owner, which is Send and Sync, is not touched until it is dropped.
@@ -84,11 +95,17 @@ impl Mapping {
     }
 
     /// Uses memory that `owner` holds, in place: `&'static [u8]` (flash), `Vec<u8>`, `Arc<[u8]>`, a map of one's own.
-    pub fn from_bytes<B: AsRef<[u8]> + Send + Sync + 'static>(owner: B) -> Mapping {
-        let owner = Box::new(owner);
-        let bytes = (*owner).as_ref();
-        let (start, len) = (bytes.as_ptr(), bytes.len());
-        Mapping { source: Source::Lent(Lent { start, len, _owner: owner }) }
+    ///
+    /// # Errors
+    /// [`Error::Memory`], if the few bytes that keep the owner cannot be had.
+    pub fn from_bytes<B: AsRef<[u8]> + Send + Sync + 'static>(owner: B) -> Result<Mapping> {
+        let owner = NonNull::from(Box::leak(boxed(owner, "the owner of the model's bytes")?));
+        // Held first, so that the owner is dropped even if it panics when it is asked.
+        let mut lent = Lent { start: NonNull::dangling().as_ptr(), len: 0, owner };
+        // SAFETY: the box was just leaked, and nobody else knows of it.
+        let bytes = unsafe { owner.as_ref() }[0].as_ref();
+        (lent.start, lent.len) = (bytes.as_ptr(), bytes.len());
+        Ok(Mapping { source: Source::Lent(lent) })
     }
 
     /// The bytes.
@@ -127,7 +144,7 @@ impl Mapping {
 
     /// Without files nothing can change.
     #[cfg(not(feature = "std"))]
-    pub fn check(&self) -> crate::error::Result<()> {
+    pub fn check(&self) -> Result<()> {
         Ok(())
     }
 }

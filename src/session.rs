@@ -122,7 +122,7 @@ impl Session {
         Ok(Session {
             model: model.clone(),
             pool,
-            cancel: Cancel::new(),
+            cancel: Cancel::new()?,
             plan,
             position: 0,
             scored: false,

@@ -52,5 +52,6 @@ fn the_demo_model_in_2048_positions_takes_less_than_60_mb() {
         megabytes(status("RssFile")),
     );
     assert_eq!(planned.kv_bytes, 2048 * 30 * 2 * 192 * 2, "positions, layers, keys and values, width, bytes");
+    assert!(prepared - opened < 2_000_000, "an open session has not touched what it has not used");
     assert!(whole < 60_000_000, "{whole} bytes of anonymous memory");
 }

@@ -7,7 +7,7 @@ use crate::failure::{Failure, INTERRUPTED, Result};
 
 /// A switch that Ctrl-C sets. Pressed again before the switch is reset, it ends the process.
 pub(crate) fn on_interrupt() -> Result<Cancel> {
-    let cancel = Cancel::new();
+    let cancel = Cancel::new()?;
     let switch = cancel.clone();
     let handler = move || {
         if switch.is_cancelled() {

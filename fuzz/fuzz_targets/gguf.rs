@@ -7,7 +7,7 @@ use bantam::mmap::Mapping;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(file) = File::open(Mapping::from_bytes(bytes.to_vec())) else { return };
+    let Ok(file) = Mapping::from_bytes(bytes.to_vec()).and_then(File::open) else { return };
     assert!(matches!(file.version(), 2 | 3));
     for (key, value) in file.entries() {
         assert_eq!(file.get(key).map(|found| found.kind()), Some(value.kind()), "{key} is found by its name");

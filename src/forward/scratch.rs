@@ -57,12 +57,15 @@ impl Scratch {
     ) -> Result<Scratch> {
         let widths = program.widths;
         let (places, total) = program.places();
-        let buffers = arena.slab(batch.saturating_mul(total))?;
+        // Lengths that overflow ask for more than there can be, which the arena refuses.
+        let per_column = |len: usize| batch.saturating_mul(len);
+        let per_thread = |len: usize| threads.saturating_mul(len);
+        let buffers = arena.slab(per_column(total))?;
         let k_max = program.k_max();
         let quantized = Quantized {
-            q: arena.slab(batch * k_max)?,
-            d: arena.slab(batch * k_max.div_ceil(Q8_BLOCK))?,
-            s: arena.slab(batch * k_max.div_ceil(Q8_SUM))?,
+            q: arena.slab(per_column(k_max))?,
+            d: arena.slab(per_column(k_max.div_ceil(Q8_BLOCK)))?,
+            s: arena.slab(per_column(k_max.div_ceil(Q8_SUM)))?,
         };
         let pairs = program.rope.width / 2;
         let group = widths[Buffer::Query as usize] / (kv.kv_heads * kv.head_dim);
@@ -75,11 +78,11 @@ impl Scratch {
             buffers,
             quantized,
             frequencies: arena.slab(pairs)?,
-            cos: arena.slab(batch * pairs)?,
-            sin: arena.slab(batch * pairs)?,
+            cos: arena.slab(per_column(pairs))?,
+            sin: arena.slab(per_column(pairs))?,
             threads: Threads {
-                kernels: arena.slab(threads * share)?,
-                attention: arena.slab(threads * super::attention::scratch_len(group, kv.head_dim))?,
+                kernels: arena.slab(per_thread(share))?,
+                attention: arena.slab(per_thread(super::attention::scratch_len(group, kv.head_dim)))?,
             },
         })
     }

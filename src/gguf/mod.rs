@@ -16,15 +16,16 @@
 #![forbid(unsafe_code)]
 
 mod cursor;
+mod directory;
 mod value;
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result, text};
 use crate::format::TensorType;
 use crate::mmap::Mapping;
 use cursor::{Cursor, malformed};
+use directory::{Directory, Named, name_of};
 pub use value::{Array, Kind, Value};
 
 /// The most dimensions a tensor has.
@@ -35,14 +36,8 @@ pub const DIMENSIONS_MAX: usize = 4;
 pub struct File {
     mapping: Mapping,
     version: u32,
-    /// In the order of the file.
-    entries: Vec<Entry>,
-    /// Indices of `entries`, sorted by key.
-    entries_by_key: Vec<u32>,
-    /// In the order of the file.
-    tensors: Vec<TensorInfo>,
-    /// Indices of `tensors`, sorted by name.
-    tensors_by_name: Vec<u32>,
+    metadata: Directory<Entry>,
+    tensors: Directory<TensorInfo>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +59,22 @@ pub struct TensorInfo {
     pub kind: TensorType,
     /// Bytes from the start of the file. Only the start is known of a type that is not ours.
     pub data: Range<usize>,
+}
+
+impl Named for Entry {
+    const WHAT: &'static str = "metadata key";
+
+    fn name(&self) -> &Range<usize> {
+        &self.key
+    }
+}
+
+impl Named for TensorInfo {
+    const WHAT: &'static str = "tensor";
+
+    fn name(&self) -> &Range<usize> {
+        &self.name
+    }
 }
 
 impl TensorInfo {
@@ -89,38 +100,20 @@ impl File {
         let tensor_count = read_count(&mut cursor, 8 + 4 + 4 + 8, "the number of tensors")?;
         let entry_count = read_count(&mut cursor, 8 + 4 + 1, "the number of metadata entries")?;
 
-        let mut entries = Vec::new();
-        for _ in 0..entry_count {
-            let entry = read_entry(&mut cursor)?;
-            push(&mut entries, entry)?;
-        }
-        let entries_by_key = sorted(bytes, &entries, |entry| &entry.key, "metadata key")?;
-        let mut file = File {
-            version,
-            entries,
-            entries_by_key,
-            tensors: Vec::new(),
-            tensors_by_name: Vec::new(),
-            mapping: Mapping::from_bytes(&[] as &[u8]),
-        };
-        file.refuse_split(bytes)?;
-        let alignment = file.alignment(bytes)?;
+        let metadata = Directory::read(bytes, entry_count, || read_entry(&mut cursor))?;
+        refuse_split(find(&metadata, bytes, "split.count"))?;
+        let alignment = read_alignment(find(&metadata, bytes, ALIGNMENT))?;
 
-        for _ in 0..tensor_count {
-            let tensor = read_tensor(&mut cursor, alignment)?;
-            push(&mut file.tensors, tensor)?;
-        }
+        let mut tensors = Directory::read(bytes, tensor_count, || read_tensor(&mut cursor, alignment))?;
         let start = (cursor.position() as u64).checked_next_multiple_of(alignment);
         let start = start.and_then(|start| usize::try_from(start).ok());
         let start = start.ok_or_else(|| {
             malformed(cursor.position(), format_args!("alignment {alignment} puts the data out of reach"))
         })?;
-        for tensor in &mut file.tensors {
+        for tensor in tensors.iter_mut() {
             place_tensor(tensor, start, bytes)?;
         }
-        file.tensors_by_name = sorted(bytes, &file.tensors, |tensor| &tensor.name, "tensor")?;
-        file.mapping = mapping;
-        Ok(file)
+        Ok(File { mapping, version, metadata, tensors })
     }
 
     /// The version the file states: 2 or 3.
@@ -136,7 +129,7 @@ impl File {
     /// Every metadata entry in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
         let bytes = self.mapping.bytes();
-        self.entries.iter().filter_map(move |entry| {
+        self.metadata.iter().filter_map(move |entry| {
             let key = core::str::from_utf8(&bytes[entry.key.clone()]).ok()?;
             Some((key, Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()?))
         })
@@ -144,7 +137,7 @@ impl File {
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
-        self.find(self.mapping.bytes(), key)
+        find(&self.metadata, self.mapping.bytes(), key)
     }
 
     /// A key's value as an unsigned number: any integer kind that holds one which fits.
@@ -210,47 +203,40 @@ impl File {
 
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        let bytes = self.mapping.bytes();
-        let found = self
-            .tensors_by_name
-            .binary_search_by(|&i| bytes[self.tensors[i as usize].name.clone()].cmp(name.as_bytes()));
-        found.ok().map(|at| &self.tensors[self.tensors_by_name[at] as usize])
+        self.tensors.find(self.mapping.bytes(), name)
     }
+}
 
-    fn find<'a>(&self, bytes: &'a [u8], key: &str) -> Option<Value<'a>> {
-        let found = self
-            .entries_by_key
-            .binary_search_by(|&i| bytes[self.entries[i as usize].key.clone()].cmp(key.as_bytes()));
-        let entry = &self.entries[self.entries_by_key[found.ok()?] as usize];
-        Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()
-    }
+/// The value of a key.
+fn find<'a>(metadata: &Directory<Entry>, bytes: &'a [u8], key: &str) -> Option<Value<'a>> {
+    let entry = metadata.find(bytes, key)?;
+    Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()
+}
 
-    fn alignment(&self, bytes: &[u8]) -> Result<u64> {
-        const KEY: &str = "general.alignment";
-        let Some(value) = self.find(bytes, KEY) else { return Ok(32) };
-        match value {
-            Value::U32(alignment) if alignment.is_power_of_two() => Ok(alignment.into()),
-            other => Err(Error::Inconsistent(text!("{KEY} is {other:?}; it must be a u32 power of two"))),
+const ALIGNMENT: &str = "general.alignment";
+
+/// What every tensor's offset is a multiple of.
+fn read_alignment(value: Option<Value<'_>>) -> Result<u64> {
+    match value {
+        None => Ok(32),
+        Some(Value::U32(alignment)) if alignment.is_power_of_two() => Ok(alignment.into()),
+        Some(other) => {
+            Err(Error::Inconsistent(text!("{ALIGNMENT} is {other:?}; it must be a u32 power of two")))
         }
     }
+}
 
-    fn refuse_split(&self, bytes: &[u8]) -> Result<()> {
-        match self.find(bytes, "split.count").and_then(|count| count.as_integer()) {
-            Some(count) if count > 1 => Err(Error::Unsupported(text!(
-                "the model is split into {count} files; join them into one first (gguf-split --merge)"
-            ))),
-            _ => Ok(()),
-        }
+fn refuse_split(count: Option<Value<'_>>) -> Result<()> {
+    match count.and_then(|count| count.as_integer()) {
+        Some(count) if count > 1 => Err(Error::Unsupported(text!(
+            "the model is split into {count} files; join them into one first (gguf-split --merge)"
+        ))),
+        _ => Ok(()),
     }
 }
 
 fn wrong_kind(key: &str, value: &Value<'_>, wanted: &str) -> Error {
     Error::Inconsistent(text!("{key} is of kind {}, not {wanted}", value.kind().name()))
-}
-
-/// A name that was UTF-8 at open; bytes that have changed since then have no name.
-fn name_of<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a str {
-    core::str::from_utf8(&bytes[range.clone()]).unwrap_or_default()
 }
 
 fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
@@ -365,34 +351,6 @@ fn place_tensor(tensor: &mut TensorInfo, start: usize, bytes: &[u8]) -> Result<(
                 tensor.name.start,
                 format_args!("tensor {name} lies beyond the file's end ({size} bytes): is the file cut off?"),
             ))
-        }
-    }
-}
-
-/// Appends without aborting when memory is short; the vector grows with what was read, not with what was announced.
-fn push<T>(all: &mut Vec<T>, one: T) -> Result<()> {
-    all.try_reserve(1).map_err(|_| Error::Memory {
-        what: "the file's directory",
-        bytes: size_of_val(&all[..]) as u64 * 2,
-    })?;
-    all.push(one);
-    Ok(())
-}
-
-/// The indices of `all`, sorted by name; the same name twice is an error.
-fn sorted<T>(bytes: &[u8], all: &[T], name: impl Fn(&T) -> &Range<usize>, what: &str) -> Result<Vec<u32>> {
-    let text = |i: &u32| &bytes[name(&all[*i as usize]).clone()];
-    let mut order = Vec::new();
-    order
-        .try_reserve_exact(all.len())
-        .map_err(|_| Error::Memory { what: "the file's directory", bytes: all.len() as u64 * 4 })?;
-    order.extend(0..all.len() as u32);
-    order.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.cmp(b)));
-    match order.windows(2).find(|pair| text(&pair[0]) == text(&pair[1])) {
-        None => Ok(order),
-        Some(pair) => {
-            let range = name(&all[pair[1] as usize]);
-            Err(malformed(range.start, format_args!("{what} {} occurs twice", name_of(bytes, range))))
         }
     }
 }

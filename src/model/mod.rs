@@ -7,10 +7,9 @@ pub(crate) mod program;
 pub(crate) mod rope;
 pub(crate) mod weights;
 
-use alloc::sync::Arc;
-
 use bantam_kernels::{Backend, BackendError, Format};
 
+use crate::arena::Shared;
 use crate::error::{Error, Result, text};
 use crate::gguf::File;
 use crate::mmap::Mapping;
@@ -36,7 +35,7 @@ pub struct ModelOptions<'a> {
 
 /// An open model. Cloning shares it; it may be used from any thread.
 #[derive(Clone)]
-pub struct Model(Arc<Inner>);
+pub struct Model(Shared<Inner>);
 
 struct Inner {
     file: File,
@@ -71,7 +70,7 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn from_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
-        Model::from_mapping(Mapping::from_bytes(bytes), &ModelOptions::default())
+        Model::from_mapping(Mapping::from_bytes(bytes)?, &ModelOptions::default())
     }
 
     /// Opens a model from any mapping, with options.
@@ -105,7 +104,7 @@ impl Model {
                 hyper.vocab_size
             )));
         }
-        Ok(Model(Arc::new(Inner { file, hyper, program, tokenizer, backend })))
+        Shared::new(Inner { file, hyper, program, tokenizer, backend }, "the model").map(Model)
     }
 
     /// The file: metadata and directory of tensors.

@@ -185,8 +185,10 @@ impl Steps {
     }
 
     pub(crate) fn push(&mut self, step: Step) -> Result<()> {
-        let memory =
-            Error::Memory { what: "the model's program", bytes: size_of_val(&self.0[..]) as u64 * 2 };
+        let memory = Error::Memory {
+            what: "the model's program",
+            bytes: (size_of_val(&self.0[..]) + size_of::<Step>()) as u64,
+        };
         self.0.try_reserve(1).map_err(|_| memory)?;
         self.0.push(step);
         Ok(())

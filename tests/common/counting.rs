@@ -136,3 +136,25 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+/// Waits until that many workers are there and sleep.
+#[cfg(target_os = "linux")]
+pub(crate) fn settle(workers: usize) {
+    let is_asleep = |task: &std::path::Path| {
+        let state = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+        // "1234 (bantam-1) S ..."
+        state.contains("(bantam-") && state.contains(") S ")
+    };
+    loop {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        if tasks.filter(|task| task.as_ref().is_ok_and(|task| is_asleep(&task.path()))).count() == workers {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn settle(_workers: usize) {
+    std::thread::sleep(std::time::Duration::from_millis(500));
+}

@@ -49,7 +49,7 @@ pub(crate) fn demo(backend: Backend) -> Option<Model> {
 
 /// A model of these bytes on a backend.
 pub(crate) fn model(bytes: Vec<u8>, backend: Backend) -> Model {
-    Model::from_mapping(Mapping::from_bytes(bytes), &forced(backend)).unwrap()
+    Model::from_mapping(Mapping::from_bytes(bytes).unwrap(), &forced(backend)).unwrap()
 }
 
 /// The options that force a backend.

@@ -6,8 +6,9 @@
 //! Invariant: slabs of one arena never overlap, start at multiples of 64 bytes, start out as zeros, and keep the block
 //! alive.
 
+mod shared;
+
 use alloc::alloc::{alloc_zeroed, dealloc};
-use alloc::sync::Arc;
 use core::alloc::Layout;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
@@ -15,6 +16,7 @@ use core::ptr::NonNull;
 use bantam_kernels::f16;
 
 use crate::error::{Error, Result};
+pub(crate) use shared::Shared;
 
 /// Where every slab starts: a cache line, and the widest vector register.
 const ALIGN: usize = 64;
@@ -41,14 +43,18 @@ unsafe impl Zeroable for u32 {}
 unsafe impl<A: Zeroable, B: Zeroable> Zeroable for (A, B) {}
 
 struct Block {
-    start: NonNull<u8>,
+    /// What the system gave, and how it was asked for.
+    memory: NonNull<u8>,
     layout: Layout,
+    /// The first multiple of 64 in it.
+    start: NonNull<u8>,
+    len: usize,
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: the block was allocated with this layout in Arena::allocate, and the last slab is gone.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        unsafe { dealloc(self.memory.as_ptr(), self.layout) }
     }
 }
 
@@ -59,7 +65,7 @@ unsafe impl Sync for Block {}
 
 /// A block being carved, or the count of what would be.
 pub(crate) struct Arena {
-    block: Option<Arc<Block>>,
+    block: Option<Shared<Block>>,
     used: usize,
     /// What the memory is for, in an error.
     what: &'static str,
@@ -82,10 +88,18 @@ impl Arena {
         if memory_of_machine().is_some_and(|memory| counted.used as u64 > memory) {
             return Err(refused);
         }
-        let layout = Layout::from_size_align(counted.used.max(ALIGN), ALIGN).map_err(|_| refused)?;
+        let len = counted.used;
+        // Asked for without an alignment, large memory comes as fresh pages, which are zero and cost nothing until they
+        // are used; with one, all of it would be written first.
+        let size = len.checked_add(ALIGN).ok_or(refused)?;
+        let layout = Layout::from_size_align(size, 1).map_err(|_| refused)?;
         // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(refused)?;
-        Ok(Arena { block: Some(Arc::new(Block { start, layout })), used: 0, what: counted.what })
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(refused)?;
+        let skipped = memory.addr().get().wrapping_neg() % ALIGN;
+        // SAFETY: less than ALIGN bytes are skipped, so that len of the len + ALIGN are left.
+        let start = unsafe { memory.add(skipped) };
+        let block = Shared::new(Block { memory, layout, start, len }, counted.what)?;
+        Ok(Arena { block: Some(block), used: 0, what: counted.what })
     }
 
     /// The next `len` values, all zero; none if this arena only counts.
@@ -102,7 +116,7 @@ impl Arena {
         let Some(block) = &self.block else {
             return Ok(Slab { start: NonNull::dangling(), len: 0, _block: None });
         };
-        if end > block.layout.size() {
+        if end > block.len {
             return Err(Error::Memory { what: self.what, bytes: end as u64 });
         }
         // SAFETY: start..end was just checked to lie inside the block.
@@ -129,7 +143,7 @@ fn memory_of_machine() -> Option<u64> {
 pub(crate) struct Slab<T> {
     start: NonNull<T>,
     len: usize,
-    _block: Option<Arc<Block>>,
+    _block: Option<Shared<Block>>,
 }
 
 // SAFETY: a slab is the only way to its part of the block, like a Vec, and T is plain data.

@@ -1,0 +1,234 @@
+//! Memory: nothing is allocated between two tokens, what a session takes is what its plan said, and memory that is
+//! refused is an error. Tests are named `property::backend` where they run one.
+#![cfg(feature = "std")]
+
+#[macro_use]
+mod common;
+#[path = "common/counting.rs"]
+mod counting;
+
+use std::sync::Arc;
+
+use bantam::{
+    Backend, EncodeOptions, Error, Format, Model, Pool, Sampler, SamplerOptions, Session, Utf8Stream,
+};
+
+use common::tiny::Tiny;
+use common::{demo, forced, model, session, sized, tokens};
+use counting::{Counting, Taken, alone, during, refusing, settle};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+properties! {
+    nothing_is_allocated_between_two_tokens
+    nothing_is_allocated_between_two_tokens_of_the_demo_model
+    a_plan_is_what_is_allocated
+}
+
+/// Every sampler setting that takes another way through the chain.
+fn samplers() -> Vec<Sampler> {
+    let with = |temperature, top_k, top_p, min_p| {
+        let mut options = SamplerOptions::default();
+        (options.temperature, options.top_k, options.top_p, options.min_p) =
+            (temperature, top_k, top_p, min_p);
+        Sampler::new(options).unwrap()
+    };
+    vec![
+        Sampler::greedy(),
+        Sampler::new(SamplerOptions::default()).unwrap(),
+        with(1.0, 0, 1.0, 0.0),
+        with(0.5, 0, 0.9, 0.1),
+        with(2.0, 1, 1.0, 0.0),
+        with(1.0, 100_000, 0.5, 0.0),
+    ]
+}
+
+/// A conversation, with all that a program does between two tokens; how much text it was.
+fn converse(session: &mut Session, tokens: &[u32], samplers: &mut [Sampler]) -> usize {
+    let mut stream = Utf8Stream::new();
+    let mut length = 0;
+    for (batch, sampler) in tokens.chunks(tokens.len() / samplers.len()).zip(samplers) {
+        session.prefill(batch).unwrap();
+        for _ in 0..3 {
+            let token = session.sample(sampler);
+            let tokenizer = session.model().tokenizer();
+            length += usize::from(tokenizer.is_end_of_generation(token) || tokenizer.is_control(token));
+            length += tokenizer.token_bytes(token).map_or(0, <[u8]>::len);
+            stream.push(tokenizer.piece(token), |part| length += part.len());
+            session.decode(token).unwrap();
+        }
+        session.rewind(session.position() - 2);
+    }
+    session.rewind(1);
+    session.score_each(&tokens[..5], |_, logits| length += logits.len()).unwrap();
+    stream.finish(|part| length += part.len());
+    length
+}
+
+/// What a conversation takes, of all threads.
+fn taken_by_conversation(model: &Model, threads: usize, prompt: usize) -> Taken {
+    let mut session = session(model, threads, 2 * prompt, 16);
+    let tokens = tokens(session.model(), prompt);
+    let mut samplers = samplers();
+    // Workers that are only starting still have to name themselves.
+    settle(threads - 1);
+    let (length, taken) = during(|| converse(&mut session, &tokens, &mut samplers));
+    assert!(length > 0);
+    // What fails allocates nothing either.
+    let (_, failed) = during(|| {
+        session.prefill(&[u32::MAX]).unwrap_err();
+        session.prefill(&[]).unwrap_err();
+        session.prefill(&tokens.repeat(1)[..0]).unwrap_err();
+        session.cancel().cancel();
+        session.decode(1).unwrap_err();
+    });
+    assert_eq!(failed.peak_bytes, 4 * tokens.len(), "the tokens repeated above, and nothing else");
+    taken
+}
+
+fn nothing_is_allocated_between_two_tokens(backend: Backend) {
+    let _alone = alone();
+    for format in [Format::Q4_0, Format::F32, Format::Q6_K] {
+        let model = model(Tiny::new(format).bytes(), backend);
+        for threads in [1, 2, 3] {
+            let taken = taken_by_conversation(&model, threads, 60);
+            assert_eq!(taken, Taken::default(), "{threads} threads, {format:?}");
+        }
+    }
+}
+
+fn nothing_is_allocated_between_two_tokens_of_the_demo_model(backend: Backend) {
+    let _alone = alone();
+    if backend.name() == "scalar" && !common::only_scalar() {
+        println!("skipped: the scalar backend takes too long for the demo model");
+        return;
+    }
+    let Some(model) = demo(backend) else { return };
+    for threads in [1, 2] {
+        assert_eq!(taken_by_conversation(&model, threads, 60), Taken::default());
+    }
+}
+
+/// What a session takes beside its arenas: the start of each moved to a multiple of 64, their counts of owners, and the
+/// cancel switch.
+const REMAINDER: usize = 2 * (64 + 64) + 64;
+
+fn a_plan_is_what_is_allocated(backend: Backend) {
+    let _alone = alone();
+    let models = [Tiny::new(Format::Q4_0), Tiny { tied: false, ..Tiny::new(Format::Q5_K) }];
+    let mut models: Vec<Model> = models.map(|tiny| model(tiny.bytes(), backend)).into();
+    models.extend(demo(backend));
+    for model in models {
+        for (threads, context, batch) in [(1, 1, 1), (1, 100, 256), (2, 33, 16), (3, 512, 64)] {
+            let pool = Arc::new(Pool::new(threads).unwrap());
+            let options = sized(context, batch);
+            let plan = Session::plan(&model, &options, threads).unwrap();
+            let (session, taken) = during(|| Session::open(&model, pool.clone(), &options).unwrap());
+            assert_eq!(session.memory(), plan);
+            assert_eq!(plan.context, context);
+            let hyper = model.hyper();
+            let kv = context * hyper.layers * 2 * hyper.kv_heads * hyper.head_dim * 2;
+            assert_eq!(plan.kv_bytes, kv.next_multiple_of(64));
+            let open = taken.kept_bytes as usize;
+            let planned = plan.total_bytes();
+            assert!((planned..=planned + REMAINDER).contains(&open), "{open} bytes, {planned} planned");
+            assert_eq!(taken.peak_bytes, open, "nothing more was held meanwhile");
+            let ((), closed) = during(|| drop(session));
+            assert_eq!(closed.kept_bytes, -taken.kept_bytes, "all of it is given back");
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_an_error() {
+    let model = model(Tiny::new(Format::Q4_0).bytes(), Backend::detect());
+    const HUGE: [usize; 5] = [1 << 40, 1 << 55, 1 << 60, usize::MAX / 2, usize::MAX];
+    for context in HUGE {
+        for batch in [1, 1 << 20, 1 << 40, 1 << 59, usize::MAX] {
+            for threads in [1, 1 << 16, usize::MAX] {
+                let options = sized(context, batch);
+                match Session::plan(&model, &options, threads) {
+                    Ok(plan) => assert!(plan.total_bytes() > context, "{plan:?}"),
+                    Err(error) => assert!(matches!(error, Error::Memory { .. }), "{error:?}"),
+                }
+                let error =
+                    Session::open(&model, Arc::new(Pool::new(1).unwrap()), &options).map(drop).unwrap_err();
+                assert!(matches!(error, Error::Memory { .. }), "{error:?}");
+                assert!(error.to_string().contains("bytes of memory"), "{error}");
+            }
+        }
+    }
+    for (context, batch) in [(0, 1), (1, 0)] {
+        let error = Session::plan(&model, &sized(context, batch), 1).unwrap_err();
+        assert!(matches!(error, Error::Argument(_)), "{error:?}");
+    }
+    // A batch is never larger than the context.
+    let small = Session::plan(&model, &sized(8, usize::MAX), 1).unwrap();
+    assert_eq!(small, Session::plan(&model, &sized(8, 8), 1).unwrap());
+}
+
+/// Does `work` over and over, each time with another call for memory refused, until none is; each time but the last it
+/// must say so and give everything back. How many calls there were.
+fn with_each_call_refused<T>(what: &str, mut work: impl FnMut() -> Result<T, Error>) -> usize {
+    for n in 1.. {
+        let ((result, refused), taken) = during(|| refusing(n, || work().map(drop)));
+        assert_eq!(taken.kept_bytes, 0, "{what}: what was held when call {n} was refused is given back");
+        match result {
+            Ok(()) => {
+                assert!(!refused, "{what}: call {n} was refused, and nobody noticed");
+                return n - 1;
+            }
+            Err(error) => {
+                assert!(refused && matches!(error, Error::Memory { bytes: 1.., .. }), "{what}: {error:?}");
+            }
+        }
+    }
+    unreachable!("there are only so many calls")
+}
+
+/// Starting threads is left out: the standard library itself ends the process when it cannot name one.
+#[test]
+fn any_memory_that_is_refused_is_an_error() {
+    let bytes: &'static [u8] = Tiny { tied: false, ..Tiny::new(Format::Q4_0) }.bytes().leak();
+    let calls = with_each_call_refused("model", || Model::from_bytes(bytes));
+    println!("opening a model asks {calls} times for memory");
+    assert!(calls > 20);
+
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("refused");
+    std::fs::write(&path, bytes).unwrap();
+    assert!(with_each_call_refused("file", || Model::open(&path)) >= calls - 1);
+    std::fs::remove_file(path).unwrap();
+
+    let model = Model::from_bytes(bytes).unwrap();
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let calls = with_each_call_refused("session", || Session::open(&model, pool.clone(), &sized(32, 8)));
+    assert_eq!(calls, 5, "two arenas, the counts of their owners, the cancel switch");
+
+    let text = "the hen in the <|im_start|> barn, and 12345678901234567890123456789012345678901234567890 eggs\u{1F95A}";
+    let options = EncodeOptions { add_special: true, parse_special: true };
+    let calls = with_each_call_refused("encode", || {
+        let mut ids = Vec::new();
+        let result = model.tokenizer().encode(text, options, &mut ids);
+        assert!(result.is_ok() || ids.is_empty(), "the tokens are as they were");
+        result
+    });
+    println!("encoding asks {calls} times for memory");
+}
+
+#[test]
+fn a_forced_backend_takes_no_memory() {
+    let bytes: &'static [u8] = Tiny::new(Format::Q4_0).bytes().leak();
+    let open = |name: &str| {
+        let mut options = forced(Backend::detect());
+        options.backend = Some(name);
+        Model::from_mapping(bantam::mmap::Mapping::from_bytes(bytes)?, &options)
+    };
+    let ((), taken) = during(|| {
+        for wrong in ["", "abacus", "AVX2", "\u{1F414}"] {
+            let error = open(wrong).unwrap_err();
+            assert!(matches!(error, Error::Argument(_)), "{error:?}");
+        }
+    });
+    assert_eq!(taken.kept_bytes, 0);
+}
