@@ -120,9 +120,9 @@ impl Bench {
     fn measure(&self) -> Result<Measurement> {
         let start = Instant::now();
         let model = self.machine.open(&self.file)?;
-        let mut options = SessionOptions::default();
         let prompt_len = (self.prompt as usize).max(START.len());
-        options.context = Some(prompt_len.saturating_add(self.generate as usize));
+        let context = prompt_len.saturating_add(self.generate as usize);
+        let options = SessionOptions { context: Some(context), ..SessionOptions::default() };
         let mut session = Session::open(&model, self.machine.pool()?, &options)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
 

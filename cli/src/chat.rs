@@ -44,22 +44,35 @@ impl Request<'_> {
     }
 }
 
+/// Where lines are typed.
+pub(crate) struct Terminal(DefaultEditor);
+
+impl Terminal {
+    /// Takes over the terminal, and with it Ctrl-C: whoever wants it during an answer has to ask for it afterwards.
+    pub(crate) fn open() -> Result<Terminal> {
+        // The line is edited on the terminal itself, so that standard output has the answers only.
+        let config = Config::builder().behavior(Behavior::PreferTerm).auto_add_history(true).build();
+        DefaultEditor::with_config(config).map(Terminal).map_err(unreadable)
+    }
+}
+
+fn unreadable(error: ReadlineError) -> Failure {
+    Failure::Message(format!("cannot read from the terminal: {error}"))
+}
+
 /// Chats until the user leaves.
 pub(crate) fn converse(
+    mut terminal: Terminal,
     conversation: &mut Conversation,
     sampler: &mut Sampler,
     limit: usize,
     cancel: &Cancel,
     verbose: bool,
 ) -> Result<()> {
-    // The line is edited on the terminal itself, so that standard output has the answers only.
-    let config = Config::builder().behavior(Behavior::PreferTerm).auto_add_history(true).build();
-    let unreadable = |error| Failure::Message(format!("cannot read from the terminal: {error}"));
-    let mut editor = DefaultEditor::with_config(config).map_err(unreadable)?;
     note("Ask something, or /help. Ctrl-D leaves.");
     let mut was_interrupted = false;
     loop {
-        let line = match editor.readline("> ") {
+        let line = match terminal.0.readline("> ") {
             Ok(line) => line,
             Err(ReadlineError::Eof) => return Ok(()),
             Err(ReadlineError::Interrupted) if was_interrupted => return Err(Failure::Interrupted),

@@ -107,8 +107,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn open(&self, file: &ModelFile) -> Result<Model> {
-        let mut options = ModelOptions::default();
-        options.backend = self.backend.as_deref();
+        let options = ModelOptions { backend: self.backend.as_deref() };
         Model::from_mapping(file.map()?, &options).map_err(|error| match error {
             bantam::Error::Argument(_) => error.into(),
             _ => file.blame(error),

@@ -11,7 +11,7 @@ use bantam::{EncodeOptions, Error, Model, Sampler, SamplerOptions, Session, Sess
 use clap::Args;
 
 use crate::answer::{End, Turn, generate};
-use crate::chat::converse;
+use crate::chat::{Terminal, converse};
 use crate::conversation::{Conversation, too_long};
 use crate::failure::{Failure, Result};
 use crate::input;
@@ -102,9 +102,7 @@ impl Run {
         }
         let mut sampler = self.sampling.sampler()?;
         let prompt = self.prompt.read()?;
-        if prompt.is_none() && self.raw {
-            return Err(Failure::Usage("--raw needs a text to continue: give it with -p or -f".into()));
-        }
+        // After the prompt, whose reading may take Ctrl-C for itself.
         let cancel = on_interrupt()?;
         let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
         let start = Instant::now();
@@ -122,16 +120,18 @@ impl Run {
             self.describe(&session, start.elapsed(), &sampler);
         }
         let turn = match (prompt, template) {
-            (Some(text), None) => continue_text(&mut session, &text, &mut sampler, limit)?,
-            (Some(text), Some(_)) if text.trim().is_empty() => return Err(empty()),
-            (Some(text), Some(template)) => {
+            (Input::Text(text), None) => continue_text(&mut session, &text, &mut sampler, limit)?,
+            (Input::Text(text), Some(_)) if text.trim().is_empty() => return Err(empty()),
+            (Input::Text(text), Some(template)) => {
                 let mut conversation = Conversation::new(session, template, self.system.as_deref());
                 conversation.say(&text, &mut sampler, limit)?
             }
-            (None, template) => {
-                let Some(template) = template else { return Err(empty()) };
+            (Input::Terminal(_), None) => {
+                return Err(Failure::Usage("--raw needs a text to continue: give it with -p or -f".into()));
+            }
+            (Input::Terminal(terminal), Some(template)) => {
                 let mut conversation = Conversation::new(session, template, self.system.as_deref());
-                return converse(&mut conversation, &mut sampler, limit, &cancel, self.verbose);
+                return converse(*terminal, &mut conversation, &mut sampler, limit, &cancel, self.verbose);
             }
         };
         if self.verbose {
@@ -148,8 +148,8 @@ impl Run {
     }
 
     fn open_session(&self, model: &Model) -> Result<Session> {
-        let mut options = SessionOptions::default();
-        options.context = self.context.map(|context| context as usize);
+        let context = self.context.map(|context| context as usize);
+        let options = SessionOptions { context, ..SessionOptions::default() };
         Session::open(model, self.machine.pool()?, &options).map_err(|error| match error {
             Error::Memory { .. } => Failure::Message(format!("{error}: ask for less with --ctx")),
             _ => error.into(),
@@ -177,13 +177,14 @@ impl Run {
 
 impl Sampling {
     fn sampler(&self) -> Result<Sampler> {
-        let mut options = SamplerOptions::default();
-        options.temperature = self.temperature;
-        options.top_k = self.top_k as usize;
-        options.top_p = self.top_p;
-        options.min_p = self.min_p;
-        // The standard library's hasher is keyed by the system's randomness.
-        options.seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
+        let options = SamplerOptions {
+            temperature: self.temperature,
+            top_k: self.top_k as usize,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            // The standard library's hasher is keyed by the system's randomness.
+            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id())),
+        };
         Sampler::new(options).map_err(|error| Failure::Usage(error.to_string()))
     }
 }
@@ -217,14 +218,21 @@ fn empty() -> Failure {
     Failure::Message("the prompt is empty: there is nothing to answer".into())
 }
 
+/// What is to be answered.
+enum Input {
+    /// One prompt.
+    Text(String),
+    /// Whatever is typed.
+    Terminal(Box<Terminal>),
+}
+
 impl Prompt {
-    /// The prompt; `None` if there is none and someone to chat with.
-    fn read(&self) -> Result<Option<String>> {
+    fn read(&self) -> Result<Input> {
         if let Some(text) = &self.text {
-            return Ok(Some(text.clone()));
+            return Ok(Input::Text(text.clone()));
         }
         if self.file.is_none() && self.stdin.is_none() && stdin().is_terminal() {
-            return Ok(None);
+            return Ok(Input::Terminal(Box::new(Terminal::open()?)));
         }
         let mut text = input::read_text(self.file.as_deref())?;
         if text.ends_with('\n') {
@@ -233,6 +241,6 @@ impl Prompt {
                 text.pop();
             }
         }
-        Ok(Some(text))
+        Ok(Input::Text(text))
     }
 }

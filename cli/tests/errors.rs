@@ -1,0 +1,109 @@
+//! What goes wrong is one clear line on standard error, and an exit code that says whose fault it was.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Run, bantam, bantam_reading, command, demo, file, model};
+
+fn run(model: &Path, arguments: &[&str]) -> Run {
+    bantam("run", model, arguments)
+}
+
+#[test]
+fn a_file_that_is_no_model_is_an_error() {
+    let text = file("text.gguf", b"This is not a model.\n");
+    let empty = file("empty.gguf", b"");
+    for subcommand in ["run", "inspect", "tokenize", "bench"] {
+        bantam(subcommand, &text, &[]).fails(1, &["text.gguf", "not a GGUF file"]);
+        bantam(subcommand, &empty, &[]).fails(1, &["empty.gguf", "empty"]);
+        bantam(subcommand, Path::new("no/such.gguf"), &[]).fails(1, &["no/such.gguf", "No such file"]);
+        bantam(subcommand, Path::new(env!("CARGO_MANIFEST_DIR")), &[]).fails(1, &["is a directory"]);
+    }
+    let strange = file("line\nbreak.gguf", b"no");
+    run(&strange, &["-p", "hi"]).fails(1, &["line\u{fffd}break.gguf"]);
+}
+
+#[test]
+fn a_model_that_is_cut_off_is_an_error() {
+    let Some(demo) = demo() else { return };
+    let bytes = std::fs::read(demo).unwrap();
+    for length in [3, 100, 1_000_000, bytes.len() - 1] {
+        let cut = file(&format!("cut-{length}.gguf"), &bytes[..length]);
+        run(&cut, &["-p", "hi"]).fails(1, &[&format!("cut-{length}.gguf")]);
+        bantam("inspect", &cut, &[]).fails(1, &[&format!("cut-{length}.gguf")]);
+        std::fs::remove_file(cut).unwrap();
+    }
+}
+
+#[test]
+fn values_without_sense_are_wrong_usage() {
+    let Some(demo) = demo() else { return };
+    for (arguments, part) in [
+        (&["--ctx", "0"][..], "--ctx"),
+        (&["--threads", "0"], "--threads"),
+        (&["--backend", "abacus"], "possible values: "),
+        (&["--temp", "-1"], "temperature"),
+        (&["--temp", "warm"], "--temp"),
+        (&["--top-p", "1.5"], "top-p"),
+        (&["--min-p", "-0.5"], "min-p"),
+        (&["--raw", "--system", "Be brief."], "--system"),
+        (&["-f", "file"], "--file"),
+        (&["-"], "--prompt"),
+        (&["--no-such-option"], "--no-such-option"),
+    ] {
+        run(&demo, &[&["-p", "hi"], arguments].concat()).fails(2, &[part]);
+    }
+    bantam("bench", &demo, &["--prompt", "0", "--generate", "0"]).fails(2, &["nothing to measure"]);
+    let bare = command().arg("run").output().unwrap();
+    assert_eq!(bare.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&bare.stderr).lines().count(), 1);
+}
+
+#[test]
+fn a_backend_of_the_environment_is_checked_too() {
+    let Some(demo) = demo() else { return };
+    let output =
+        command().arg("run").arg(demo).args(["-p", "hi"]).env("BANTAM_BACKEND", "abacus").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("abacus"));
+}
+
+#[test]
+fn a_context_whose_memory_cannot_be_had_names_the_bytes() {
+    let Some(demo) = demo() else { return };
+    run(&demo, &["-p", "hi", "--ctx", "10000000"]).fails(1, &["230400000000 bytes", "--ctx"]);
+    run(&demo, &["-p", "hi", "--ctx", "4294967295"]).fails(1, &["bytes", "--ctx"]);
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_names_both() {
+    let Some(demo) = demo() else { return };
+    let long = file("long.txt", "word ".repeat(20_000).as_bytes());
+    for mode in [&["--raw"][..], &[]] {
+        let run = run(&demo, &[mode, &["-f", long.to_str().unwrap(), "--ctx", "128"]].concat());
+        run.fails(1, &["the prompt has 200", "the context holds 128"]);
+    }
+}
+
+#[test]
+fn an_empty_prompt_is_an_error() {
+    let Some(demo) = demo() else { return };
+    run(&demo, &["-p", ""]).fails(1, &["the prompt is empty"]);
+    run(&demo, &["-p", " \n"]).fails(1, &["the prompt is empty"]);
+    run(&demo, &["--raw", "-p", ""]).fails(1, &["the prompt is empty"]);
+    run(&demo, &[]).fails(1, &["the prompt is empty"]);
+}
+
+#[test]
+fn a_prompt_that_is_no_text_is_an_error() {
+    let Some(demo) = demo() else { return };
+    bantam_reading("run", &demo, &["-"], b"caf\xe9").fails(1, &["standard input", "byte 3"]);
+    run(&demo, &["-f", "no/such.txt"]).fails(1, &["no/such.txt"]);
+}
+
+#[test]
+fn a_vocabulary_alone_cannot_be_run() {
+    let Some(vocabulary) = model("ggml-vocab-llama-bpe.gguf") else { return };
+    run(&vocabulary, &["-p", "hi"]).fails(1, &["vocabulary"]);
+}

@@ -1,0 +1,78 @@
+//! `bantam inspect` and `bantam tokenize`.
+
+mod common;
+
+use common::{bantam, bantam_reading, demo, model, root};
+use serde_json::{Value, json};
+
+#[test]
+fn a_model_is_described_in_json() {
+    let Some(demo) = demo() else { return };
+    let told: Value =
+        serde_json::from_str(&bantam("inspect", &demo, &["--json", "--tensors"]).succeeds()).unwrap();
+    assert_eq!(told["architecture"], "llama");
+    assert_eq!(told["parameters"], 134_515_008);
+    assert_eq!(told["vocab_size"], 49152);
+    assert_eq!((&told["chat_template"], &told["cannot_run"]), (&json!(true), &Value::Null));
+    let formats = told["formats"].as_array().unwrap();
+    let tensors: Vec<u64> = formats.iter().map(|share| share["tensors"].as_u64().unwrap()).collect();
+    assert_eq!((formats[0]["format"].as_str(), tensors), (Some("Q4_1"), vec![210, 1, 61]));
+    assert_eq!(told["metadata"]["llama.context_length"], 8192);
+    assert_eq!(told["metadata"]["tokenizer.ggml.tokens"], json!({ "array": "string", "len": 49152 }));
+    assert_eq!(told["metadata"]["general.languages"], json!(["en"]));
+    assert_eq!(told["tensors"].as_array().unwrap().len(), 272);
+    assert_eq!(told["tensors"][0]["shape"], json!([576, 49152]));
+}
+
+#[test]
+fn a_model_is_described_for_people() {
+    let Some(demo) = demo() else { return };
+    let told = bantam("inspect", &demo, &[]).succeeds();
+    for part in ["134.5 M in 272 tensors", "66.4 MB in 210 tensors", "runs here      yes", "49152 tokens"] {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    assert!(told.lines().all(|line| line.len() < 300));
+    assert!(bantam("inspect", &demo, &["--tensors"]).succeeds().contains("blk.29.attn_q.weight"));
+}
+
+#[test]
+fn a_file_that_cannot_be_run_is_described_all_the_same() {
+    let Some(vocabulary) = model("ggml-vocab-gpt-2.gguf") else { return };
+    let told: Value = serde_json::from_str(&bantam("inspect", &vocabulary, &["--json"]).succeeds()).unwrap();
+    assert_eq!((&told["architecture"], &told["tensor_count"]), (&json!("gpt2"), &json!(0)));
+    assert!(told["cannot_run"].as_str().unwrap().contains("gpt2"));
+}
+
+/// Texts of tests/golden/tokens, with a vocabulary each.
+#[test]
+fn texts_become_the_tokens_of_the_reference() {
+    for (name, file) in [
+        ("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+        ("llama-bpe", "ggml-vocab-llama-bpe.gguf"),
+        ("qwen2", "ggml-vocab-qwen2.gguf"),
+    ] {
+        let Some(model) = model(file) else { continue };
+        let path = root().join(format!("tests/golden/tokens/{name}.json"));
+        let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        // The command's process is slow to start; how texts are cut is the tokenizer's own test.
+        for case in cases.iter().step_by(200) {
+            let ids: Vec<String> = case["ids"].as_array().unwrap().iter().map(Value::to_string).collect();
+            let mut arguments = vec!["--ids"];
+            arguments.extend(case["add_special"].as_bool().unwrap().then_some("--add-special"));
+            arguments.extend(case["parse_special"].as_bool().unwrap().then_some("--parse-special"));
+            let run =
+                bantam_reading("tokenize", &model, &arguments, case["text"].as_str().unwrap().as_bytes());
+            assert_eq!(run.succeeds(), ids.join(" ") + "\n", "{name}: {case}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_a_line() {
+    let Some(demo) = demo() else { return };
+    let told = bantam("tokenize", &demo, &["--text", "Hello <|im_end|>\n", "--parse-special"]).succeeds();
+    assert_eq!(told, "   19556  \"Hello\"\n     216  \" \"\n       2  \"<|im_end|>\"\n     198  \"\\n\"\n");
+    let told = bantam("tokenize", &demo, &["--text", "<|im_end|>", "--ids"]).succeeds();
+    assert!(told.split(' ').count() > 1, "{told}");
+    assert_eq!(bantam("tokenize", &demo, &["--text", "", "--ids"]).succeeds(), "\n");
+}

@@ -1,0 +1,114 @@
+"""Chats with `bantam run` on a pseudo-terminal, for terminal.rs. Arguments: the command and the model. Prints `ok` at the end.
+
+Standard output is a pipe, so that what is in it must be answers alone; the prompt and what is typed are on the terminal.
+"""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+
+COMMAND, MODEL = sys.argv[1:3]
+
+
+class Chat:
+    def __init__(self, *options):
+        self.terminal, theirs = pty.openpty()
+        reader, writer = os.pipe()
+        self.answers, self.seen, self.stdout = reader, b"", b""
+        self.process = subprocess.Popen(
+            [COMMAND, "run", MODEL, "--temp", "0", *options],
+            stdin=theirs, stdout=writer, stderr=theirs, start_new_session=True,
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        os.close(writer)
+
+    def read(self, seconds):
+        ready, _, _ = select.select([self.terminal, self.answers], [], [], seconds)
+        for source in ready:
+            try:
+                got = os.read(source, 65536)
+            except OSError:
+                got = b""
+            if source == self.terminal:
+                self.seen += got
+            else:
+                self.stdout += got
+
+    def wait_for(self, condition, what):
+        end = time.monotonic() + 120
+        while not condition(self):
+            assert time.monotonic() < end, f"no {what}; terminal: {self.seen!r}; stdout: {self.stdout!r}"
+            self.read(0.1)
+
+    def wait_for_prompt(self):
+        self.wait_for(lambda chat: b"> " in chat.seen, "prompt")
+        self.seen = b""
+
+    def type(self, text):
+        os.write(self.terminal, text)
+
+    def leave(self, code):
+        self.wait_for(lambda chat: chat.process.poll() is not None, "end")
+        assert self.process.returncode == code, (self.process.returncode, self.seen)
+
+
+def main():
+    # A conversation: the second turn reads only what is new, and standard output has the answers alone.
+    chat = Chat("-n", "3", "-v", "--ctx", "256", "--system", "Be brief.")
+    chat.wait_for_prompt()
+    chat.type(b"Hello!\r")
+    chat.wait_for(lambda chat: b"answer: 3 tokens" in chat.seen, "first answer")
+    first = chat.stdout
+    assert first.endswith(b"\n") and first.count(b"\n") == 1, first
+    chat.wait_for_prompt()
+    chat.type(b"And?\r")
+    chat.wait_for(lambda chat: b"answer: " in chat.seen, "second answer")
+    read = int(chat.seen.split(b"prompt: ")[1].split()[0])
+    assert read < 16, chat.seen
+    chat.wait_for_prompt()
+    chat.type(b"/nonsense\r")
+    chat.wait_for(lambda chat: b"no command /nonsense" in chat.seen, "complaint")
+    chat.wait_for_prompt()
+    # A turn that does not fit is told, and the chat goes on; cleared, it begins as at first.
+    chat.type(b"word " * 300 + b"\r")
+    chat.wait_for(lambda chat: b"the context holds 256" in chat.seen, "refusal")
+    chat.wait_for_prompt()
+    chat.type(b"/clear\r")
+    chat.wait_for(lambda chat: b"starts over" in chat.seen, "new start")
+    chat.wait_for_prompt()
+    before = len(chat.stdout)
+    chat.type(b"Hello!\r")
+    chat.wait_for(lambda chat: b"answer: " in chat.seen, "answer after /clear")
+    assert chat.stdout[before:] == first, chat.stdout
+    chat.wait_for_prompt()
+    chat.type(b"\x04")
+    chat.leave(0)
+
+    # Ctrl-C stops an answer, and twice at the prompt it leaves.
+    chat = Chat("--ctx", "2048")
+    chat.wait_for_prompt()
+    chat.type(b"Count from 1 to 1000 in steps of 1, and write every number down.\r")
+    chat.wait_for(lambda chat: len(chat.stdout) > 20, "answer")
+    chat.type(b"\x03")
+    chat.wait_for(lambda chat: b"Stopped." in chat.seen, "stop")
+    chat.wait_for_prompt()
+    chat.type(b"\x03")
+    chat.wait_for(lambda chat: b"again leaves" in chat.seen, "warning")
+    chat.wait_for_prompt()
+    chat.type(b"\x03")
+    chat.leave(130)
+
+    # Not in a chat, Ctrl-C ends the command.
+    chat = Chat("--raw", "--ctx", "2048", "-p", "1, 2, 3, 4,")
+    chat.wait_for(lambda chat: len(chat.stdout) > 10, "continuation")
+    chat.process.send_signal(signal.SIGINT)
+    chat.leave(130)
+    print("ok")
+
+
+main()
