@@ -53,7 +53,7 @@ pub enum Error {
         /// Positions that the session has.
         context: usize,
     },
-    /// The caller's cancel was seen. The session is as before the call and stays usable.
+    /// The caller's cancel was seen. The session stays usable; it holds the batches that were through.
     #[error("cancelled")]
     Cancelled,
     /// A chat template could not be parsed or rendered. Use another template, or none.

@@ -172,15 +172,18 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`] for no tokens or one outside the vocabulary, [`Error::ContextFull`], [`Error::Changed`] if the
     /// model's file was cut short: nothing has happened then. [`Error::Cancelled`]: the batches already through are kept,
-    /// [`Session::position`] tells how many tokens that is.
+    /// [`Session::position`] tells how many tokens that is; never all, so the rest can be prefilled as if nothing had been.
     pub fn prefill(&mut self, tokens: &[TokenId]) -> Result<()> {
         self.check(tokens)?;
         self.model.file().mapping().check()?;
         self.scored = false;
-        for batch in tokens.chunks(self.work.scratch.batch) {
+        let batch = self.work.scratch.batch;
+        let (whole, last) = tokens.split_at((tokens.len() - 1) / batch * batch);
+        for batch in whole.chunks(batch) {
             self.run(batch)?;
+            self.position += batch.len();
         }
-        self.score((tokens.len() - 1) % self.work.scratch.batch)
+        self.run_and_score(last)
     }
 
     /// Reads one token, as [`Session::prefill`] does but without asking the system anything.
@@ -191,8 +194,7 @@ impl Session {
         let token = [token];
         self.check(&token)?;
         self.scored = false;
-        self.run(&token)?;
-        self.score(0)
+        self.run_and_score(&token)
     }
 
     /// Reads `tokens` and shows the logits behind each of them: `each(i, logits)` with what follows `tokens[i]`.
@@ -203,15 +205,17 @@ impl Session {
         self.check(tokens)?;
         self.model.file().mapping().check()?;
         self.scored = false;
-        let mut read = 0;
+        let mut shown = 0;
         for batch in tokens.chunks(self.work.scratch.batch) {
             self.run(batch)?;
             for column in 0..batch.len() {
                 self.score(column)?;
-                each(read + column, &self.work.logits);
+                each(shown, &self.work.logits);
+                shown += 1;
             }
-            read += batch.len();
+            self.position += batch.len();
         }
+        self.scored = true;
         Ok(())
     }
 
@@ -286,18 +290,23 @@ impl Session {
         (forward, &mut work.logits)
     }
 
-    /// Takes one batch through the layers.
+    /// Takes one batch through the layers. It is held once its caller moves the position.
     fn run(&mut self, batch: &[TokenId]) -> Result<()> {
         let position = self.position;
-        self.forward().0.run(batch, position)?;
-        self.position += batch.len();
-        Ok(())
+        self.forward().0.run(batch, position)
     }
 
     /// Scores what follows one column of the last batch.
     fn score(&mut self, column: usize) -> Result<()> {
         let (mut forward, logits) = self.forward();
-        forward.logits(column, logits)?;
+        forward.logits(column, logits)
+    }
+
+    /// Takes the last batch of a call through the layers and scores what follows it; only then is it held.
+    fn run_and_score(&mut self, batch: &[TokenId]) -> Result<()> {
+        self.run(batch)?;
+        self.score(batch.len() - 1)?;
+        self.position += batch.len();
         self.scored = true;
         Ok(())
     }
