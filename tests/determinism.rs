@@ -138,9 +138,7 @@ fn a_rewound_session_repeats_itself(backend: Backend) {
 
 /// What a conversation gives: the tokens drawn, and the last logits.
 fn converse(mut session: Session, prompt: &[TokenId], draws: usize) -> (Vec<TokenId>, Vec<u32>) {
-    let mut options = SamplerOptions::default();
-    options.seed = 11;
-    let mut sampler = Sampler::new(options).unwrap();
+    let mut sampler = Sampler::new(SamplerOptions { seed: 11, ..Default::default() }).unwrap();
     session.prefill(prompt).unwrap();
     let mut drawn = Vec::new();
     for _ in 0..draws {

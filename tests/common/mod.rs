@@ -54,9 +54,7 @@ pub(crate) fn model(bytes: Vec<u8>, backend: Backend) -> Model {
 
 /// The options that force a backend.
 pub(crate) fn forced(backend: Backend) -> ModelOptions<'static> {
-    let mut options = ModelOptions::default();
-    options.backend = Some(backend.name());
-    options
+    ModelOptions { backend: Some(backend.name()) }
 }
 
 /// A session of `context` positions that prefills `batch` tokens at once, on a pool of its own.
