@@ -231,6 +231,22 @@ impl Drop for Context<'_> {
     }
 }
 
+/// Writes the model of `from` into `to` with every weight as the f32 that ggml makes of it.
+pub(crate) fn dequantize(from: &Path, to: &Path) -> Result<()> {
+    start();
+    let [from_name, to_name] = [from, to].map(|path| CString::new(path.as_os_str().as_encoded_bytes()));
+    let (from_name, to_name) = (from_name?, to_name?);
+    // SAFETY: the function takes nothing and returns a plain struct.
+    let mut options = unsafe { sys::llama_model_quantize_default_params() };
+    options.ftype = sys::LLAMA_FTYPE_ALL_F32;
+    options.allow_requantize = true;
+    // SAFETY: both names are C strings that live through the call, and the options are llama.cpp's own defaults but for
+    // plain numbers.
+    let failed = unsafe { sys::llama_model_quantize(from_name.as_ptr(), to_name.as_ptr(), &options) };
+    ensure!(failed == 0, "llama.cpp cannot write {} as {}", from.display(), to.display());
+    Ok(())
+}
+
 /// Version of ggml.
 pub(crate) fn version() -> String {
     // SAFETY: the function returns a static C string.
@@ -255,6 +271,7 @@ unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mu
         eprint!("{}", unsafe { CStr::from_ptr(text) }.to_string_lossy());
     }
 }
+
 /// llama.cpp's line about itself: the instruction sets and libraries that its CPU backend was built with.
 pub(crate) fn system_info() -> String {
     start();

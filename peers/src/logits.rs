@@ -1,15 +1,17 @@
-//! `golden logits`, `logits` and `perplexity`: greedy continuations, top logits and perplexity by llama.cpp.
+//! `golden logits`, `logits` and `perplexity`: greedy continuations, top logits and perplexity by llama.cpp, of a model
+//! and of its F32 form, and how far its own runs of them are apart.
 //!
 //! Invariant: one thread, f16 KV, no flash attention, weights in the layout of the file, so that a run repeats exactly.
 #![forbid(unsafe_code)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::llama::{self, Context, Load, Model, Outputs, Settings, Token};
+use crate::noise;
 use crate::prompts::{PROMPTS, Prompt};
 
 /// Tokens of a greedy continuation.
@@ -24,11 +26,11 @@ const TOP: usize = 64;
 pub(crate) struct Continuation {
     kind: String,
     text: String,
-    ids: Vec<Token>,
+    pub(crate) ids: Vec<Token>,
     /// The token of each step: the one with the largest logit.
-    generated: Vec<Token>,
+    pub(crate) generated: Vec<Token>,
     /// For each step the two largest logits, as pairs of id and value.
-    top2: Vec<[(Token, f32); 2]>,
+    pub(crate) top2: Vec<[(Token, f32); 2]>,
     /// Text of `generated`.
     answer: String,
     /// The first step whose token ends an answer; the steps go on after it.
@@ -50,21 +52,35 @@ struct Sample {
 /// Ids between two logits of a sampled row.
 const STRIDE: usize = 97;
 
-/// Writes `<model>.json` and `perplexity.json` into `folder`.
+/// Writes `<model>.json`, the same of the model's F32 form, `noise.json` and `perplexity.json` into `folder`. The F32
+/// form, four bytes per weight, is left beside the model.
 pub(crate) fn write(path: &Path, text: &Path, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let model = Model::open(path, Load::Plain)?;
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).context("a model file needs a name")?;
-    let mut lines = Vec::new();
-    for prompt in PROMPTS {
-        let continuation = follow(&model, prompt, STEPS)?;
-        println!("{}: {:?}", prompt.kind, continuation.answer);
-        lines.push(serde_json::to_string(&continuation)?);
-    }
-    save(&folder.join(name(stem)), &format!("[\n{}\n]\n", lines.join(",\n")))?;
+    let continuations = follow_all(&model, &folder.join(name(path)?))?;
+    let exact_path = exact_form(path)?;
+    llama::dequantize(path, &exact_path)?;
+    let exact = Model::open(&exact_path, Load::Plain)?;
+    let exact_continuations = follow_all(&exact, &folder.join(name(&exact_path)?))?;
+    let noise = noise::measure(&model, &continuations, &exact, &exact_continuations)?;
+    println!("noise: {noise}");
+    save(&folder.join("noise.json"), &format!("{}\n", serde_json::to_string_pretty(&noise)?))?;
     let value = perplexity(&model, text)?;
     println!("perplexity: {value}");
     save(&folder.join("perplexity.json"), &format!("{}\n", serde_json::to_string_pretty(&value)?))
+}
+
+/// Continues every prompt and saves what comes out, a line per prompt.
+fn follow_all(model: &Model, path: &Path) -> Result<Vec<Continuation>> {
+    let mut continuations = Vec::new();
+    for prompt in PROMPTS {
+        let continuation = follow(model, prompt, STEPS)?;
+        println!("{}: {:?}", prompt.kind, continuation.answer);
+        continuations.push(continuation);
+    }
+    let lines: Vec<_> = continuations.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    save(path, &format!("[\n{}\n]\n", lines.join(",\n")))?;
+    Ok(continuations)
 }
 
 /// Prints the continuation of `text` as JSON.
@@ -85,9 +101,18 @@ fn save(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// `SmolLM2-135M-Instruct.Q4_1` -> `smollm2-135m-q4_1.json`.
-fn name(stem: &str) -> String {
-    format!("{}.json", stem.to_lowercase().replace("-instruct", "").replace('.', "-"))
+/// `SmolLM2-135M-Instruct.Q4_1.gguf` -> `smollm2-135m-q4_1.json`.
+fn name(path: &Path) -> Result<String> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).context("a model file needs a name")?;
+    Ok(format!("{}.json", stem.to_lowercase().replace("-instruct", "").replace('.', "-")))
+}
+
+/// `SmolLM2-135M-Instruct.Q4_1.gguf` -> `SmolLM2-135M-Instruct.F32.gguf` beside it.
+fn exact_form(path: &Path) -> Result<PathBuf> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).context("a model file needs a name")?;
+    let (name, format) = stem.rsplit_once('.').context("the format is the last part of a model's name")?;
+    ensure!(format != "F32", "{} is in F32 already", path.display());
+    Ok(path.with_file_name(format!("{name}.F32.gguf")))
 }
 
 /// Continues a prompt greedily; among equal logits the lowest id wins.
@@ -124,7 +149,7 @@ fn follow(model: &Model, prompt: &Prompt, steps: usize) -> Result<Continuation> 
     })
 }
 
-fn settings(positions: usize) -> Settings {
+pub(crate) fn settings(positions: usize) -> Settings {
     Settings { positions, threads: 1, flash_attention: false }
 }
 

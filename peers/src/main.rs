@@ -10,6 +10,7 @@ mod ggml;
 #[allow(unsafe_code)]
 mod llama;
 mod logits;
+mod noise;
 mod prompts;
 mod random;
 mod texts;
@@ -74,7 +75,7 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/tokens")]
         out: PathBuf,
     },
-    /// Greedy continuations, top logits and perplexity of a model.
+    /// Greedy continuations and top logits of a model and its F32 form, noise and perplexity.
     Logits {
         model: PathBuf,
         /// Text of the perplexity.
