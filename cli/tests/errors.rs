@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Run, bantam, bantam_reading, command, demo, file, model};
+use common::{Run, bantam, bantam_reading, command, demo, file, vocabulary};
 
 fn run(model: &Path, arguments: &[&str]) -> Run {
     bantam("run", model, arguments)
@@ -42,6 +42,7 @@ fn values_without_sense_are_wrong_usage() {
     for (arguments, part) in [
         (&["--ctx", "0"][..], "--ctx"),
         (&["--threads", "0"], "--threads"),
+        (&["--threads", "70000"], "--threads"),
         (&["--backend", "abacus"], "possible values: "),
         (&["--temp", "-1"], "temperature"),
         (&["--temp", "warm"], "--temp"),
@@ -77,6 +78,12 @@ fn a_context_whose_memory_cannot_be_had_names_the_bytes() {
 }
 
 #[test]
+fn threads_that_no_machine_has_are_an_error() {
+    let Some(demo) = demo() else { return };
+    run(&demo, &["-p", "hi", "--threads", "20000"]).fails(1, &["1 to 1024", "20000"]);
+}
+
+#[test]
 fn a_prompt_longer_than_the_context_names_both() {
     let Some(demo) = demo() else { return };
     let long = file("long.txt", "word ".repeat(20_000).as_bytes());
@@ -104,6 +111,6 @@ fn a_prompt_that_is_no_text_is_an_error() {
 
 #[test]
 fn a_vocabulary_alone_cannot_be_run() {
-    let Some(vocabulary) = model("ggml-vocab-llama-bpe.gguf") else { return };
-    run(&vocabulary, &["-p", "hi"]).fails(1, &["vocabulary"]);
+    let Some(demo) = demo() else { return };
+    run(&vocabulary(&demo), &["-p", "hi"]).fails(1, &["vocabulary only"]);
 }

@@ -50,6 +50,10 @@ unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `job` is only followed while Pool::run borrows the body.
 unsafe impl Send for Shared {}
 
+/// The most threads of a pool. A thread of which the system has too many dies while it starts, and takes the process with
+/// it, so a number far below that is refused.
+const THREADS_MAX: usize = 1024;
+
 /// Worker threads, started once. Sessions that share a pool take turns.
 pub struct Pool {
     shared: Arc<Shared>,
@@ -61,8 +65,8 @@ pub struct Pool {
 impl Pool {
     /// A pool of `threads` in all: the caller and `threads - 1` workers.
     pub fn new(threads: usize) -> Result<Pool> {
-        if threads == 0 || threads > usize::from(u16::MAX) {
-            return Err(Error::Argument(text!("threads must be 1 to {}, not {threads}", u16::MAX)));
+        if threads == 0 || threads > THREADS_MAX {
+            return Err(Error::Argument(text!("threads must be 1 to {THREADS_MAX}, not {threads}")));
         }
         let mut parked = Vec::new();
         let mut workers = Vec::new();
