@@ -52,7 +52,7 @@ fn few<B: Unpack, const C: usize>(weights: &[B], x: &Activations<'_>, out: &mut 
         let rows = strip(weights, row_blocks, from);
         let mut acc = [[_mm256_setzero_ps()]; C];
         for b in 0..row_blocks {
-            prefetch(rows[0].as_ptr().wrapping_add(STRIP * (row_blocks + b)));
+            prefetch(rows[0], b);
             // SAFETY: every row has row_blocks blocks, and this function the features that unpacking asks for.
             unsafe { B::unpack(rows.map(|row| row.get_unchecked(b)), chunks, 0) };
             for (i, chunk) in chunks.iter().enumerate() {

@@ -131,11 +131,13 @@ pub(crate) fn write<V: Register, const S: usize, const C: usize>(
     }
 }
 
-/// Asks for the eight blocks at `next`.
+/// Asks for a part of the strip that comes third after the one whose first row is given, when that has come to block
+/// `b`. Of narrow matrices, fewer strips than that take less time than their bytes from memory.
 #[inline(always)]
-pub(crate) fn prefetch<B>(next: *const B) {
+pub(crate) fn prefetch<B>(row: &[B], b: usize) {
+    let next = row.as_ptr().wrapping_add(STRIP * (3 * row.len() + b)).cast::<i8>();
     for at in (0..STRIP * size_of::<B>()).step_by(64) {
         // SAFETY: a prefetch of any address does nothing that can be seen.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast::<i8>().wrapping_add(at)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(at)) };
     }
 }
