@@ -30,8 +30,8 @@ pub(crate) fn demo() -> Option<PathBuf> {
 /// A file with the metadata of the demo model, and so its vocabulary, but without tensors.
 pub(crate) fn vocabulary(demo: &Path) -> PathBuf {
     let bytes = std::fs::read(demo).expect("the demo model can be read");
-    let directory =
-        bantam::gguf::File::open(bantam::mmap::Mapping::from_bytes(bytes.clone())).expect("it is sound");
+    let mapping = bantam::mmap::Mapping::open(demo).expect("it can be mapped");
+    let directory = bantam::gguf::File::open(mapping).expect("it is sound");
     let (name, _) = directory.tensors().next().expect("it has tensors");
     let name = [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
     let end =
