@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Result;
 use crate::memory::boxed;
@@ -62,7 +62,7 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // What every other owner did with the value has happened before it is dropped.
         if self.counted().owners.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+            self.counted().owners.load(Ordering::Acquire);
             // SAFETY: new made the pointer from a box of one such value, and no other owner is left.
             drop(unsafe { Box::from_raw(self.0.cast::<[Counted<T>; 1]>().as_ptr()) });
         }

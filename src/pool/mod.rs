@@ -7,6 +7,8 @@
 mod alone;
 #[cfg(feature = "std")]
 mod hosted;
+#[cfg(all(test, feature = "std"))]
+mod tests;
 
 use bantam_kernels::TileMut;
 
