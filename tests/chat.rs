@@ -45,6 +45,21 @@ fn conversations_are_written_as_transformers_writes_them() {
     }
 }
 
+#[test]
+fn a_long_conversation_is_within_the_limits() {
+    let line = "It was a bright cold day in April, and the clocks were striking thirteen. </think> é 你好\n";
+    let speakers = [Speaker::User, Speaker::Assistant];
+    let many: Vec<Message> = (0..301).map(|i| Message::new(speakers[i % 2], line.repeat(20))).collect();
+    let large = vec![Message::new(Speaker::User, line.repeat(20_000))];
+    for name in ["smollm2", "instructions", "headers", "turns", "lines", "thoughts"] {
+        let template = ChatTemplate::new(&golden(&format!("{name}.jinja")), &TOKENS).unwrap();
+        for messages in [&many, &large] {
+            let text = template.render(messages, true);
+            assert!(text.is_ok_and(|text| text.len() > 200_000), "{name}, {} messages", messages.len());
+        }
+    }
+}
+
 fn failure(source: &str) -> Error {
     let messages = [Message::new(Speaker::User, "hello")];
     let start = Instant::now();
@@ -72,16 +87,75 @@ fn an_error_names_the_line() {
 }
 
 #[test]
-fn a_template_that_never_ends_or_writes_without_end_is_an_error() {
+fn a_template_that_never_ends_is_an_error() {
     for source in [
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{{ a() }}{% endmacro %}{{ a() }}",
         "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}",
-        "{% for a in range(90000) %}0123456789abcdef0123456789abcdef{% endfor %}",
-        "{{ 'x' * 50000000 }}",
-        "{% set x = 'x' * 500000 %}{% for a in range(1000) %}{{ x }}{% endfor %}",
     ] {
         assert!(matches!(failure(source), Error::Template(_)), "{source}");
+    }
+}
+
+#[test]
+fn a_template_that_grows_without_end_is_an_error() {
+    let grow = |what: &str| {
+        format!(
+            "{{% set n = namespace(x='xx', l=[1, 2]) %}}{{% for i in range(64) %}}{what}{{% endfor %}}{{{{ n.x }}}}"
+        )
+    };
+    for source in [
+        grow("{% set n.x = n.x ~ n.x %}"),
+        grow("{% set n.x = n.x + n.x %}"),
+        grow("{% set n.x = n.x * 9 %}"),
+        grow("{% set n.x = n.x | replace('x', n.x) %}"),
+        grow("{% set n.x = n.x.replace('', n.x) %}"),
+        grow("{% set n.x = n.x.join([n.x, n.x, n.x]) %}"),
+        grow("{% set n.x = [n.x, n.x] | join(n.x) %}"),
+        grow("{% set n.x = [n.x, n.x] | string %}"),
+        grow("{% set n.x = [n.x, n.x] | tojson %}"),
+        grow("{% set n.x = [n.x, n.x] | sum(start='') %}"),
+        grow("{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}"),
+        grow("{% set n.x = '%s%s' | format(n.x, n.x) %}"),
+        grow("{% set n.x = '{0}{0}'.format(n.x) %}"),
+        grow("{% set n.x = [n.x] | map('replace', 'x', n.x) | join %}"),
+        grow("{% set n.l = n.l + n.l %}"),
+        grow("{% set n.l = n.l * 9 %}"),
+        grow("{% set n.l = [n.l, n.l] %}") + "{{ n.l }}",
+        "{{ 'x' * 500000000 }}".into(),
+        "{{ 'a\nb' | indent(999999999) }}".into(),
+        "{{ '%999999999d' | format(1) }}".into(),
+        "{{ '{:>999999999}'.format(1) }}".into(),
+        "{% for a in range(90000) %}{% for b in range(90000) %}0123456789abcdef{% endfor %}{% endfor %}".into(),
+        "{% set x = 'x' * 500000 %}{% for a in range(1000) %}{{ x }}{% endfor %}".into(),
+        "{% set n = namespace(l=[], x='x' * 99999) %}{% for i in range(9999) %}{% set n.l = n.l + [n.x[1:]] %}{% endfor %}"
+            .into(),
+    ] {
+        assert!(matches!(failure(&source), Error::Template(_)), "{source}");
+    }
+}
+
+#[test]
+fn a_template_that_is_deep_does_not_end_the_process() {
+    let nest = |what: &str| {
+        format!("{{% set n = namespace(l=[]) %}}{{% for i in range(9000) %}}{what}{{% endfor %}}")
+    };
+    let messages = [Message::new(Speaker::User, "hello")];
+    for source in [
+        nest("{% set n.l = [n.l] %}"),
+        nest("{% set n.l = [n.l] %}") + "{{ n.l }}",
+        nest("{% set n.l = {'a': n.l} %}") + "{{ n.l | tojson }}",
+        nest("{% set n.l = [n.l] %}") + "{{ n.l == [n.l] }}",
+        format!("{{{{ {}1 }}}}", "not ".repeat(60_000)),
+        format!("{{{{ {}1 }}}}", "1 ~ ".repeat(60_000)),
+        format!("{{{{ {} }}}}", "(".repeat(200_000)),
+        "{% if a %}".repeat(25_000),
+        format!("{{{{ {}1{} }}}}", "[".repeat(100_000), "]".repeat(100_000)),
+        "x".repeat(1 << 20),
+    ] {
+        // Whether it is refused or rendered is the engine's to say.
+        let _ = ChatTemplate::new(&source, &TOKENS).and_then(|template| template.render(&messages, true));
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// How many tokens were drawn, the one that ended the answer included.
     pub(crate) drawn: usize,
-    /// From the first token to the last.
+    /// From the first token to the last, all but the first of which had to be computed.
     pub(crate) time: Duration,
     pub(crate) end: End,
 }
@@ -31,8 +31,11 @@ pub(crate) struct Turn {
 impl Turn {
     /// Says on standard error how long it took.
     pub(crate) fn describe(&self) {
-        note(&format!("prompt: {}", units::rate(self.read, self.reading)));
-        note(&format!("answer: {}", units::rate(self.answer.drawn, self.answer.time)));
+        let speed = units::per_second(self.read, self.reading);
+        note(&format!("prompt: {}, {speed:.1} tokens/s", units::tokens_in(self.read, self.reading)));
+        let (tokens, time) = (self.answer.drawn, self.answer.time);
+        let speed = units::per_second(tokens.saturating_sub(1), time);
+        note(&format!("answer: {}, {speed:.1} tokens/s", units::tokens_in(tokens, time)));
     }
 }
 

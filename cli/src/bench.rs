@@ -23,7 +23,7 @@ What is measured, in each of --repeat rounds after one that does not count:
 and beside them:
   load         the model is opened and all of the session's memory is had
   first token  the median time from handing over the prompt to the first token of an answer
-  memory       the most that was resident: anonymous (the KV cache, buffers) and of files (the weights)
+  memory       the most that was resident: anonymous (KV cache, buffers), of files (weights)
 
 A median is shown with the least and the greatest round. MB is 10^6 bytes. Run it on an idle machine.
 

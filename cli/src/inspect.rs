@@ -15,8 +15,8 @@ use crate::tokenize::escape;
 use crate::units;
 
 const EXPLANATION: &str = "\
-Any GGUF file can be inspected: one with a vocabulary only, or of an architecture that this version cannot run (it says why). MB
-is 10^6 bytes. Long values of the metadata are cut, in JSON long arrays become {\"array\": KIND, \"len\": N}.
+Any GGUF file can be inspected: one with a vocabulary only, or of an architecture that this version cannot run (it says why). \
+MB is 10^6 bytes. Long values of the metadata are cut; in JSON, long arrays become {\"array\": KIND, \"len\": N}.
 
 Examples:
   bantam inspect model.gguf

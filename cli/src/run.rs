@@ -21,8 +21,8 @@ use crate::output::note;
 use crate::{progress, units};
 
 const EXPLANATION: &str = "\
-The answer is streamed to standard output, and nothing else is. Without a prompt, on a terminal, it is a chat: Ctrl-C stops an
-answer, a second one leaves.
+The answer is streamed to standard output, and nothing else is. Without a prompt, on a terminal, it is a chat: Ctrl-C stops \
+an answer, a second one leaves. One line break at the end of a file or of standard input is not part of the prompt.
 
 Examples:
   bantam run model.gguf -p \"Why is the sky blue?\"

@@ -13,8 +13,8 @@ use crate::options::ModelFile;
 use crate::output;
 
 const EXPLANATION: &str = "\
-The text is taken as it stands. Without --ids each token is a line: its id and its bytes, those that are no text as \\x escapes.
-A file with a vocabulary and no weights is enough.
+The text is taken as it stands. Without --ids each token is a line: its id and its bytes, those that are no text as \\x \
+escapes. A file with a vocabulary and no weights is enough.
 
 Examples:
   bantam tokenize model.gguf --text \"Hello, world\"

@@ -29,11 +29,15 @@ pub(crate) fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// `36 tokens in 72.0 ms, 500.0 tokens/s`.
-pub(crate) fn rate(tokens: usize, time: Duration) -> String {
+/// `36 tokens in 72.0 ms`.
+pub(crate) fn tokens_in(tokens: usize, time: Duration) -> String {
+    format!("{} in {:.1} ms", plural(tokens, "token"), time.as_secs_f64() * 1e3)
+}
+
+/// A rate; 0 if no time has passed.
+pub(crate) fn per_second(count: usize, time: Duration) -> f64 {
     let seconds = time.as_secs_f64();
-    let per_second = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
-    format!("{} in {:.1} ms, {per_second:.1} tokens/s", plural(tokens, "token"), seconds * 1e3)
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
 
 #[cfg(test)]

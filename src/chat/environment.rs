@@ -1,77 +1,102 @@
 //! Floor 4. The engine as Transformers sets it up: blocks trimmed, loop controls, `raise_exception`, `strftime_now`, a `tojson`
 //! that is Python's, and the methods of Python's strings, lists and dictionaries.
 //!
-//! Invariant: whatever the template, it stops after the steps and the bytes of output that [`Bounds`] allows.
+//! Invariant: whatever the template, it ends, in the steps and the memory that `limits` allows.
 #![forbid(unsafe_code)]
 
-use core::fmt;
-use std::io;
 use std::string::String;
-use std::vec::Vec;
+use std::sync::Arc;
+use std::thread;
 
+use minijinja::machinery::{self, CompiledTemplate, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, Value};
 
+use super::limits::{self, Budget};
 use super::{date, json};
 use crate::error::{Error, Result, text};
 
-/// The most that a template may take for one conversation.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    steps: u64,
-    bytes: usize,
-}
-
-impl Bounds {
-    /// Generous for a conversation of so many messages and bytes: a template takes some hundred steps for a message, and
-    /// writes what it says once or twice.
-    pub(super) fn of(messages: usize, bytes: usize) -> Bounds {
-        Bounds {
-            steps: 200_000 + 5_000 * messages as u64,
-            bytes: bytes.saturating_mul(4).saturating_add(1 << 20),
-        }
-    }
-}
+type EngineResult<T> = core::result::Result<T, minijinja::Error>;
 
 /// The name that stands for the template in the engine.
 const NAME: &str = "chat_template";
+/// The stack of the thread that reads and renders a template: expressions, lists and their like lie in each other as deep
+/// as the template says, and the engine goes through them by recursion. It is address space; what is not used is no memory.
+const STACK_BYTES: usize = if limits::IS_WIDE { 512 << 20 } else { 64 << 20 };
 
 /// Fails if `source` cannot be parsed.
 pub(super) fn check(source: &str) -> Result<()> {
-    let environment = environment(Bounds::of(0, 0)).map_err(|error| explain(&error))?;
-    environment.template_from_named_str(NAME, source).map(|_| ()).map_err(|error| explain(&error))
-}
-
-/// Renders `source` with the variables of `context`.
-pub(super) fn render(source: &str, context: Value, bounds: Bounds) -> Result<String> {
-    let environment = environment(bounds).map_err(|error| explain(&error))?;
-    let template = environment.template_from_named_str(NAME, source).map_err(|error| explain(&error))?;
-    let mut page = Page { bytes: Vec::new(), left: bounds.bytes };
-    if let Err(error) = template.render_captured_to(context, &mut page) {
-        return Err(if page.left == 0 { too_large(bounds) } else { explain(&error) });
+    if source.len() > limits::SOURCE_MAX {
+        return Err(Error::Template(text!(
+            "{} bytes; at most {} are read",
+            source.len(),
+            limits::SOURCE_MAX
+        )));
     }
-    String::from_utf8(page.bytes).map_err(|_| Error::Template(text!("its output is not UTF-8")))
+    on_large_stack(|| compile(source).map(|_| ()))
 }
 
-fn environment<'source>(bounds: Bounds) -> core::result::Result<Environment<'source>, minijinja::Error> {
+/// Renders `source` for a conversation of so many messages and bytes, with the variables of `context`.
+pub(super) fn render(source: &str, context: Value, messages: usize, bytes: usize) -> Result<String> {
+    let budget = Budget::of(bytes);
+    on_large_stack(move || {
+        let template = compile(source)?;
+        let mut environment = environment(&budget);
+        // Together, the texts between the blocks cost no more than what is counted.
+        let steps_by_raw = Budget::RAW_BYTES / limits::longest_raw(&template).max(1);
+        environment.set_fuel(Some(Budget::steps(messages).min(steps_by_raw as u64)));
+        let mut page = String::new();
+        let mut output = machinery::make_string_output(&mut page);
+        let (instructions, blocks) = (&template.instructions, &template.blocks);
+        machinery::eval(&environment, instructions, context, blocks, &mut output, AutoEscape::None)?;
+        Ok(page)
+    })
+}
+
+/// Runs `work` on a thread of its own.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> EngineResult<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("bantam-template".into()).stack_size(STACK_BYTES);
+        let started = thread.spawn_scoped(scope, || work().map_err(|error| explain(&error)));
+        let started = started.map_err(|_| Error::Memory {
+            what: "the stack of the chat template",
+            bytes: STACK_BYTES as u64,
+        })?;
+        started.join().unwrap_or_else(|_| Err(Error::Template(text!("the engine failed on it"))))
+    })
+}
+
+fn compile(source: &str) -> EngineResult<CompiledTemplate<'_>> {
+    let config = TemplateConfig {
+        syntax_config: SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
+        default_auto_escape: Arc::new(|_| AutoEscape::None),
+    };
+    let mut template = CompiledTemplate::new(NAME, source, &config)?;
+    limits::guard(&mut template);
+    Ok(template)
+}
+
+fn environment<'source>(budget: &Budget) -> Environment<'source> {
     let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.set_fuel(Some(bounds.steps));
+    limits::install(&mut environment, budget);
+    let own = budget.clone();
     environment.set_formatter(move |out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value| {
-        let mut limited = Limited { out, left: bounds.bytes };
-        fmt::Write::write_fmt(&mut limited, format_args!("{value}")).map_err(minijinja::Error::from)
+        own.pay_copies(core::slice::from_ref(value), 1)?;
+        write!(out, "{value}").map_err(minijinja::Error::from)
     });
-    environment.add_filter("tojson", json::to_json);
-    environment.add_function("raise_exception", |message: String| -> core::result::Result<Value, _> {
+    let own = budget.clone();
+    environment.add_filter("tojson", move |value: &Value, options| {
+        own.pay_copies(core::slice::from_ref(value), 8)?;
+        json::to_json(value, options)
+    });
+    environment.add_function("raise_exception", |message: String| -> EngineResult<Value> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_function("strftime_now", |format: String| {
         date::format(&format, date::now())
             .map_err(|what| minijinja::Error::new(ErrorKind::InvalidOperation, what))
     });
-    Ok(environment)
+    environment
 }
 
 /// An error with the line of the template.
@@ -84,44 +109,4 @@ fn explain(error: &minijinja::Error) -> Error {
         (kind, Some(detail)) => text!("line {line}: {kind}: {detail}"),
         (kind, None) => text!("line {line}: {kind}"),
     })
-}
-
-fn too_large(bounds: Bounds) -> Error {
-    Error::Template(text!("it writes more than {} bytes, more than the conversation can need", bounds.bytes))
-}
-
-/// The output, up to a number of bytes.
-struct Page {
-    bytes: Vec<u8>,
-    left: usize,
-}
-
-impl io::Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(left) = self.left.checked_sub(bytes.len()).filter(|&left| left > 0) else {
-            self.left = 0;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        };
-        self.bytes.try_reserve(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        self.bytes.extend_from_slice(bytes);
-        self.left = left;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One value on its way to the output or to a captured block, up to a number of bytes.
-struct Limited<'a, 'out> {
-    out: &'a mut Output<'out>,
-    left: usize,
-}
-
-impl fmt::Write for Limited<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
-        self.out.write_str(text)
-    }
 }

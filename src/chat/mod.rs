@@ -1,12 +1,13 @@
 //! Floor 4 (feature `chat`). Chat templates: how a model wants a conversation to be written down, in Jinja, in its metadata.
 //!
 //! A template is a program from a file that is not trusted. It is rendered as Transformers does, by an engine that reaches
-//! neither files nor the network, and in bounds: so many instructions, so many bytes of output. Rendering allocates.
+//! neither files nor the network, in bounds of steps, text and depth (limits.rs). Rendering allocates.
 #![forbid(unsafe_code)]
 
 mod date;
 mod environment;
 mod json;
+mod limits;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -201,7 +202,6 @@ impl ChatTemplate {
             context! { role => message.speaker.name(), content => &*content }
         };
         let list: Vec<Value> = messages.iter().zip(contents).map(message).collect();
-        let bounds = environment::Bounds::of(messages.len(), bytes);
         // Transformers defines these two as None where there are none.
         let mut context = BTreeMap::from([
             ("messages", Value::from(list)),
@@ -210,7 +210,7 @@ impl ChatTemplate {
             ("documents", Value::from(())),
         ]);
         context.extend(self.tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str()))));
-        environment::render(&self.source, Value::from(context), bounds)
+        environment::render(&self.source, Value::from(context), messages.len(), bytes)
     }
 }
 
