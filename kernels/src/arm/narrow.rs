@@ -78,12 +78,16 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 ) {
     let row_blocks = x.k / B::LEN;
     let rows = out.rows();
-    // SAFETY: rows are clamped to the last, so that every block that is read is inside the weights, whose length
+    // SAFETY: rows past the last are replaced by it, so that every block that is read is inside the weights, whose length
     // Backend::matmul checked with that of the columns; NEON is baseline, and the caller promises what D uses.
     unsafe {
         let mut row = [[blocks.as_ptr(); 4]; QUADS];
         for (i, row) in row.as_flattened_mut().iter_mut().enumerate() {
-            *row = row.add((r + i).min(rows - 1) * row_blocks);
+            *row = row.wrapping_add((r + i) * row_blocks);
+        }
+        if r + 4 * QUADS > rows {
+            // The last row stands in for those past it.
+            row.as_flattened_mut()[rows - r..].fill(blocks.as_ptr().add((rows - 1) * row_blocks));
         }
         let none = vdupq_n_s32(0);
         let mut sums = Sums::<QUADS, C> {
@@ -98,33 +102,46 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             k: x.k,
         };
         for b in 0..row_blocks {
-            let mut head = [B::head(map4(row[0], |row| &*row)); QUADS];
-            for q in 1..QUADS {
-                head[q] = B::head(map4(row[q], |row| &*row));
-            }
-            for row in row.as_flattened_mut() {
-                *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
-            }
-            for step in 0..B::LEN / 32 / B::STEP {
-                let g = step * B::STEP;
-                let x = x.group(b * (B::LEN / 32) + g);
-                group::<B, D, QUADS, C>(&row, &head, g, x, &mut sums);
-                if B::STEP > 1 {
-                    group::<B, D, QUADS, C>(&row, &head, g + 1, x.group(1), &mut sums);
-                }
-                if B::STEP > 2 {
-                    group::<B, D, QUADS, C>(&row, &head, g + 2, x.group(2), &mut sums);
-                    group::<B, D, QUADS, C>(&row, &head, g + 3, x.group(3), &mut sums);
-                }
-            }
-            for row in row.as_flattened_mut() {
-                *row = row.add(1);
-            }
+            block::<B, D, QUADS, C>(&mut row, x.group(b * (B::LEN / 32)), &mut sums);
         }
         for q in 0..QUADS {
             for i in 0..C {
                 store(out, r + 4 * q, c + i, sums.out[q][i]);
             }
+        }
+    }
+}
+
+/// Adds the products of one block of each row, and moves the rows on behind it.
+#[inline(always)]
+unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
+    row: &mut [[*const B; 4]; QUADS],
+    x: Operand,
+    sums: &mut Sums<QUADS, C>,
+) {
+    // SAFETY: as in tile, whose loops stay inside the rows.
+    unsafe {
+        let mut head = [B::head(map4(row[0], |row| &*row)); QUADS];
+        for q in 1..QUADS {
+            head[q] = B::head(map4(row[q], |row| &*row));
+        }
+        for row in row.as_flattened_mut() {
+            *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
+        }
+        for step in 0..B::LEN / 32 / B::STEP {
+            let g = step * B::STEP;
+            let x = x.group(g);
+            group::<B, D, QUADS, C>(row, &head, g, x, sums);
+            if B::STEP > 1 {
+                group::<B, D, QUADS, C>(row, &head, g + 1, x.group(1), sums);
+            }
+            if B::STEP > 2 {
+                group::<B, D, QUADS, C>(row, &head, g + 2, x.group(2), sums);
+                group::<B, D, QUADS, C>(row, &head, g + 3, x.group(3), sums);
+            }
+        }
+        for row in row.as_flattened_mut() {
+            *row = row.add(1);
         }
     }
 }

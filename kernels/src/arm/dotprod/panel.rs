@@ -3,8 +3,10 @@
 //! Invariant: the panel of eight rows stays in the first-level cache while the columns stream by.
 
 use core::arch::aarch64::*;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::arm::insn::sdot_lane;
+use crate::arm::narrow::store;
 use crate::arm::unpack::{Factors, Unpack, map2, map4, zero};
 use crate::blocks::as_blocks;
 use crate::columns::Columns;
@@ -149,70 +151,120 @@ unsafe fn multiply<const SCALES: usize, const MINIMA: bool>(
     c: usize,
 ) {
     let mut sums = [[zero(); COLUMNS]; 2];
-    let mut from = panel;
     // SAFETY: unpack wrote as many groups as a column has, and columns are clamped to the last.
     unsafe {
         let column = map4([0, 1, 2, 3], |i| (c + i).min(x.n - 1));
-        let q = map4(column, |c| x.q.as_ptr().add(c * x.k));
-        let d = map4(column, |c| x.d.as_ptr().add(c * (x.k / 32)));
-        let s = map4(column, |c| x.s.as_ptr().add(c * (x.k / 16)));
-        for g in 0..x.k / 32 {
-            let factors = from;
-            let minima = factors.add(SCALES * FACTOR_BYTES);
-            let weights = if MINIMA { minima.add(SCALES * FACTOR_BYTES) } else { minima };
-            from = weights.add(WEIGHT_BYTES);
-            for part in 0..SCALES {
-                let mut products = [[vdupq_n_s32(0); COLUMNS]; 2];
-                for half in part * 2 / SCALES..(part + 1) * 2 / SCALES {
-                    let x = map4(q, |q| vld1q_s8(q.add(32 * g + 16 * half)));
-                    let w = weights.add(half * WEIGHT_BYTES / 2);
-                    step::<0>(&mut products, w, &x);
-                    step::<1>(&mut products, w, &x);
-                    step::<2>(&mut products, w, &x);
-                    step::<3>(&mut products, w, &x);
-                }
-                for i in 0..COLUMNS {
-                    let d = *d[i].add(g);
-                    let s = s[i].add(2 * g);
-                    let s = if SCALES == 2 { *s.add(part) } else { *s + *s.add(1) };
-                    for quad in 0..2 {
-                        let at = part * FACTOR_BYTES + 16 * quad;
-                        let scale = vmulq_n_f32(vld1q_f32(factors.add(at).cast()), d);
-                        let sum = &mut sums[quad][i];
-                        *sum = vfmaq_f32(*sum, vcvtq_f32_s32(products[quad][i]), scale);
-                        if MINIMA {
-                            *sum = vfmaq_n_f32(*sum, vld1q_f32(minima.add(at).cast()), s);
-                        }
+        let mut at = Groups {
+            panel,
+            q: map4(column, |c| x.q.as_ptr().add(c * x.k)),
+            d: map4(column, |c| x.d.as_ptr().add(c * (x.k / 32))),
+            s: map4(column, |c| x.s.as_ptr().add(c * (x.k / 16))),
+        };
+        // Two groups at a time share the loads of their sums.
+        for _ in 0..x.k / 64 {
+            let [a, b, c, d] = map4(at.s, |s| lanes(vld1q_f32(s)));
+            let first = [[a[0], b[0], c[0], d[0]], [a[1], b[1], c[1], d[1]]];
+            let second = [[a[2], b[2], c[2], d[2]], [a[3], b[3], c[3], d[3]]];
+            if SCALES == 2 {
+                multiply_group::<SCALES, MINIMA>(&mut sums, &mut at, first);
+                multiply_group::<SCALES, MINIMA>(&mut sums, &mut at, second);
+            } else {
+                let ab = lanes(vpaddq_f32(vld1q_f32(at.s[0]), vld1q_f32(at.s[1])));
+                let cd = lanes(vpaddq_f32(vld1q_f32(at.s[2]), vld1q_f32(at.s[3])));
+                let first = [ab[0], ab[2], cd[0], cd[2]];
+                let second = [ab[1], ab[3], cd[1], cd[3]];
+                multiply_group::<SCALES, MINIMA>(&mut sums, &mut at, [first; 2]);
+                multiply_group::<SCALES, MINIMA>(&mut sums, &mut at, [second; 2]);
+            }
+            at.s = map4(at.s, |s| s.add(4));
+        }
+        if x.k / 32 % 2 == 1 {
+            let [first, second] = [map4(at.s, |s| *s), map4(at.s, |s| *s.add(1))];
+            let whole = map4([0, 1, 2, 3], |i| first[i] + second[i]);
+            let s = if SCALES == 2 { [first, second] } else { [whole; 2] };
+            multiply_group::<SCALES, MINIMA>(&mut sums, &mut at, s);
+        }
+    }
+    for i in 0..COLUMNS.min(x.n - c) {
+        store(out, 0, c + i, sums[0][i]);
+        store(out, 4, c + i, sums[1][i]);
+    }
+}
+
+/// Where the next group lies: in the panel, and in each column's values, scales and sums.
+struct Groups {
+    panel: *const u8,
+    q: [*const i8; COLUMNS],
+    d: [*const f32; COLUMNS],
+    s: [*const f32; COLUMNS],
+}
+
+/// Adds the products of one group, and moves on behind it; `s` are each part's sums of the columns.
+#[inline(always)]
+unsafe fn multiply_group<const SCALES: usize, const MINIMA: bool>(
+    sums: &mut [[float32x4_t; COLUMNS]; 2],
+    at: &mut Groups,
+    s: [[f32; COLUMNS]; 2],
+) {
+    // Keeps the loads of two groups apart: both at once would not fit the registers.
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: the caller has this group, and its CPU has dot products.
+    unsafe {
+        let scales = at.panel;
+        let minima = scales.add(SCALES * FACTOR_BYTES);
+        let weights = if MINIMA { minima.add(SCALES * FACTOR_BYTES) } else { minima };
+        for part in 0..SCALES {
+            let mut products = [[vdupq_n_s32(0); COLUMNS]; 2];
+            for half in part * 2 / SCALES..(part + 1) * 2 / SCALES {
+                let x = map4(at.q, |q| vld1q_s8(q.add(16 * half)));
+                let w = weights.add(half * WEIGHT_BYTES / 2);
+                step::<0>(&mut products, w, &x);
+                step::<1>(&mut products, w, &x);
+                step::<2>(&mut products, w, &x);
+                step::<3>(&mut products, w, &x);
+            }
+            for quad in 0..2 {
+                let factor = part * FACTOR_BYTES + 16 * quad;
+                let scale = vld1q_f32(scales.add(factor).cast());
+                for c in 0..COLUMNS {
+                    let sum = &mut sums[quad][c];
+                    let scale = vmulq_n_f32(scale, *at.d[c]);
+                    *sum = vfmaq_f32(*sum, vcvtq_f32_s32(products[quad][c]), scale);
+                    if MINIMA {
+                        *sum = vfmaq_n_f32(*sum, vld1q_f32(minima.add(factor).cast()), s[part][c]);
                     }
                 }
             }
         }
-    }
-    for i in 0..COLUMNS.min(x.n - c) {
-        let mut rows = [0.0; ROWS];
-        // SAFETY: the array is as long as the two stores.
-        unsafe {
-            vst1q_f32(rows.as_mut_ptr(), sums[0][i]);
-            vst1q_f32(rows.as_mut_ptr().add(4), sums[1][i]);
-        }
-        let column = out.column(c + i);
-        column.copy_from_slice(&rows[..column.len()]);
+        at.panel = weights.add(WEIGHT_BYTES);
+        at.q = map4(at.q, |q| q.add(32));
+        at.d = map4(at.d, |d| d.add(1));
     }
 }
 
 /// Adds the products of four weights of every row, at `weights` and `LANE` steps on, with each column's.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
+#[inline(always)]
 unsafe fn step<const LANE: usize>(
     products: &mut [[int32x4_t; COLUMNS]; 2],
     weights: *const u8,
     x: &[int8x16_t; COLUMNS],
 ) {
     for quad in 0..2 {
-        // SAFETY: the caller's group has this step.
-        let w = unsafe { vld1q_s8(weights.add(32 * LANE + 16 * quad).cast()) };
-        for c in 0..COLUMNS {
-            products[quad][c] = sdot_lane::<LANE>(products[quad][c], w, x[c]);
+        // SAFETY: the caller's group has this step, and its CPU has dot products.
+        unsafe {
+            let w = vld1q_s8(weights.add(32 * LANE + 16 * quad).cast());
+            for c in 0..COLUMNS {
+                products[quad][c] = sdot_lane::<LANE>(products[quad][c], w, x[c]);
+            }
         }
+    }
+}
+
+/// The four lanes of a vector.
+#[inline(always)]
+fn lanes(v: float32x4_t) -> [f32; 4] {
+    // SAFETY: NEON is baseline.
+    unsafe {
+        [vgetq_lane_f32::<0>(v), vgetq_lane_f32::<1>(v), vgetq_lane_f32::<2>(v), vgetq_lane_f32::<3>(v)]
     }
 }

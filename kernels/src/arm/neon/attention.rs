@@ -7,6 +7,7 @@ use half::f16;
 
 use crate::arm::insn;
 use crate::arm::neon::vectors::exp;
+use crate::arm::unpack::map4;
 use crate::backend::{ATTEND_KEYS, AttendMut};
 
 /// The most heads of a tile.
@@ -92,38 +93,73 @@ unsafe fn tile<const H: usize>(
 /// The products of every head with every key, four keys at a time; the last stands in for those past it.
 #[target_feature(enable = "neon")]
 unsafe fn score<const H: usize>(query: &[f32], keys: &[f16], dim: usize, n: usize, scores: &mut Scores) {
-    let whole = dim - dim % 8;
     for t in (0..n).step_by(4) {
-        let key = [0, 1, 2, 3].map(|i| &keys[(t + i).min(n - 1) * dim..][..dim]);
-        let mut sums = [[vdupq_n_f32(0.0); 4]; H];
+        // SAFETY: the caller's query has H heads; four keys from t on exist, and ATTEND_KEYS is a multiple of four.
+        unsafe {
+            let key = four_from(keys, dim, t, n);
+            let sums = score_four::<H>(query.as_ptr(), key, dim);
+            for h in 0..H {
+                vst1q_f32(scores[h].as_mut_ptr().add(t), sums[h]);
+            }
+        }
+    }
+}
+
+/// Four keys (or values) from `t` on; the last stands in for those past it.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn four_from(all: &[f16], dim: usize, t: usize, n: usize) -> [*const f16; 4] {
+    let from = all[t * dim..].as_ptr();
+    let last = n - 1 - t;
+    // SAFETY: the offsets are those of keys that exist.
+    unsafe {
+        if last >= 3 {
+            [from, from.add(dim), from.add(2 * dim), from.add(3 * dim)]
+        } else {
+            [from, from.add(last.min(1) * dim), from.add(last.min(2) * dim), from.add(last * dim)]
+        }
+    }
+}
+
+/// The products of every head with four keys: a vector per head, a lane per key.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn score_four<const H: usize>(
+    query: *const f32,
+    key: [*const f16; 4],
+    dim: usize,
+) -> [float32x4_t; H] {
+    let mut sums = [[vdupq_n_f32(0.0); 4]; H];
+    let whole = dim - dim % 8;
+    // SAFETY: the caller's keys have dim values and its query H times dim; f16 is a transparent u16.
+    unsafe {
         for i in (0..whole).step_by(8) {
-            // SAFETY: eight values from i on are inside a key and a query; f16 is a transparent u16.
-            unsafe {
-                let mut q = [[vdupq_n_f32(0.0); 2]; H];
+            let mut q = [[vdupq_n_f32(0.0); 2]; H];
+            for h in 0..H {
+                let from = query.add(h * dim + i);
+                q[h] = [vld1q_f32(from), vld1q_f32(from.add(4))];
+            }
+            for j in 0..4 {
+                let key = vld1q_u16(key[j].add(i).cast());
+                let (low, high) = (insn::f16_low_to_f32(key), insn::f16_high_to_f32(key));
                 for h in 0..H {
-                    let from = query.as_ptr().add(h * dim + i);
-                    q[h] = [vld1q_f32(from), vld1q_f32(from.add(4))];
-                }
-                for j in 0..4 {
-                    let key = vld1q_u16(key[j].as_ptr().add(i).cast());
-                    let (low, high) = (insn::f16_low_to_f32(key), insn::f16_high_to_f32(key));
-                    for h in 0..H {
-                        sums[h][j] = vfmaq_f32(vfmaq_f32(sums[h][j], low, q[h][0]), high, q[h][1]);
-                    }
+                    sums[h][j] = vfmaq_f32(vfmaq_f32(sums[h][j], low, q[h][0]), high, q[h][1]);
                 }
             }
         }
+        let mut totals = [vdupq_n_f32(0.0); H];
         for h in 0..H {
             let [a, b, c, d] = sums[h];
-            let four = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
-            // SAFETY: ATTEND_KEYS is a multiple of four.
-            unsafe { vst1q_f32(scores[h].as_mut_ptr().add(t), four) }
-            for j in 0..4 {
-                for i in whole..dim {
-                    scores[h][t + j] += query[h * dim + i] * key[j][i].to_f32();
-                }
+            totals[h] = vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d));
+        }
+        for i in whole..dim {
+            let key = map4(key, |key| (*key.add(i)).to_f32());
+            let key = vld1q_f32(key.as_ptr());
+            for h in 0..H {
+                totals[h] = vfmaq_n_f32(totals[h], key, *query.add(h * dim + i));
             }
         }
+        totals
     }
 }
 
@@ -188,11 +224,11 @@ unsafe fn add_values<const H: usize, const W: usize>(
             for h in 0..H {
                 weight[h] = vld1q_f32(weights[h].as_ptr().add(t));
             }
-            let value = |i: usize| values.as_ptr().add((t + i).min(n - 1) * dim + from);
-            add_value::<H, W, 0>(&mut sums, &weight, value(0));
-            add_value::<H, W, 1>(&mut sums, &weight, value(1));
-            add_value::<H, W, 2>(&mut sums, &weight, value(2));
-            add_value::<H, W, 3>(&mut sums, &weight, value(3));
+            let [a, b, c, d] = four_from(values, dim, t, n);
+            add_value::<H, W, 0>(&mut sums, &weight, a.add(from));
+            add_value::<H, W, 1>(&mut sums, &weight, b.add(from));
+            add_value::<H, W, 2>(&mut sums, &weight, c.add(from));
+            add_value::<H, W, 3>(&mut sums, &weight, d.add(from));
         }
         for h in 0..H {
             for w in 0..W {

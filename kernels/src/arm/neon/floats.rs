@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 
 use crate::arm::insn;
 use crate::arm::narrow::store;
+use crate::arm::unpack::map4;
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -85,11 +86,11 @@ unsafe fn tile<B: Float, const C: usize>(
     let mut sums = [[vdupq_n_f32(0.0); 4]; C];
     // SAFETY: rows are clamped to the last, so that all rows and columns that are read exist.
     unsafe {
-        let row = [0, 1, 2, 3].map(|i| weights.as_ptr().add((r + i).min(last) * x.k));
+        let row = map4([0, 1, 2, 3], |i| weights.as_ptr().add((r + i).min(last) * x.k));
         let column = x.f32.as_ptr().add(c * x.k);
         let whole = x.k - x.k % 8;
         for i in (0..whole).step_by(8) {
-            add_eight(&mut sums, row.map(|row| row.add(i)), column.add(i), x.k);
+            add_eight(&mut sums, map4(row, |row| row.add(i)), column.add(i), x.k);
         }
         if whole < x.k {
             // The rest of each row and column, filled up with zeroes.
@@ -103,7 +104,7 @@ unsafe fn tile<B: Float, const C: usize>(
             for i in 0..4 {
                 row[i].add(whole).copy_to_nonoverlapping(rows[i].as_mut_ptr(), rest);
             }
-            add_eight(&mut sums, [0, 1, 2, 3].map(|i| rows[i].as_ptr()), columns.as_ptr().cast(), 8);
+            add_eight(&mut sums, map4([0, 1, 2, 3], |i| rows[i].as_ptr()), columns.as_ptr().cast(), 8);
         }
         for i in 0..C {
             let [a, b, c_, d] = sums[i];
