@@ -34,8 +34,10 @@ pub(crate) struct Keys<'a> {
     pub(crate) architecture: &'a str,
 }
 
-/// No shape of a real model is larger; products of three of them stay inside 64 bits.
+/// No width or count of a real model is larger; products of three of them stay inside 64 bits.
 const SHAPE_MAX: u32 = 1 << 20;
+/// No real model was trained for as many positions.
+const CONTEXT_MAX: u32 = 1 << 30;
 
 impl Keys<'_> {
     /// A number that may be missing. An array of one number for all layers counts as that number.
@@ -54,11 +56,16 @@ impl Keys<'_> {
 
     /// A count, 1 to a million, that may be missing.
     pub(crate) fn count_if_any(self, key: &str) -> Result<Option<usize>> {
+        self.count_up_to(SHAPE_MAX, key)
+    }
+
+    /// A count, 1 to `most`, that may be missing.
+    fn count_up_to(self, most: u32, key: &str) -> Result<Option<usize>> {
         let Some(count) = self.u32_if_any(key)? else { return Ok(None) };
-        if !(1..=SHAPE_MAX).contains(&count) {
+        if !(1..=most).contains(&count) {
             let architecture = self.architecture;
             return Err(Error::Inconsistent(text!(
-                "{architecture}.{key} is {count}; it must be 1 to {SHAPE_MAX}"
+                "{architecture}.{key} is {count}; it must be 1 to {most}"
             )));
         }
         Ok(Some(count as usize))
@@ -102,6 +109,10 @@ impl HyperParameters {
                 return Err(Error::Inconsistent(text!("{heads} heads do not divide a width of {dim}")));
             }
         };
+        // So the width of all heads is a number on a machine of 32 bits as well.
+        if heads.checked_mul(head_dim).is_none_or(|width| width > SHAPE_MAX as usize) {
+            return Err(Error::Inconsistent(text!("{heads} heads of {head_dim} are wider than {SHAPE_MAX}")));
+        }
         let value_dim = keys.count_if_any("attention.value_length")?.unwrap_or(head_dim);
         if value_dim != head_dim {
             return Err(Error::Unsupported(text!("keys of {head_dim} with values of {value_dim} per head")));
@@ -119,8 +130,9 @@ impl HyperParameters {
         let vocab_size = embedding.and_then(|tensor| u32::try_from(tensor.shape[1]).ok());
         let vocab_size =
             vocab_size.ok_or_else(|| Error::Inconsistent(text!("tensor token_embd.weight is missing")))?;
+        let context_length = keys.count_up_to(CONTEXT_MAX, "context_length")?;
         Ok(HyperParameters {
-            context_length: keys.count("context_length")?,
+            context_length: context_length.ok_or_else(|| keys.missing("context_length"))?,
             dim,
             layers: keys.count("block_count")?,
             ffn: keys.count("feed_forward_length")?,

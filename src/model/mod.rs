@@ -134,7 +134,7 @@ impl Model {
 
     /// Multiply-adds of one token with the weights.
     pub fn macs_per_token(&self) -> u64 {
-        self.0.program.matrices().map(|matrix| (matrix.rows * matrix.k) as u64).sum()
+        self.0.program.matrices().map(|matrix| matrix.rows as u64 * matrix.k as u64).sum()
     }
 
     /// The weight formats that a token is multiplied with.

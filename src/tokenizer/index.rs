@@ -39,7 +39,7 @@ impl Index {
     /// Adds token `id`.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if another token has the same bytes.
+    /// [`Error::Inconsistent`] if another token has the same bytes, or too many were chosen to collide with it.
     pub(super) fn insert(&mut self, vocabulary: &Vocabulary, id: TokenId) -> Result<()> {
         let bytes = vocabulary.bytes(id);
         if let Some(other) = self.find(vocabulary, bytes) {
@@ -47,11 +47,10 @@ impl Index {
         }
         let hash = hash(bytes);
         let slot = self.part_of_hash(hash) | id;
-        // There is an empty place: the table has more of them than there are ids below the count.
-        if let Some(place) =
-            probe(hash, self.slots.len()).find(|place| self.slots.get(*place) == Some(&Index::EMPTY))
-            && let Some(empty) = self.slots.get_mut(place)
-        {
+        let place = probe(hash, self.slots.len())
+            .find(|place| self.slots.get(*place) == Some(&Index::EMPTY))
+            .ok_or_else(|| too_many_collisions("tokens"))?;
+        if let Some(empty) = self.slots.get_mut(place) {
             *empty = slot;
         }
         Ok(())
@@ -88,11 +87,22 @@ pub(super) fn table_capacity(count: usize) -> usize {
     count.saturating_add(count / 2).saturating_add(1)
 }
 
-/// The slots of a table in the order in which an entry of this hash looks for its place: each once.
+/// The most places at which an entry is looked for. In a table that is two thirds full, entries that were not chosen to
+/// collide never need half as many, while a file of such as were would otherwise take time that grows with its square.
+const PROBES_MAX: usize = 1024;
+
+/// The error of an entry that finds no place.
+pub(super) fn too_many_collisions(what: &str) -> Error {
+    Error::Inconsistent(text!(
+        "over {PROBES_MAX} {what} collide in a hash table, which does not come by chance"
+    ))
+}
+
+/// The slots of a table in the order in which an entry of this hash looks for its place: each at most once.
 pub(super) fn probe(hash: u64, slot_count: usize) -> impl Iterator<Item = usize> {
     // The high half of hash x count is uniform in 0..count, for counts that are no power of two as well.
     let first = ((u128::from(hash) * slot_count as u128) >> 64) as usize;
-    (first..slot_count).chain(0..first)
+    (first..slot_count).chain(0..first).take(PROBES_MAX)
 }
 
 /// Spreads the bits of `value` over all of the result.
@@ -107,4 +117,38 @@ fn hash(bytes: &[u8]) -> u64 {
         word.iter_mut().zip(chunk).for_each(|(slot, byte)| *slot = *byte);
         mix(hash.rotate_left(23) ^ u64::from_le_bytes(word))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Letters of which eight make a token.
+    fn letters(mut number: u64) -> [u8; 8] {
+        core::array::from_fn(|_| {
+            let letter = b'a' + (number % 26) as u8;
+            number /= 26;
+            letter
+        })
+    }
+
+    fn read(tokens: &[[u8; 8]]) -> Result<(Vocabulary, Index)> {
+        Vocabulary::in_bytes(tokens.iter().map(|token| &token[..]), None::<core::iter::Empty<i32>>)
+    }
+
+    #[test]
+    fn tokens_that_were_chosen_to_collide_are_refused() {
+        let spread: Vec<_> = (0..60_000).map(letters).collect();
+        let (vocabulary, index) = read(&spread).unwrap();
+        assert!((0..).zip(&spread).all(|(id, token)| index.find(&vocabulary, token) == Some(id)));
+        assert_eq!(index.find(&vocabulary, b"absent"), None);
+
+        // All of them want the first hundredth of the table.
+        let crowded: Vec<_> =
+            (0..).map(letters).filter(|token| hash(token) < u64::MAX / 100).take(10_000).collect();
+        let error = read(&crowded).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Inconsistent(_)), "{error:?}");
+    }
 }

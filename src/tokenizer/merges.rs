@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use super::index::{Index, mix, probe, table_capacity};
+use super::index::{Index, mix, probe, table_capacity, too_many_collisions};
 use super::vocabulary::{Shown, Vocabulary, reserve, reserve_exact};
 use super::{TokenId, alphabet};
 use crate::error::{Error, Result, text};
@@ -63,19 +63,23 @@ impl Merges {
                 ))
             })?;
             merges.merged.push(merged);
-            merges.insert(Slot { left, right, rank: place as Rank });
+            merges.insert(Slot { left, right, rank: place as Rank })?;
         }
         Ok(merges)
     }
 
-    fn insert(&mut self, merge: Slot) {
+    fn insert(&mut self, merge: Slot) -> Result<()> {
         for place in probe(hash(merge.left, merge.right), self.slots.len()) {
             match self.slots.get_mut(place) {
-                Some(slot) if slot.rank == NEVER => return *slot = merge,
-                Some(slot) if (slot.left, slot.right) == (merge.left, merge.right) => return,
+                Some(slot) if slot.rank == NEVER => {
+                    *slot = merge;
+                    return Ok(());
+                }
+                Some(slot) if (slot.left, slot.right) == (merge.left, merge.right) => return Ok(()),
                 _ => {}
             }
         }
+        Err(too_many_collisions("merges"))
     }
 
     /// How urgently `left` and `right` merge; [`NEVER`] if they do not.

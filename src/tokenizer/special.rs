@@ -286,8 +286,10 @@ impl Special {
             } else if is_control {
                 vocabulary.set_kind(id, Kind::Control);
             }
+            // Every token comes once here, so there is no need to look for it among the others.
             if ends {
-                self.add_end(id)?;
+                reserve(&mut self.ends, 1)?;
+                self.ends.push(id);
             }
         }
         Ok(())

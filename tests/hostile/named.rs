@@ -266,7 +266,8 @@ fn heads_that_do_not_fit() {
     inconsistent(set(&[(kv_heads, 1)]), &["blk.0.attn_k.weight", "shape"]);
     inconsistent(set(&[(heads, u32::MAX)]), &["llama.attention.head_count", "4294967295"]);
     inconsistent(set(&[("attention.key_length", 32)]), &["blk.0.attn_q.weight", "[64, 128]"]);
-    inconsistent(set(&[("attention.key_length", 1 << 20), (heads, 1 << 20), (kv_heads, 1 << 20)]), &[]);
+    let wide = set(&[("attention.key_length", 1 << 20), (heads, 1 << 20), (kv_heads, 1 << 20)]);
+    inconsistent(wide, &["1048576 heads of 1048576"]);
     unsupported(set(&[("attention.value_length", 8)]), &["16", "8"]);
 }
 
@@ -490,6 +491,23 @@ fn vocabularies_that_contradict_themselves() {
         }),
         &["abacus", "smollm"],
     );
+}
+
+/// What would take a time that grows with the square of the file is noticed before.
+#[test]
+fn vocabularies_that_were_made_to_be_slow() {
+    const COUNT: usize = 60_000;
+    let alike = |text: &str, kind: i32| {
+        let mut file = TINY.gguf();
+        *file.value("tokenizer.ggml.tokens").elements() = vec![Meta::String(text.into()); COUNT];
+        *file.value("tokenizer.ggml.token_type").elements() = vec![Meta::I32(kind); COUNT];
+        file.value("tokenizer.ggml.merges").elements().clear();
+        open_and_run(file.write()).unwrap_err()
+    };
+    inconsistent(alike("<｜end▁of▁sentence｜>", 3), &["special tokens 0 and 1", "end"]);
+    inconsistent(alike("<|im_end|>", 3), &["tokens 0 and 1", "<|im_end|>"]);
+    // Tokens of no text are looked for by nobody, so there may be many.
+    inconsistent(alike("", 1), &["60000 tokens", "273 rows"]);
 }
 
 #[test]
