@@ -20,6 +20,7 @@ properties! {
 }
 
 const BATCH: usize = 16;
+const POSITIONS: usize = 800;
 
 fn tiny(backend: Backend, threads: usize, context: usize) -> Session {
     session(&model(Tiny::new(Format::Q4_0).bytes(), backend), threads, context, BATCH)
@@ -44,8 +45,8 @@ fn prefill_cancelled_after(session: &mut Session, tokens: &[u32], delay: Duratio
 
 fn a_prefill_is_cancelled_between_batches_and_goes_on(backend: Backend) {
     for threads in [1, 2] {
-        let mut session = tiny(backend, threads, 1500);
-        let tokens = tokens(session.model(), 1500);
+        let mut session = tiny(backend, threads, POSITIONS);
+        let tokens = tokens(session.model(), POSITIONS);
         let began = Instant::now();
         session.prefill(&tokens).unwrap();
         let whole = began.elapsed();
