@@ -1,29 +1,17 @@
 //! AVX2 with FMA and F16C: most desktops and servers.
-//!
-//! How a product runs. Blocks of eight rows are unpacked into `chunk::Chunk`s, where a SIMD lane is a row, so that
-//! a sum over `k` never crosses lanes (`small`, `large`: one function per format). One micro-kernel multiplies
-//! chunks of any format with columns (`matmul`): straight from registers for a few columns, else from a panel of
-//! rows in the thread's scratch, unpacked once for all columns.
-//!
-//! Invariant: the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
-//! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
-//! of rows and every tier of x86.
 
-pub(super) mod activations;
 pub(super) mod attention;
-pub(super) mod chunk;
 mod dot;
 mod floats;
-mod large;
-pub(super) mod matmul;
+mod lanes;
 pub(super) mod registers;
-mod small;
 mod vectors;
 
 use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::scalar;
-use chunk::Unpack;
+use crate::x86::chunk::Unpack;
+use crate::x86::matmul;
 use dot::Avx2;
 use floats::Float;
 
@@ -31,7 +19,7 @@ use floats::Float;
 pub const TABLE: Table = Table {
     name: "avx2",
     supported,
-    scratch_bytes: matmul::scratch_bytes::<1>,
+    scratch_bytes: matmul::scratch_bytes::<Avx2, 8, 1>,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
     rope: vectors::rope,
@@ -64,7 +52,7 @@ const fn floats<B: Float>() -> FormatKernels {
 const fn quantized<B: Unpack>() -> FormatKernels {
     FormatKernels {
         origin: "avx2",
-        matmul: matmul::matmul::<Avx2, B, 1>,
+        matmul: matmul::matmul::<Avx2, B, 8, 1>,
         ..scalar::TABLE.formats[B::FORMAT as usize]
     }
 }

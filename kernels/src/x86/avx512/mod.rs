@@ -1,22 +1,23 @@
 //! AVX-512 with VNNI: servers since Cascade Lake and Zen 4, laptops since Ice Lake.
 //!
-//! Weights are unpacked as in [`super::avx2`]; the dot products are its own, with registers of 16 rows.
+//! Products of floats and the kernels on vectors are those of AVX2.
 
 mod attention;
 mod dot;
+mod lanes;
 
-use super::avx2;
-use super::avx2::chunk::Unpack;
-use super::avx2::matmul::{matmul, scratch_bytes};
 use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
+use crate::x86::avx2;
+use crate::x86::chunk::Unpack;
+use crate::x86::matmul;
 use dot::Avx512;
 
 /// The kernels of AVX-512.
 pub const TABLE: Table = Table {
     name: "avx512",
     supported,
-    scratch_bytes: scratch_bytes::<{ dot::STRIPS }>,
+    scratch_bytes: matmul::scratch_bytes::<Avx512, 16, 2>,
     attend_f16: attention::attend_f16,
     ..avx2::TABLE
 }
@@ -35,7 +36,7 @@ pub const TABLE: Table = Table {
 
 const fn quantized<B: Unpack>() -> FormatKernels {
     let parent = avx2::TABLE.formats[B::FORMAT as usize];
-    FormatKernels { origin: "avx512", matmul: matmul::<Avx512, B, { dot::STRIPS }>, ..parent }
+    FormatKernels { origin: "avx512", matmul: matmul::matmul::<Avx512, B, 16, 2>, ..parent }
 }
 
 fn supported() -> bool {

@@ -25,8 +25,16 @@ pub(crate) struct Activations<'a> {
 
 impl<'a> Activations<'a> {
     /// Computes the terms of chunks of `groups` groups.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    pub(crate) fn new(x: &Columns<'a>, term: Term, groups: usize, terms: &'a mut [u32]) -> Activations<'a> {
+    ///
+    /// # Safety
+    /// The CPU must have AVX2.
+    #[target_feature(enable = "avx2")]
+    pub(crate) unsafe fn new(
+        x: &Columns<'a>,
+        term: Term,
+        groups: usize,
+        terms: &'a mut [u32],
+    ) -> Activations<'a> {
         let sums = x.s.as_chunks::<2>().0;
         let terms = &mut terms[..x.d.len() * groups];
         match (term, groups) {

@@ -1,0 +1,90 @@
+//! Weights as the dot products want them: [`Chunk`]; and what unpacks a format's blocks into it: [`Unpack`].
+
+use super::lanes::Lanes;
+use crate::blocks::Block;
+
+/// Weights along `k` in a chunk: as many as share one scale of the activations.
+pub(crate) const CHUNK: usize = 32;
+/// Steps of a chunk: a step is the 4 bytes along `k` that one lane of a dot instruction multiplies.
+pub(crate) const STEPS: usize = CHUNK / 4;
+
+/// 32 weights of each of `R` strips of rows; a strip is as many rows as a register `V` has lanes, `N`.
+///
+/// ```text
+///              strip 0                              strip 1 ..
+/// w[0]    | row 0: k 0 1 2 3 | row 1: k 0 1 2 3 | .. | row N: k 0 1 2 3 | ..          one byte per weight
+/// w[1]    | row 0: k 4 5 6 7 | row 1: k 4 5 6 7 | ..
+///   ..
+/// w[7]    | row 0: k 28 .. 31 | ..
+/// d[g]    | row 0 | row 1 | ..                        scale of group g, one f32 per row
+/// m[g]    | row 0 | row 1 | ..                        minimum of group g, for formats that have one
+/// ```
+/// A group is the whole chunk, or half of it where a format has a scale per 16 weights.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Chunk<V: Lanes<N>, const N: usize, const R: usize> {
+    pub(crate) w: [[V; R]; STEPS],
+    pub(crate) d: [[V::Floats; R]; 2],
+    pub(crate) m: [[V::Floats; R]; 2],
+}
+
+/// What is added to the scaled sum of products of a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// `w = d q + m`: the minimum times the sum of the activations.
+    Minimum,
+    /// `w = d (q - offset)`: the offset times the sum of the activations is taken off the integer sum.
+    Offset(i32),
+}
+
+/// A block that can be unpacked into chunks.
+pub(crate) trait Unpack: Block {
+    /// Bits of an unpacked weight: `q` is in `0..1 << BITS`, or any signed byte where this is 8.
+    const BITS: u32;
+    /// Groups of a chunk, that is scales per 32 weights: 1 or 2.
+    const GROUPS: usize;
+    /// How `w` follows from `q`.
+    const TERM: Term;
+
+    /// Unpacks one block of each row of a strip into `LEN / 32` chunks.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
+    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
+        rows: [&Self; N],
+        chunks: &mut [Chunk<V, N, R>],
+        strip: usize,
+    );
+}
+
+/// Thirty-two bytes of each row, transposed.
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
+#[inline(always)]
+pub(crate) unsafe fn transpose_32<V: Lanes<N>, const N: usize, T>(rows: [&[T; 32]; N]) -> [V; STEPS] {
+    // SAFETY: the CPU's features are promised by the caller.
+    let ([a, b, c, d], [e, f, g, h]) =
+        unsafe { (V::transpose(rows.map(|row| part(row, 0))), V::transpose(rows.map(|row| part(row, 16)))) };
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Splits 16 bytes of each row: the first half of a chunk lies in the low nibbles, the second in the high.
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
+#[inline(always)]
+pub(crate) unsafe fn nibbles<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N]) -> [V; STEPS] {
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe {
+        let [a, b, c, d] = V::transpose(rows);
+        let (low, high) = (|v: V| v.bits(0, 15), |v: V| v.bits(4, 15));
+        [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)]
+    }
+}
+
+/// Some bytes of a block.
+#[inline(always)]
+pub(crate) fn part<T, const N: usize, const M: usize>(bytes: &[T; N], at: usize) -> &[T; M] {
+    bytes[at..].first_chunk().expect("blocks are longer")
+}
