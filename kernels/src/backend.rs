@@ -103,6 +103,8 @@ static ALL: &[Table] = &[
     #[cfg(target_arch = "x86_64")]
     crate::x86::avx512::TABLE,
     #[cfg(target_arch = "x86_64")]
+    crate::x86::avxvnni::TABLE,
+    #[cfg(target_arch = "x86_64")]
     crate::x86::avx2::TABLE,
     #[cfg(target_arch = "aarch64")]
     crate::arm::dotprod::TABLE,

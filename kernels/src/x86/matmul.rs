@@ -5,7 +5,8 @@ use core::arch::x86_64::*;
 use super::activations::{Activations, Column};
 use super::chunk::*;
 use super::lanes::Lanes;
-use crate::blocks::as_blocks;
+use crate::backend::{FormatKernels, Table};
+use crate::blocks::*;
 use crate::columns::{Columns, Q8_SUM};
 use crate::tile::TileMut;
 
@@ -18,6 +19,8 @@ const GROUP: usize = 128;
 ///
 /// `few`, `panel` and `tile` are this file's functions of the same name, compiled for the tier's features.
 pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
+    /// The name of the tier's backend.
+    const NAME: &'static str;
     /// The tier's register.
     type V: Lanes<N>;
     /// Columns of a tile: what is multiplied at once with a panel, at most 6.
@@ -65,8 +68,33 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
     );
 }
 
+/// A tier's table: that of the tier below, with this one's products of every quantised format.
+pub(crate) const fn table<T: Dot<N, R>, const N: usize, const R: usize>(
+    supported: fn() -> bool,
+    parent: Table,
+) -> Table {
+    Table { name: T::NAME, supported, scratch_bytes: scratch_bytes::<T, N, R>, ..parent }
+        .with(Format::Q8_0, kernels::<T, BlockQ8_0, N, R>(&parent))
+        .with(Format::Q4_0, kernels::<T, BlockQ4_0, N, R>(&parent))
+        .with(Format::Q4_1, kernels::<T, BlockQ4_1, N, R>(&parent))
+        .with(Format::Q5_0, kernels::<T, BlockQ5_0, N, R>(&parent))
+        .with(Format::Q5_1, kernels::<T, BlockQ5_1, N, R>(&parent))
+        .with(Format::Q2_K, kernels::<T, BlockQ2K, N, R>(&parent))
+        .with(Format::Q3_K, kernels::<T, BlockQ3K, N, R>(&parent))
+        .with(Format::Q4_K, kernels::<T, BlockQ4K, N, R>(&parent))
+        .with(Format::Q5_K, kernels::<T, BlockQ5K, N, R>(&parent))
+        .with(Format::Q6_K, kernels::<T, BlockQ6K, N, R>(&parent))
+        .with(Format::IQ4_NL, kernels::<T, BlockIQ4NL, N, R>(&parent))
+        .with(Format::IQ4_XS, kernels::<T, BlockIQ4XS, N, R>(&parent))
+}
+
+const fn kernels<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(parent: &Table) -> FormatKernels {
+    let parent = parent.formats[B::FORMAT as usize];
+    FormatKernels { origin: T::NAME, matmul: matmul::<T, B, N, R>, ..parent }
+}
+
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a group of columns.
-pub(crate) fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usize) -> usize {
+fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usize) -> usize {
     k / CHUNK * size_of::<Chunk<T::V, N, R>>() + GROUP * (k / Q8_SUM) * size_of::<u32>()
 }
 
@@ -74,7 +102,7 @@ pub(crate) fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usi
 ///
 /// # Safety
 /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
-pub(crate) unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
+unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,

@@ -15,6 +15,7 @@
 mod activations;
 pub mod avx2;
 pub mod avx512;
+pub mod avxvnni;
 mod chunk;
 mod lanes;
 mod large;

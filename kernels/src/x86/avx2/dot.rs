@@ -12,6 +12,7 @@ use crate::x86::matmul::{self, Dot};
 pub(super) struct Avx2;
 
 impl Dot<8, 1> for Avx2 {
+    const NAME: &'static str = "avx2";
     type V = __m256i;
     const COLUMNS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;

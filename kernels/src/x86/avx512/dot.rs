@@ -12,6 +12,7 @@ use crate::x86::matmul::{self, Dot};
 pub(super) struct Avx512;
 
 impl Dot<16, 2> for Avx512 {
+    const NAME: &'static str = "avx512";
     type V = __m512i;
     const COLUMNS: usize = 6;
     const SIGNED_OFFSET: i32 = 128;
