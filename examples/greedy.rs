@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     session.prefill(&prompt)?;
     let mut sampler = Sampler::greedy();
     for _ in 0..32 {
-        let token = session.sample(&mut sampler);
+        let token = session.sample(&mut sampler)?;
         if tokenizer.is_end_of_generation(token) {
             break;
         }

@@ -14,7 +14,7 @@
 //!
 //! let mut sampler = Sampler::new(SamplerOptions::default())?;
 //! for _ in 0..16 {
-//!     let token = session.sample(&mut sampler);
+//!     let token = session.sample(&mut sampler)?;
 //!     if model.tokenizer().is_end_of_generation(token) {
 //!         break;
 //!     }

@@ -66,7 +66,7 @@ impl Plan {
 ///
 /// let mut sampler = Sampler::greedy();
 /// for _ in 0..16 {
-///     let token = session.sample(&mut sampler);
+///     let token = session.sample(&mut sampler)?;
 ///     if model.tokenizer().is_end_of_generation(token) {
 ///         break;
 ///     }
@@ -230,9 +230,16 @@ impl Session {
     }
 
     /// Chooses the next token from the logits. It is not read yet: [`Session::decode`] does that.
-    pub fn sample(&mut self, sampler: &mut Sampler) -> TokenId {
-        let candidates = Candidates::new(&self.work.logits, &mut self.work.candidates);
-        sampler.sample(candidates)
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the logits do not belong to the last position: see [`Session::has_logits`].
+    pub fn sample(&mut self, sampler: &mut Sampler) -> Result<TokenId> {
+        if !self.scored {
+            return Err(Error::Argument(text!(
+                "there is nothing to choose from: prefill or decode a token first"
+            )));
+        }
+        Ok(sampler.sample(Candidates::new(&self.work.logits, &mut self.work.candidates)))
     }
 
     /// Forgets every token behind the first `position`. A session that holds fewer stays as it is.

@@ -142,7 +142,7 @@ fn converse(mut session: Session, prompt: &[TokenId], draws: usize) -> (Vec<Toke
     session.prefill(prompt).unwrap();
     let mut drawn = Vec::new();
     for _ in 0..draws {
-        let token = session.sample(&mut sampler);
+        let token = session.sample(&mut sampler).unwrap();
         session.decode(token).unwrap();
         drawn.push(token);
     }

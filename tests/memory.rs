@@ -34,7 +34,7 @@ fn the_demo_model_in_2048_positions_takes_less_than_60_mb() {
     let prepared = status("RssAnon");
     let tokens = tokens(&model, 2047);
     session.prefill(&tokens).unwrap();
-    let next = session.sample(&mut Sampler::greedy());
+    let next = session.sample(&mut Sampler::greedy()).unwrap();
     session.decode(next).unwrap();
     assert_eq!(session.position(), 2048);
     let whole = status("RssAnon");

@@ -51,7 +51,7 @@ fn converse(session: &mut Session, tokens: &[u32], samplers: &mut [Sampler]) -> 
     for (batch, sampler) in tokens.chunks(tokens.len() / samplers.len()).zip(samplers) {
         session.prefill(batch).unwrap();
         for _ in 0..3 {
-            let token = session.sample(sampler);
+            let token = session.sample(sampler).unwrap();
             let tokenizer = session.model().tokenizer();
             length += usize::from(tokenizer.is_end_of_generation(token) || tokenizer.is_control(token));
             length += tokenizer.token_bytes(token).map_or(0, <[u8]>::len);

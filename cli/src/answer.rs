@@ -67,7 +67,7 @@ pub(crate) fn generate(
         if drawn == limit {
             break End::Limit;
         }
-        let token = session.sample(sampler);
+        let token = session.sample(sampler)?;
         drawn += 1;
         if session.model().tokenizer().is_end_of_generation(token) {
             break End::Model;

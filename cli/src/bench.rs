@@ -160,14 +160,14 @@ impl Bench {
         session.rewind(0);
         let start = Instant::now();
         session.prefill(if prompt.is_empty() { &START } else { prompt })?;
-        let mut next = session.sample(&mut sampler);
+        let mut next = session.sample(&mut sampler)?;
         let prefill = start.elapsed().as_secs_f64();
 
         let generate = self.generate as usize;
         let start = Instant::now();
         for _ in 0..if counts { generate } else { generate.min(WARM_UP) } {
             session.decode(next)?;
-            next = session.sample(&mut sampler);
+            next = session.sample(&mut sampler)?;
         }
         let decode = start.elapsed().as_secs_f64();
         if counts && !prompt.is_empty() {

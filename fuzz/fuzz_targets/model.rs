@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut sampler = Sampler::greedy();
     // One more than fits: the last is refused.
     for _ in 0..=8 {
-        let token = session.sample(&mut sampler);
+        let token = session.sample(&mut sampler).unwrap();
         let _ = model.tokenizer().token_bytes(token);
         if session.decode(token).is_err() {
             break;

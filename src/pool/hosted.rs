@@ -21,8 +21,13 @@ use std::thread::{Builder, JoinHandle, Thread};
 use super::Body;
 use crate::error::{Error, Result, text};
 
-/// Rounds of spinning before a worker parks: some tens of microseconds, the length of a step of a small model.
+/// Rounds of spinning before a worker parks: some hundreds of microseconds, the time in which a small model chooses a
+/// token.
 const SPINS: u32 = 10_000;
+
+/// A value on cache lines of its own: those who wait for one do not slow those who count on another.
+#[repr(align(128))]
+struct Line<T>(T);
 
 const INSIDE: u64 = 0xffff;
 const OPEN: u64 = 1 << 16;
@@ -36,8 +41,8 @@ struct Job {
 }
 
 struct Shared {
-    state: AtomicU64,
-    next: AtomicUsize,
+    state: Line<AtomicU64>,
+    next: Line<AtomicUsize>,
     job: UnsafeCell<Option<Job>>,
     panicked: AtomicBool,
     stop: AtomicBool,
@@ -77,8 +82,8 @@ impl Pool {
         handles.try_reserve_exact(threads - 1).map_err(memory)?;
         parked.extend((1..threads).map(|_| AtomicBool::new(false)));
         let shared = Arc::new(Shared {
-            state: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
+            state: Line(AtomicU64::new(0)),
+            next: Line(AtomicUsize::new(0)),
             job: UnsafeCell::new(None),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -119,10 +124,10 @@ impl Pool {
         let body = unsafe { core::mem::transmute::<&Body<'_>, &'static Body<'static>>(body) };
         // SAFETY: the turn is held, the last loop was closed and its workers were waited for: nobody reads `job`.
         unsafe { *shared.job.get() = Some(Job { body, len }) };
-        shared.next.store(0, Ordering::Relaxed);
-        let number = shared.state.load(Ordering::Relaxed) & !(INSIDE | OPEN);
+        shared.next.0.store(0, Ordering::Relaxed);
+        let number = shared.state.0.load(Ordering::Relaxed) & !(INSIDE | OPEN);
         // Sequentially consistent, like the worker's `parked`: either it sees the loop or we see it parked.
-        shared.state.store(number.wrapping_add(NUMBER) | OPEN, Ordering::SeqCst);
+        shared.state.0.store(number.wrapping_add(NUMBER) | OPEN, Ordering::SeqCst);
         let wanted = (len - 1).min(self.handles.len());
         for (parked, handle) in shared.parked.iter().zip(&self.handles).take(wanted) {
             if parked.swap(false, Ordering::SeqCst) {
@@ -130,9 +135,9 @@ impl Pool {
             }
         }
         shared.take_part(body, len, 0);
-        shared.state.fetch_and(!OPEN, Ordering::AcqRel);
+        shared.state.0.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0u32;
-        while shared.state.load(Ordering::Acquire) & INSIDE != 0 {
+        while shared.state.0.load(Ordering::Acquire) & INSIDE != 0 {
             spins += 1;
             // A worker inside may have lost its core; then spinning keeps it from getting one.
             if spins.is_multiple_of(1024) { std::thread::yield_now() } else { core::hint::spin_loop() }
@@ -161,7 +166,7 @@ impl Shared {
     fn take_part(&self, body: &Body<'_>, len: usize, thread: usize) {
         let calls = catch_unwind(AssertUnwindSafe(|| {
             loop {
-                let index = self.next.fetch_add(1, Ordering::Relaxed);
+                let index = self.next.0.fetch_add(1, Ordering::Relaxed);
                 if index >= len {
                     return;
                 }
@@ -180,12 +185,12 @@ impl Shared {
             done = state & !(INSIDE | OPEN);
             // Enter, unless the loop was closed meanwhile.
             let inside = state & !INSIDE;
-            let mut current = self.state.load(Ordering::Relaxed);
+            let mut current = self.state.0.load(Ordering::Relaxed);
             let entered = loop {
                 if current & !INSIDE != inside {
                     break false;
                 }
-                match self.state.compare_exchange_weak(
+                match self.state.0.compare_exchange_weak(
                     current,
                     current + 1,
                     Ordering::AcqRel,
@@ -203,14 +208,14 @@ impl Shared {
                 // SAFETY: as above: the body is still borrowed by `run`.
                 self.take_part(unsafe { &*job.body }, job.len, worker);
             }
-            self.state.fetch_sub(1, Ordering::AcqRel);
+            self.state.0.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
     /// The state once a loop newer than `done` is open; `None` at the end.
     fn wait(&self, worker: usize, done: u64) -> Option<u64> {
         let news = || {
-            let state = self.state.load(Ordering::SeqCst);
+            let state = self.state.0.load(Ordering::SeqCst);
             (state & OPEN != 0 && state & !(INSIDE | OPEN) != done).then_some(state)
         };
         loop {

@@ -65,7 +65,7 @@ fn open_and_run(bytes: Vec<u8>) -> Result<(), Error> {
     session.prefill(&tokens)?;
     let mut sampler = Sampler::new(SamplerOptions::default())?;
     for _ in 0..2 {
-        let token = session.sample(&mut sampler);
+        let token = session.sample(&mut sampler).unwrap();
         assert!((token as usize) < model.hyper().vocab_size);
         let _ = model.tokenizer().piece(token);
         session.decode(token)?;
