@@ -2,8 +2,6 @@
 #![cfg(feature = "std")]
 #![forbid(unsafe_code)]
 
-#[macro_use]
-#[allow(unused_macros, unused_imports, reason = "these tests need no backend of their own")]
 mod common;
 
 use bantam::{Backend, Error, Format, Sampler, Session};
