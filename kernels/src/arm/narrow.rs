@@ -43,14 +43,12 @@ pub(crate) unsafe fn matmul<B: Unpack, D: Dot>(weights: &[u8], x: &Columns<'_>, 
             return;
         }
         for r in (0..out.rows()).step_by(4) {
-            let mut c = 0;
-            while c < x.n {
+            for c in (0..x.n).step_by(3) {
                 match x.n - c {
                     1 => tile::<B, D, 1, 1>(blocks, x, out, r, c),
                     2 => tile::<B, D, 1, 2>(blocks, x, out, r, c),
                     _ => tile::<B, D, 1, 3>(blocks, x, out, r, c),
                 }
-                c += 3;
             }
         }
     }
@@ -65,6 +63,13 @@ struct Sums<const QUADS: usize, const C: usize> {
     before: [[[int32x4_t; 2]; C]; QUADS],
     /// The output, one lane per row.
     out: [[float32x4_t; C]; QUADS],
+}
+
+/// Where the next block of each column lies: its values, its scales and its sums.
+struct Cursor<const C: usize> {
+    q: [*const i8; C],
+    d: [*const f32; C],
+    s: [*const f32; C],
 }
 
 /// The outputs of `4 * QUADS` rows from `r` on and `C` columns from `c` on.
@@ -87,7 +92,9 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
         }
         if r + 4 * QUADS > rows {
             // The last row stands in for those past it.
-            row.as_flattened_mut()[rows - r..].fill(blocks.as_ptr().add((rows - 1) * row_blocks));
+            for (i, row) in row.as_flattened_mut().iter_mut().enumerate() {
+                *row = blocks.as_ptr().add((r + i).min(rows - 1) * row_blocks);
+            }
         }
         let none = vdupq_n_s32(0);
         let mut sums = Sums::<QUADS, C> {
@@ -95,14 +102,15 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             before: [[[none; 2]; C]; QUADS],
             out: [[zero(); C]; QUADS],
         };
-        let x = Operand {
-            q: x.q.as_ptr().add(c * x.k),
-            d: x.d.as_ptr().add(c * x.k / 32),
-            s: x.s.as_ptr().add(c * x.k / 16),
-            k: x.k,
-        };
-        for b in 0..row_blocks {
-            block::<B, D, QUADS, C>(&mut row, x.group(b * (B::LEN / 32)), &mut sums);
+        let (q, d, s) = (x.q.as_ptr(), x.d.as_ptr(), x.s.as_ptr());
+        let mut at = Cursor { q: [q; C], d: [d; C], s: [s; C] };
+        for i in 0..C {
+            at.q[i] = q.add((c + i) * x.k);
+            at.d[i] = d.add((c + i) * (x.k / 32));
+            at.s[i] = s.add((c + i) * (x.k / 16));
+        }
+        for _ in 0..row_blocks {
+            block::<B, D, QUADS, C>(&mut row, &mut at, &mut sums);
         }
         for q in 0..QUADS {
             for i in 0..C {
@@ -112,82 +120,64 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     }
 }
 
-/// Adds the products of one block of each row, and moves the rows on behind it.
+/// Adds the products of one block of each row, and moves rows and columns on behind it.
 #[inline(always)]
 unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &mut [[*const B; 4]; QUADS],
-    x: Operand,
+    x: &mut Cursor<C>,
     sums: &mut Sums<QUADS, C>,
 ) {
     // SAFETY: as in tile, whose loops stay inside the rows.
     unsafe {
-        let mut head = [B::head(map4(row[0], |row| &*row)); QUADS];
-        for q in 1..QUADS {
-            head[q] = B::head(map4(row[q], |row| &*row));
-        }
+        let head = heads(row);
         for row in row.as_flattened_mut() {
             *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
         }
         for step in 0..B::LEN / 32 / B::STEP {
             let g = step * B::STEP;
-            let x = x.group(g);
             group::<B, D, QUADS, C>(row, &head, g, x, sums);
             if B::STEP > 1 {
-                group::<B, D, QUADS, C>(row, &head, g + 1, x.group(1), sums);
+                group::<B, D, QUADS, C>(row, &head, g + 1, x, sums);
             }
             if B::STEP > 2 {
-                group::<B, D, QUADS, C>(row, &head, g + 2, x.group(2), sums);
-                group::<B, D, QUADS, C>(row, &head, g + 3, x.group(3), sums);
+                group::<B, D, QUADS, C>(row, &head, g + 2, x, sums);
+                group::<B, D, QUADS, C>(row, &head, g + 3, x, sums);
             }
         }
         for row in row.as_flattened_mut() {
             *row = row.add(1);
         }
-    }
-}
-
-/// Writes four rows of a column from row `r` on, or those of them that the tile has.
-#[inline(always)]
-pub(crate) fn store(out: &mut TileMut<'_>, r: usize, c: usize, four: float32x4_t) {
-    let column = out.column(c);
-    let rows = column.len().saturating_sub(r).min(4);
-    // SAFETY: four values fit the column or the array; NEON is baseline.
-    unsafe {
-        if rows == 4 {
-            vst1q_f32(column.as_mut_ptr().add(r), four);
-        } else if rows > 0 {
-            let mut values = [0.0; 4];
-            vst1q_f32(values.as_mut_ptr(), four);
-            column[r..].copy_from_slice(&values[..rows]);
+        for c in 0..C {
+            x.q[c] = insn::opaque(x.q[c].add(B::LEN));
+            x.d[c] = insn::opaque(x.d[c].add(B::LEN / 32));
+            x.s[c] = insn::opaque(x.s[c].add(B::LEN / 16));
         }
     }
 }
 
-/// The quantised activations of some columns, from some group on.
-#[derive(Clone, Copy)]
-struct Operand {
-    q: *const i8,
-    d: *const f32,
-    s: *const f32,
-    k: usize,
-}
-
-impl Operand {
-    /// The same columns, `g` groups on.
-    #[inline(always)]
-    unsafe fn group(self, g: usize) -> Operand {
-        // SAFETY: the caller stays inside the columns.
-        unsafe { Operand { q: self.q.add(32 * g), d: self.d.add(g), s: self.s.add(2 * g), k: self.k } }
+/// The heads of the blocks that the rows have come to.
+#[inline(always)]
+unsafe fn heads<B: Unpack, const QUADS: usize>(row: &[[*const B; 4]; QUADS]) -> [B::Head; QUADS] {
+    // SAFETY: as in tile, whose loops stay inside the rows.
+    unsafe {
+        let first = map4(row[0], |row| &*row);
+        if QUADS == 1 {
+            return [B::head(first); QUADS];
+        }
+        let [a, b] = B::heads([first, map4(row[1], |row| &*row)]);
+        let mut heads = [a; QUADS];
+        heads[1] = b;
+        heads
     }
 }
 
-/// Adds the products of one group of 32.
+/// Adds the products of group `g` of the block.
 #[inline(always)]
 unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &[[*const B; 4]; QUADS],
     head: &[B::Head; QUADS],
     g: usize,
-    x: Operand,
+    x: &Cursor<C>,
     sums: &mut Sums<QUADS, C>,
 ) {
     if B::STEP > 2 {
@@ -198,7 +188,7 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     unsafe {
         let mut xq = [[vdupq_n_s8(0); 2]; C];
         for c in 0..C {
-            let q = x.q.add(c * x.k);
+            let q = x.q[c].add(32 * g);
             xq[c] = [vld1q_s8(q), vld1q_s8(q.add(16))];
         }
         for quad in 0..QUADS {
@@ -218,10 +208,10 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             }
         }
         for c in 0..C {
-            let d = *x.d.add(c * x.k / 32);
-            let s = x.s.add(c * x.k / 16);
+            let d = *x.d[c].add(g);
+            let s = [*x.s[c].add(2 * g), *x.s[c].add(2 * g + 1)];
             for part in 0..B::SCALES {
-                let s = if B::SCALES == 2 { *s.add(part) } else { *s + *s.add(1) };
+                let s = if B::SCALES == 2 { s[part] } else { s[0] + s[1] };
                 let s = if B::OFFSET != 0 { s * -f32::from(B::OFFSET) } else { s };
                 for quad in 0..QUADS {
                     let [a, b, c_, d_] = sums.running[quad][c][part];
@@ -238,6 +228,23 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
                     }
                 }
             }
+        }
+    }
+}
+
+/// Writes four rows of a column from row `r` on, or those of them that the tile has.
+#[inline(always)]
+pub(crate) fn store(out: &mut TileMut<'_>, r: usize, c: usize, four: float32x4_t) {
+    let column = out.column(c);
+    let rows = column.len().saturating_sub(r).min(4);
+    // SAFETY: four values fit the column or the array; NEON is baseline.
+    unsafe {
+        if rows == 4 {
+            vst1q_f32(column.as_mut_ptr().add(r), four);
+        } else if rows > 0 {
+            let mut values = [0.0; 4];
+            vst1q_f32(values.as_mut_ptr(), four);
+            column[r..].copy_from_slice(&values[..rows]);
         }
     }
 }

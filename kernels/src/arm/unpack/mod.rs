@@ -33,6 +33,11 @@ pub(crate) trait Unpack: Block {
 
     /// Reads the heads of four rows' blocks.
     fn head(blocks: [&Self; 4]) -> Self::Head;
+    /// The heads of eight rows' blocks.
+    #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [Self::Head; 2] {
+        map2(blocks, Self::head)
+    }
     /// The weights of group `g`, in order: `q` before the offset.
     fn weights(&self, g: usize) -> [int8x16_t; 2];
 }
@@ -105,12 +110,18 @@ fn halves(d: [F16; 4]) -> float32x4_t {
     insn::f16_to_f32(unsafe { vld1_u16(d.as_ptr()) })
 }
 
+/// The pairs of halves (scale, minimum) of four rows, a word each.
+#[inline(always)]
+fn words(pairs: [(F16, F16); 4]) -> uint32x4_t {
+    let words = map4(pairs, |(d, m)| u32::from_le_bytes([d.0[0], d.0[1], m.0[0], m.0[1]]));
+    // SAFETY: the array is as long as the load.
+    unsafe { vld1q_u32(words.as_ptr()) }
+}
+
 /// The pairs of halves (scale, minimum) of four rows as floats.
 #[inline(always)]
 fn pairs_of_halves(pairs: [(F16, F16); 4]) -> [float32x4_t; 2] {
-    let words = map4(pairs, |(d, m)| u32::from_le_bytes([d.0[0], d.0[1], m.0[0], m.0[1]]));
-    // SAFETY: the array is as long as the load.
-    let words = unsafe { vld1q_u32(words.as_ptr()) };
+    let words = words(pairs);
     // SAFETY: NEON is baseline.
     unsafe { [insn::f16_to_f32(vmovn_u32(words)), insn::f16_to_f32(vshrn_n_u32::<16>(words))] }
 }

@@ -2,7 +2,8 @@
 
 use core::arch::aarch64::*;
 
-use super::{Unpack, halves, levels, load, map2, map4, nibbles, pairs_of_halves};
+use super::{Unpack, halves, levels, load, map2, map4, nibbles, pairs_of_halves, words};
+use crate::arm::insn;
 use crate::blocks::*;
 
 impl Unpack for BlockQ8_0 {
@@ -49,6 +50,21 @@ impl Unpack for BlockQ4_1 {
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> Self::Head {
         pairs_of_halves(map4(blocks, |block| (block.d, block.m)))
+    }
+
+    /// Two quads are taken apart together.
+    #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [Self::Head; 2] {
+        let [a, b] = map2(blocks, |quad| words(map4(quad, |block| (block.d, block.m))));
+        // SAFETY: NEON is baseline.
+        let [d, m] = unsafe {
+            let (a, b) = (vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+            [vuzp1q_u16(a, b), vuzp2q_u16(a, b)]
+        };
+        [
+            [insn::f16_low_to_f32(d), insn::f16_low_to_f32(m)],
+            [insn::f16_high_to_f32(d), insn::f16_high_to_f32(m)],
+        ]
     }
 
     #[inline(always)]
