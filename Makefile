@@ -38,8 +38,11 @@ lint:
 	cargo clippy -p bantam --no-default-features -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/fuzz" --no-default-features -- -D warnings
 
+# The kernels are documented for those who work on them: with everything that is private.
 doc:
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib -p bantam --features chat
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --lib -p bantam-kernels --features std \
+	    --document-private-items
 
 notices: ## Write THIRD-PARTY-NOTICES, the licences of the dependencies that ship
 	scripts/notices > THIRD-PARTY-NOTICES.new

@@ -22,9 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     if encoded.is_err() || prompt.is_empty() {
         return;
     }
-    let mut options = SessionOptions::default();
-    options.context = Some(8);
-    options.batch = Some(2);
+    let options = SessionOptions { context: Some(8), batch: Some(2) };
     match Session::plan(&model, &options, 1) {
         Ok(plan) if plan.total_bytes() <= PLAN_BYTES_MAX => {}
         _ => return,
