@@ -67,9 +67,14 @@ impl<T: Named> Directory<T> {
 
     /// The one of that name.
     pub(super) fn find(&self, bytes: &[u8], name: &str) -> Option<&T> {
-        let one = |i: u32| &self.all[i as usize];
-        let found = self.by_name.binary_search_by(|&i| bytes[one(i).name().clone()].cmp(name.as_bytes()));
-        found.ok().map(|at| one(self.by_name[at]))
+        self.position(bytes, name).map(|at| &self.all[at])
+    }
+
+    /// Which one has that name, in the order of the file.
+    pub(super) fn position(&self, bytes: &[u8], name: &str) -> Option<usize> {
+        let name_at = |i: u32| &bytes[self.all[i as usize].name().clone()];
+        let found = self.by_name.binary_search_by(|&i| name_at(i).cmp(name.as_bytes()));
+        found.ok().map(|at| self.by_name[at] as usize)
     }
 
     /// All, in the order of the file.

@@ -205,6 +205,11 @@ impl File {
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.find(self.mapping.bytes(), name)
     }
+
+    /// Where the tensor of a name comes in [`File::tensors`].
+    pub(crate) fn tensor_position(&self, name: &str) -> Option<usize> {
+        self.tensors.position(self.mapping.bytes(), name)
+    }
 }
 
 /// The value of a key.

@@ -16,11 +16,10 @@ use super::weights::Tensors;
 use crate::error::{Error, Result, text};
 
 /// Writes the program of a `llama` model.
-pub(crate) fn describe(keys: Keys<'_>, hyper: &HyperParameters) -> Result<Program> {
+pub(crate) fn describe(keys: Keys<'_>, hyper: &HyperParameters, tensors: &Tensors<'_>) -> Result<Program> {
     if let Some(experts) = keys.u32_if_any("expert_count")?.filter(|&experts| experts > 0) {
         return Err(Error::Unsupported(text!("a llama model with {experts} experts")));
     }
-    let tensors = Tensors(keys.file);
     let HyperParameters { dim, ffn, heads, kv_heads, head_dim, vocab_size, .. } = *hyper;
     let (q_width, kv_width) = (heads * head_dim, kv_heads * head_dim);
     let scale = 1.0 / math::sqrt(head_dim as f32);
@@ -59,8 +58,15 @@ pub(crate) fn describe(keys: Keys<'_>, hyper: &HyperParameters) -> Result<Progra
 
     let embedding = tensors.matrix(text!("token_embd.weight"), dim, vocab_size)?;
     let output = tensors.matrix_if_any(text!("output.weight"), dim, vocab_size)?;
+    let rope = Rope::read(keys, hyper, tensors, RopePairs::Adjacent)?;
+    if rope.width != head_dim {
+        return Err(Error::Unsupported(text!(
+            "llama.rope.dimension_count is {}; a llama model turns whole heads of {head_dim}",
+            rope.width
+        )));
+    }
     Ok(Program {
-        rope: Rope::read(keys, hyper, tensors, RopePairs::Adjacent)?,
+        rope,
         steps: steps.finish(),
         output_norm: tensors.vector(text!("output_norm.weight"), dim)?,
         // Without an output matrix of its own, the model scores tokens with the embedding.

@@ -17,9 +17,10 @@ use crate::tokenizer::Tokenizer;
 pub use hyper::HyperParameters;
 use hyper::Keys;
 use program::Program;
+use weights::Tensors;
 
 /// Writes the program of one architecture.
-type Describe = fn(Keys<'_>, &HyperParameters) -> Result<Program>;
+type Describe = fn(Keys<'_>, &HyperParameters, &Tensors<'_>) -> Result<Program>;
 
 /// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
 const ARCHITECTURES: &[(&str, Describe)] = &[("llama", llama::describe)];
@@ -95,7 +96,9 @@ impl Model {
         }
         let keys = Keys { file: &file, architecture };
         let hyper = HyperParameters::read(keys)?;
-        let program = describe(keys, &hyper)?;
+        let tensors = Tensors::new(&file)?;
+        let program = describe(keys, &hyper, &tensors)?;
+        tensors.finish(architecture)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
         if tokenizer.vocab_size() > hyper.vocab_size {
             return Err(Error::Inconsistent(text!(

@@ -51,7 +51,7 @@ impl Rope {
     pub(crate) fn read(
         keys: Keys<'_>,
         hyper: &HyperParameters,
-        tensors: Tensors<'_>,
+        tensors: &Tensors<'_>,
         pairs: RopePairs,
     ) -> Result<Rope> {
         let width = keys.count_if_any("rope.dimension_count")?.unwrap_or(hyper.head_dim);
@@ -92,13 +92,19 @@ impl Rope {
             "yarn" => {
                 let number =
                     |key, default: f32| keys.f32_if_any(key).map(|n| f64::from(n.unwrap_or(default)));
+                // Files write -1 for what they leave to the default.
+                let extrapolation = match number("rope.scaling.yarn_ext_factor", 1.0)? {
+                    unset if unset < 0.0 => 1.0,
+                    extrapolation => extrapolation,
+                };
                 let yarn = Scaling::Yarn {
                     factor,
-                    extrapolation: number("rope.scaling.yarn_ext_factor", 1.0)?,
+                    extrapolation,
                     beta_fast: number("rope.scaling.yarn_beta_fast", 32.0)?,
                     beta_slow: number("rope.scaling.yarn_beta_slow", 1.0)?,
                 };
-                (yarn, if factor > 1.0 { 1.0 + 0.1 * math::ln_f64(factor) } else { 1.0 })
+                let is_stretched = factor > 1.0 && extrapolation != 0.0;
+                (yarn, if is_stretched { 1.0 + 0.1 * math::ln_f64(factor) } else { 1.0 })
             }
             other => {
                 return Err(Error::Unsupported(text!(
@@ -107,13 +113,14 @@ impl Rope {
             }
         };
         let original = keys.count_if_any("rope.scaling.original_context_length")?;
-        let part = |name| tensors.vector_if_any(name, width / 2);
-        let short = part(text!("rope_factors_short.weight"))?;
-        let long = part(text!("rope_factors_long.weight"))?;
-        let divisors = match (part(text!("rope_freqs.weight"))?, short, long) {
-            (Some(fixed), _, _) => Divisors::Fixed(fixed),
-            (None, Some(short), Some(long)) => Divisors::ByContext { short, long },
-            _ => Divisors::None,
+        let divisors = if kind == "longrope" {
+            Divisors::ByContext {
+                short: tensors.vector(text!("rope_factors_short.weight"), width / 2)?,
+                long: tensors.vector(text!("rope_factors_long.weight"), width / 2)?,
+            }
+        } else {
+            let fixed = tensors.vector_if_any(text!("rope_freqs.weight"), width / 2)?;
+            fixed.map_or(Divisors::None, Divisors::Fixed)
         };
         Ok(Rope {
             pairs,

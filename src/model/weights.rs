@@ -2,6 +2,8 @@
 //! mapping; a view is checked against it at each use.
 #![forbid(unsafe_code)]
 
+use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ops::Range;
 
 use bantam_kernels::{Format, blocks};
@@ -46,19 +48,49 @@ impl Vector {
     }
 }
 
-/// Takes tensors from a file by name, each checked for shape and type.
-#[derive(Clone, Copy)]
-pub(crate) struct Tensors<'a>(pub(crate) &'a File);
+/// Takes tensors from a file by name, each checked for shape and type, and knows which were not taken.
+pub(crate) struct Tensors<'a> {
+    file: &'a File,
+    /// Of each tensor, in the order of the file.
+    taken: Vec<Cell<bool>>,
+}
 
-impl Tensors<'_> {
+impl<'a> Tensors<'a> {
+    /// All of the file's, none taken yet.
+    pub(crate) fn new(file: &'a File) -> Result<Tensors<'a>> {
+        let count = file.tensors().count();
+        let mut taken = Vec::new();
+        let no_memory = |_| Error::Memory { what: "the list of tensors", bytes: count as u64 };
+        taken.try_reserve_exact(count).map_err(no_memory)?;
+        taken.resize(count, Cell::new(false));
+        Ok(Tensors { file, taken })
+    }
+
+    /// Refuses a file with a tensor that was not taken: to leave out a bias or a norm changes every answer.
+    pub(crate) fn finish(self, architecture: &str) -> Result<()> {
+        let mut all = self.file.tensors().zip(&self.taken);
+        match all.find(|(_, taken)| !taken.get()) {
+            None => Ok(()),
+            Some(((name, _), _)) => Err(Error::Unsupported(text!(
+                "tensor {name} has no place in the architecture {architecture}; without it the answers would be others"
+            ))),
+        }
+    }
+
+    fn take(&self, name: Text) -> Option<&'a TensorInfo> {
+        let taken = self.taken.get(self.file.tensor_position(name.as_str())?)?;
+        taken.set(true);
+        self.file.tensor(name.as_str())
+    }
+
     /// A matrix that must be there.
-    pub(crate) fn matrix(self, name: Text, k: usize, rows: usize) -> Result<Matrix> {
+    pub(crate) fn matrix(&self, name: Text, k: usize, rows: usize) -> Result<Matrix> {
         self.matrix_if_any(name, k, rows)?.ok_or_else(|| missing(name))
     }
 
     /// A matrix that may be missing.
-    pub(crate) fn matrix_if_any(self, name: Text, k: usize, rows: usize) -> Result<Option<Matrix>> {
-        let Some(tensor) = self.0.tensor(name.as_str()) else { return Ok(None) };
+    pub(crate) fn matrix_if_any(&self, name: Text, k: usize, rows: usize) -> Result<Option<Matrix>> {
+        let Some(tensor) = self.take(name) else { return Ok(None) };
         check_shape(name, tensor, [k, rows])?;
         let format = known(name, tensor)?;
         let row_bytes = tensor.data.len() / rows;
@@ -69,18 +101,18 @@ impl Tensors<'_> {
     }
 
     /// A vector of floats that must be there.
-    pub(crate) fn vector(self, name: Text, len: usize) -> Result<Vector> {
+    pub(crate) fn vector(&self, name: Text, len: usize) -> Result<Vector> {
         self.vector_if_any(name, len)?.ok_or_else(|| missing(name))
     }
 
     /// A vector of floats that may be missing.
-    pub(crate) fn vector_if_any(self, name: Text, len: usize) -> Result<Option<Vector>> {
-        let Some(tensor) = self.0.tensor(name.as_str()) else { return Ok(None) };
+    pub(crate) fn vector_if_any(&self, name: Text, len: usize) -> Result<Option<Vector>> {
+        let Some(tensor) = self.take(name) else { return Ok(None) };
         check_shape(name, tensor, [len, 1])?;
         if known(name, tensor)? != Format::F32 {
             return Err(Error::Unsupported(text!("tensor {name} is {}, not F32", tensor.kind.name())));
         }
-        if blocks::as_f32(&self.0.mapping().bytes()[tensor.data.clone()]).is_none() {
+        if blocks::as_f32(&self.file.mapping().bytes()[tensor.data.clone()]).is_none() {
             return Err(Error::Unsupported(text!(
                 "tensor {name} does not lie at a multiple of 4 bytes in memory; move the model to one"
             )));

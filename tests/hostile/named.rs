@@ -294,9 +294,11 @@ fn shapes_that_do_not_fit_the_tensors() {
     inconsistent(set("embedding_length", 128), &["shape"]);
     inconsistent(set("feed_forward_length", 95), &["blk.0.ffn_gate.weight", "[64, 96]", "[64, 95]"]);
     unsupported(set("expert_count", 8), &["8 experts"]);
+    unsupported(set("block_count", 1), &["blk.1.attn_norm.weight"]);
     runs(|file| {
         file.set("llama.block_count", 1);
         file.set("llama.expert_count", 0);
+        file.tensors.retain(|tensor| !tensor.name.starts_with("blk.1."));
     });
 }
 
@@ -324,7 +326,9 @@ fn rotations_that_do_not_fit() {
     inconsistent(set("scaling.factor", f32::NAN.into()), &["rope.scaling.factor"]);
     inconsistent(set("scaling.factor", (-2.0).into()), &["rope.scaling.factor", "-2"]);
     unsupported(set("scaling.type", "dynamic".into()), &["rope", "dynamic", "yarn"]);
-    for kind in ["none", "linear", "yarn", "longrope"] {
+    inconsistent(set("scaling.type", "longrope".into()), &["rope_factors_short.weight", "missing"]);
+    unsupported(set("dimension_count", 8.into()), &["rope.dimension_count is 8", "16"]);
+    for kind in ["none", "linear", "yarn"] {
         runs(|file| {
             file.set("llama.rope.scaling.type", kind);
             file.set("llama.rope.scaling.factor", 4.0);
@@ -386,12 +390,15 @@ fn a_tensor_that_is_missing_or_of_another_shape_or_type() {
         refused(|file| file.tensor("blk.0.attn_q.weight").shape = vec![33, 64]),
         &["blk.0.attn_q.weight", "33", "Q4_0"],
     );
-    // One that nobody asks for may be of any type.
-    runs(|file| {
-        let mut other = file.tensor("blk.0.attn_q.weight").clone();
-        (other.name, other.kind) = ("test.weight".into(), 99);
-        file.tensors.push(other);
-    });
+    // One that nobody asks for is not left out in silence, whatever its type.
+    for kind in [number(Format::Q4_0), 99] {
+        let error = refused(|file| {
+            let mut other = file.tensor("blk.0.attn_q.weight").clone();
+            (other.name, other.kind) = ("test.weight".into(), kind);
+            file.tensors.push(other);
+        });
+        unsupported(error, &["test.weight", "llama"]);
+    }
 }
 
 #[test]
