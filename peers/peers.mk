@@ -17,10 +17,16 @@ peers: ## Build the peer, llama.cpp (minutes the first time)
 vocabs: ## Fetch llama.cpp's vocabulary files into models/, unless they are there
 	@scripts/fetch-vocabs
 
+# Where the test writes its models for the peer.
+VARIANTS = $(CURDIR)/target/variants
+
 golden: peers model vocabs ## Write the golden files of tests/golden anew
+	rm -rf "$(VARIANTS)"
+	VARIANTS="$(VARIANTS)" cargo test -p bantam --test variants -- --ignored --exact write_the_files
 	$(PEERS) golden formats
 	$(PEERS) golden tokens $(DEMO) $(VOCABS)
 	$(PEERS) golden logits $(DEMO)
+	$(PEERS) golden variants "$(VARIANTS)"
 
 bench-peers: peers model ## Measure bantam against llama.cpp (MODEL=FILE, ARGS="--threads 2 --backend avx2")
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli

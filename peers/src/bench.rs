@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::llama::{self, Context, Load, Model, Outputs, Settings, Token};
+use crate::llama::{self, Context, Load, Model, Outputs, Settings, Token, Yarn};
 use crate::random::Random;
 
 /// What is measured.
@@ -89,7 +89,8 @@ fn measure(path: &Path, work: &Work, repeat: u32) -> Result<Measurement> {
     let start = Instant::now();
     let model = Model::open(path, Load::Fast)?;
     let positions = usize::try_from(work.prompt + work.generate)?;
-    let settings = Settings { positions, threads: work.threads(), flash_attention: true };
+    let settings =
+        Settings { positions, threads: work.threads(), flash_attention: true, yarn: Yarn::default() };
     let mut context = Context::open(&model, &settings)?;
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
 

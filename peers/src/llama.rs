@@ -52,6 +52,26 @@ impl Model {
         }
     }
 
+    /// The value of a metadata key that holds one number.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f32>> {
+        let key = CString::new(key)?;
+        let mut text = [0u8; 64];
+        // SAFETY: the model is open, `key` is a C string that lives through the call, and `text` has the room that is
+        // passed.
+        let length = unsafe {
+            sys::llama_model_meta_val_str(
+                self.raw.as_ptr(),
+                key.as_ptr(),
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
+        };
+        let Some(text) = usize::try_from(length).ok().and_then(|length| text.get(..length)) else {
+            return Ok(None);
+        };
+        Ok(Some(std::str::from_utf8(text)?.parse()?))
+    }
+
     /// Number of tokens in the vocabulary.
     pub(crate) fn vocabulary_size(&self) -> usize {
         // SAFETY: the vocabulary belongs to the open model.
@@ -131,6 +151,16 @@ pub(crate) struct Settings {
     pub(crate) threads: u32,
     /// llama.cpp's own choice about flash attention; never when false.
     pub(crate) flash_attention: bool,
+    /// Numbers of YaRN; llama.cpp's or the model's own where there is none.
+    pub(crate) yarn: Yarn,
+}
+
+/// Numbers of YaRN, as llama.cpp's options name them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Yarn {
+    pub(crate) ext_factor: Option<f32>,
+    pub(crate) beta_fast: Option<f32>,
+    pub(crate) beta_slow: Option<f32>,
 }
 
 /// Which positions of a batch get logits.
@@ -164,6 +194,10 @@ impl<'model> Context<'model> {
         options.n_threads_batch = threads;
         options.type_k = sys::GGML_TYPE_F16;
         options.type_v = sys::GGML_TYPE_F16;
+        // Below zero means not set.
+        options.yarn_ext_factor = settings.yarn.ext_factor.unwrap_or(-1.0);
+        options.yarn_beta_fast = settings.yarn.beta_fast.unwrap_or(-1.0);
+        options.yarn_beta_slow = settings.yarn.beta_slow.unwrap_or(-1.0);
         options.flash_attn_type = match settings.flash_attention {
             true => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
             false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,

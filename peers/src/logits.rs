@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::llama::{self, Context, Load, Model, Outputs, Settings, Token};
+use crate::llama::{self, Context, Load, Model, Outputs, Settings, Token, Yarn};
 use crate::noise;
 use crate::prompts::{PROMPTS, Prompt};
 
@@ -97,7 +97,7 @@ pub(crate) fn print_perplexity(path: &Path, text: &Path) -> Result<()> {
     Ok(())
 }
 
-fn save(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn save(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
@@ -150,7 +150,7 @@ fn follow(model: &Model, prompt: &Prompt, steps: usize) -> Result<Continuation> 
 }
 
 pub(crate) fn settings(positions: usize) -> Settings {
-    Settings { positions, threads: 1, flash_attention: false }
+    Settings { positions, threads: 1, flash_attention: false, yarn: Yarn::default() }
 }
 
 fn sample(logits: &[f32]) -> Sample {

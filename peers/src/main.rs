@@ -15,6 +15,7 @@ mod prompts;
 mod random;
 mod texts;
 mod tokens;
+mod variants;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,14 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/logits")]
         out: PathBuf,
     },
+    /// Logits of tiny models, each with another part of the architecture `llama`.
+    Variants {
+        /// Folder of the GGUF files, which a test of Bantam writes.
+        models: PathBuf,
+        /// Folder of the file.
+        #[arg(long, default_value = "tests/golden/logits")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -102,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(Golden::Formats { out }) => formats::write(&out),
         Command::Golden(Golden::Tokens { models, out }) => tokens::write(&models, &out),
         Command::Golden(Golden::Logits { model, text, out }) => logits::write(&model, &text, &out),
+        Command::Golden(Golden::Variants { models, out }) => variants::write(&models, &out),
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
         Command::Compare(options) => compare::run(&options),

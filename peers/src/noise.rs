@@ -74,7 +74,7 @@ fn deviation(
 }
 
 /// The token with the largest logit, the lowest id among equals.
-fn largest(logits: &[f32]) -> Token {
+pub(crate) fn largest(logits: &[f32]) -> Token {
     let best = (0..).zip(logits).max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
     best.map_or(0, |(id, _)| id)
 }

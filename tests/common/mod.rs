@@ -8,6 +8,7 @@ pub(crate) mod gguf;
 #[path = "../../kernels/tests/common/mod.rs"]
 pub(crate) mod kernels;
 pub(crate) mod tiny;
+pub(crate) mod variants;
 
 use std::path::PathBuf;
 use std::sync::Arc;
