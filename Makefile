@@ -13,7 +13,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build model ## Have the demo model answer a question (PROMPT="..." asks another one)
-	target/release/bantam run $(MODEL) -p "$$PROMPT"
+	target/release/bantam run $(MODEL) -p "$$PROMPT" --temp 0
 
 model: ## Fetch the demo model into models/, unless it is there
 	@scripts/fetch-model
