@@ -5,7 +5,7 @@ PEERS = $(PEERS_TARGET)/release/bantam-peers
 DEMO = models/SmolLM2-135M-Instruct.Q4_1.gguf
 VOCABS = models/ggml-vocab-gpt-2.gguf models/ggml-vocab-llama-bpe.gguf models/ggml-vocab-qwen2.gguf
 
-.PHONY: peers vocabs golden bench-peers
+.PHONY: peers vocabs golden bench-peers models-1b
 
 # Release is said outright: with debug information on, the crate's own choice would be -O2. CARGO_ENCODED_RUSTFLAGS
 # would win over RUSTFLAGS, so it is taken away.
@@ -31,3 +31,12 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 bench-peers: peers model ## Measure bantam against llama.cpp (MODEL=FILE, ARGS="--threads 2 --backend avx2")
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
 	$(PEERS) compare --bantam target/release/bantam --model $(MODEL) $(ARGS)
+
+# Llamas of 1.1 billion random weights, for speed and memory: 16 layers, dim 2048, 32 heads, 8 of keys and values, ffn 8192.
+SHAPED = models/1.1b-q4_0.gguf models/1.1b-q4_k_m.gguf
+
+models-1b: $(SHAPED) ## Make the two models of 1.1 billion random weights in models/ (1.3 GB)
+
+models/1.1b-%.gguf: | model
+	$(MAKE) peers
+	$(PEERS) make-model --out $@ --type $*

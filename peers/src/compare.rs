@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use crate::bench::{Measurement, Spread, Work};
+use crate::formats;
 
 /// What is compared.
 #[derive(clap::Args)]
@@ -18,7 +19,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     work: Work,
     /// GGUF file.
-    #[arg(long, default_value = DEMO)]
+    #[arg(long, default_value = formats::DEMO)]
     model: PathBuf,
     /// The model's name in the results; `demo` or the file's own unless given.
     #[arg(long)]
@@ -36,8 +37,6 @@ pub(crate) struct Options {
     #[arg(long, default_value = "target/peers.json")]
     out: PathBuf,
 }
-
-const DEMO: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// A flag of /proc/cpuinfo and the name of the same instruction set in the peer's line about itself.
 const INSTRUCTION_SETS: &[(&str, &str)] = &[
@@ -124,7 +123,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// The model's name in the results.
 fn name(options: &Options) -> String {
-    let own = match options.model.as_path() == Path::new(DEMO) {
+    let own = match options.model.as_path() == Path::new(formats::DEMO) {
         true => "demo".to_owned(),
         false => options.model.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     };

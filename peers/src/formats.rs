@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::ggml::Type;
 use crate::random::Random;
@@ -34,6 +34,30 @@ const FORMATS: &[(&str, u32, Floats)] = &[
     ("iq4_nl", 20, Floats::Half(&[0])),
     ("iq4_xs", 23, Floats::Half(&[0])),
 ];
+
+/// The model that most of the work is done with.
+pub(crate) const DEMO: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// The name of a format as this table spells it, from any spelling.
+pub(crate) fn known(name: &str) -> Result<&'static str> {
+    match FORMATS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
+        Some((known, ..)) => Ok(known),
+        None => {
+            let names: Vec<&str> = FORMATS.iter().map(|(name, ..)| *name).collect();
+            bail!("no format {name}; there are {}", names.join(" "))
+        }
+    }
+}
+
+/// ggml's number of a format.
+pub(crate) fn number(name: &str) -> Result<u32> {
+    let name = known(name)?;
+    FORMATS
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map(|(_, id, _)| *id)
+        .context("a known format has a number")
+}
 
 /// Where a block keeps floating-point numbers: arbitrary bits there must not become infinities or NaN.
 enum Floats {

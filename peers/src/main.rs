@@ -8,11 +8,14 @@ mod formats;
 #[allow(unsafe_code)]
 mod ggml;
 #[allow(unsafe_code)]
+mod gguf;
+#[allow(unsafe_code)]
 mod llama;
 mod logits;
 mod noise;
 mod prompts;
 mod random;
+mod shapes;
 mod texts;
 mod tokens;
 mod variants;
@@ -55,6 +58,8 @@ enum Command {
     },
     /// Measures Bantam against llama.cpp, in turns.
     Compare(compare::Options),
+    /// Makes a model of any shape and formats, with random weights.
+    MakeModel(shapes::Options),
     /// Prints the perplexity of a text file.
     Perplexity { model: PathBuf, file: PathBuf },
 }
@@ -115,6 +120,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
         Command::Compare(options) => compare::run(&options),
+        Command::MakeModel(options) => shapes::write(&options),
         Command::Perplexity { model, file } => logits::print_perplexity(&model, &file),
     }
 }
