@@ -58,7 +58,7 @@ mod sample;
 mod session;
 pub mod tokenizer;
 
-pub use bantam_kernels::{Backend, Format};
+pub use bantam_kernels::{Backend, Format, Origin};
 pub use cancel::Cancel;
 pub use error::{Error, Result, Text};
 pub use model::{HyperParameters, Model, ModelOptions};

@@ -35,6 +35,33 @@ fn a_model_is_described_for_people() {
     assert!(bantam("inspect", &demo, &["--tensors"]).succeeds().contains("blk.29.attn_q.weight"));
 }
 
+/// Which kernels a backend has is the kernels' own business; that none of a tier is scalar, which is slow, is not.
+#[test]
+fn the_kernels_of_every_tensor_are_shown() {
+    let Some(demo) = demo() else { return };
+    let told: Value =
+        serde_json::from_str(&bantam("inspect", &demo, &["--json", "--kernels"]).succeeds()).unwrap();
+    let kernels = &told["kernels"];
+    let backends = kernels["backends"].as_array().unwrap();
+    assert!(backends.iter().any(|backend| backend["name"] == kernels["detected"]));
+    let tensors = kernels["tensors"].as_array().unwrap();
+    assert_eq!(tensors.len(), 272);
+    for tensor in tensors {
+        if tensor["name"].as_str().unwrap().contains("norm") {
+            assert_eq!(tensor["matmul"], Value::Null);
+            continue;
+        }
+        for backend in backends {
+            let name = backend["name"].as_str().unwrap();
+            assert_eq!(tensor["matmul"][name] == "scalar", name == "scalar", "{tensor}");
+        }
+    }
+    let told = bantam("inspect", &demo, &["--kernels"]).succeeds();
+    let line = told.lines().find(|line| line.contains("blk.*.attn_q.weight")).unwrap();
+    assert!(line.contains("x30") && line.contains("Q4_1") && line.ends_with("scalar"), "{line}");
+    assert!(!told.contains("metadata"));
+}
+
 #[test]
 fn a_vocabulary_alone_is_enough() {
     let Some(demo) = demo() else { return };

@@ -113,6 +113,17 @@ static ALL: &[Table] = &[
     scalar::TABLE,
 ];
 
+/// A backend of this architecture, whether or not this CPU runs it, and where it has the kernels of one format from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The backend's name.
+    pub backend: &'static str,
+    /// Whether this CPU runs it.
+    pub supported: bool,
+    /// The backend whose file the matrix product comes from: this one, or one that it inherits from.
+    pub matmul: &'static str,
+}
+
 /// Why a backend could not be had by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BackendError {
@@ -157,6 +168,15 @@ impl Backend {
     /// The backend whose matrix product a format gets here: this one, or one that it inherits from.
     pub fn origin(self, format: Format) -> &'static str {
         self.0.formats[format as usize].origin
+    }
+
+    /// Where every backend of this architecture has its matrix product of a format from, best backend first.
+    pub fn origins(format: Format) -> impl Iterator<Item = Origin> {
+        ALL.iter().map(move |table| Origin {
+            backend: table.name,
+            supported: (table.supported)(),
+            matmul: table.formats[format as usize].origin,
+        })
     }
 
     /// Bytes of scratch that a thread needs for products with rows of `k` weights.

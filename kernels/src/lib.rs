@@ -38,7 +38,7 @@ pub mod tile;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
-pub use backend::{Backend, BackendError};
+pub use backend::{Backend, BackendError, Origin};
 pub use blocks::Format;
 pub use columns::{Columns, ColumnsMut};
 pub use half::f16;

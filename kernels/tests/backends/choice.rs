@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use bantam_kernels::{Backend, BackendError};
+use bantam_kernels::{Backend, BackendError, Format};
 
 #[test]
 fn every_backend_of_this_cpu_runs_when_forced_by_name() {
@@ -31,4 +31,20 @@ fn the_detected_backend_is_the_first_that_is_available() {
 #[test]
 fn an_unknown_name_is_an_error() {
     assert_eq!(Backend::by_name("abacus").map(Backend::name), Err(BackendError::Unknown));
+}
+
+#[test]
+fn every_backend_tells_where_its_products_come_from() {
+    for &format in Format::ALL {
+        assert!(Backend::origins(format).map(|origin| origin.backend).eq(Backend::names()));
+        for origin in Backend::origins(format) {
+            assert!(Backend::names().any(|name| name == origin.matmul));
+            match Backend::by_name(origin.backend) {
+                Ok(backend) => assert_eq!((origin.supported, origin.matmul), (true, backend.origin(format))),
+                Err(error) => assert_eq!((origin.supported, error), (false, BackendError::Unsupported)),
+            }
+            // No format of a tier falls to the slow reference in silence.
+            assert_eq!(origin.matmul == "scalar", origin.backend == "scalar", "{format:?}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! `bantam inspect`: what a GGUF file holds, whether or not it can be run.
 #![forbid(unsafe_code)]
 
+mod kernels;
+
 use bantam::Model;
 use bantam::format::TensorType;
 use bantam::gguf::{Array, File, TensorInfo, Value};
@@ -21,6 +23,7 @@ MB is 10^6 bytes. Long values of the metadata are cut; in JSON, long arrays beco
 Examples:
   bantam inspect model.gguf
   bantam inspect model.gguf --tensors | grep embd
+  bantam inspect model.gguf --kernels                  which instruction set multiplies what
   bantam inspect model.gguf --json | jq .formats";
 
 /// Show what a model file holds
@@ -35,6 +38,10 @@ pub(crate) struct Inspect {
     /// List every tensor: name, format, shape (fastest dimension first), bytes
     #[arg(long)]
     tensors: bool,
+    /// Show, instead of the metadata, which kernel multiplies each tensor on each backend of this architecture. A backend
+    /// inherits what it does not improve from a lower one; `scalar` is slow
+    #[arg(long)]
+    kernels: bool,
 }
 
 /// What is told; the names are the keys of the JSON.
@@ -86,6 +93,9 @@ impl Inspect {
         if self.tensors {
             all["tensors"] = file.tensors().map(|(name, tensor)| describe_tensor(name, tensor)).collect();
         }
+        if self.kernels {
+            all["kernels"] = kernels::json(&file);
+        }
         output::print(&(serde_json::to_string_pretty(&all).map_err(unwritable)? + "\n"))
     }
 
@@ -126,13 +136,17 @@ impl Inspect {
         })
     }
 
-    /// The summary, the metadata and the tensors for people.
+    /// The summary, then the metadata or the kernels, and the tensors, for people.
     fn report(&self, file: &File, summary: &Summary) -> String {
         let mut lines = summary.lines();
-        lines.push("\nmetadata".into());
-        lines.extend(
-            file.entries().map(|(key, value)| format!("  {} = {}", escape(key.as_bytes()), show(&value))),
-        );
+        if self.kernels {
+            lines.extend(kernels::lines(file));
+        } else {
+            lines.push("\nmetadata".into());
+            lines.extend(
+                file.entries().map(|(key, value)| format!("  {} = {}", escape(key.as_bytes()), show(&value))),
+            );
+        }
         if self.tensors {
             lines.push("\ntensors".into());
             let width = file.tensors().map(|(name, _)| name.chars().count().min(60)).max().unwrap_or(0);
