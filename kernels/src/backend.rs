@@ -7,6 +7,7 @@ use core::fmt;
 use half::f16;
 
 use crate::blocks::Format;
+use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
 use crate::scalar;
 use crate::tile::TileMut;
@@ -88,6 +89,8 @@ pub struct Table {
     /// See [`Backend::attend_f16`].
     pub attend_f16:
         unsafe fn(query: &[f32], keys: &[f16], values: &[f16], scale: f32, state: &mut AttendMut<'_>),
+    /// The machine's limits with this instruction set.
+    pub ceiling: Ceiling,
 }
 
 impl Table {
@@ -325,6 +328,23 @@ impl Backend {
         }
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
         unsafe { (self.0.attend_f16)(query, keys, values, scale, state) }
+    }
+
+    /// Reads all of `bytes` as fast as it can. The result depends on every byte, and means nothing.
+    ///
+    /// # Panics
+    /// If the length is not a multiple of [`READ`].
+    pub fn read_ceiling(self, bytes: &[u8]) -> u64 {
+        assert!(bytes.len().is_multiple_of(READ), "whole parts");
+        // SAFETY: a Backend exists only for a CPU that supports its table; the length was checked above.
+        unsafe { (self.0.ceiling.read)(bytes) }
+    }
+
+    /// Multiplies bytes as fast as the backend's dot products can, and returns how many products that were.
+    pub fn multiply_ceiling(self, rounds: usize) -> u64 {
+        // SAFETY: a Backend exists only for a CPU that supports its table.
+        unsafe { (self.0.ceiling.multiply)(rounds) }
+        rounds as u64 * self.0.ceiling.products as u64
     }
 }
 

@@ -30,6 +30,7 @@ macro_rules! has {
 pub mod arm;
 pub mod backend;
 pub mod blocks;
+pub mod ceiling;
 pub mod columns;
 pub mod dequantize;
 pub mod math;

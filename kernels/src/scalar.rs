@@ -16,6 +16,7 @@ use half::f16;
 
 use crate::backend::{ATTEND_KEYS, AttendMut, FormatKernels, RopePairs, Table};
 use crate::blocks::*;
+use crate::ceiling;
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
 use crate::dequantize::Weights;
 use crate::math;
@@ -34,6 +35,7 @@ pub const TABLE: Table = Table {
     add,
     to_f16,
     attend_f16,
+    ceiling: ceiling::SCALAR,
 };
 
 /// One entry per format, in the order of [`Format::ALL`].

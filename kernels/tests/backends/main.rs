@@ -8,6 +8,7 @@ mod common;
 mod attention;
 #[cfg(unix)]
 mod bounds;
+mod ceiling;
 mod choice;
 mod matmul;
 mod vectors;

@@ -1,5 +1,6 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
+mod ceiling;
 mod panel;
 
 use core::arch::aarch64::*;
@@ -15,19 +16,25 @@ use crate::scalar;
 use crate::tile::TileMut;
 
 /// The kernels of NEON with dot products.
-pub const TABLE: Table = Table { name: "dotprod", supported, scratch_bytes: panel::bytes, ..neon::TABLE }
-    .with(Format::Q8_0, quantized::<BlockQ8_0>())
-    .with(Format::Q4_0, quantized::<BlockQ4_0>())
-    .with(Format::Q4_1, quantized::<BlockQ4_1>())
-    .with(Format::Q5_0, quantized::<BlockQ5_0>())
-    .with(Format::Q5_1, quantized::<BlockQ5_1>())
-    .with(Format::Q2_K, quantized::<BlockQ2K>())
-    .with(Format::Q3_K, quantized::<BlockQ3K>())
-    .with(Format::Q4_K, quantized::<BlockQ4K>())
-    .with(Format::Q5_K, quantized::<BlockQ5K>())
-    .with(Format::Q6_K, quantized::<BlockQ6K>())
-    .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-    .with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
+pub const TABLE: Table = Table {
+    name: "dotprod",
+    supported,
+    scratch_bytes: panel::bytes,
+    ceiling: ceiling::CEILING,
+    ..neon::TABLE
+}
+.with(Format::Q8_0, quantized::<BlockQ8_0>())
+.with(Format::Q4_0, quantized::<BlockQ4_0>())
+.with(Format::Q4_1, quantized::<BlockQ4_1>())
+.with(Format::Q5_0, quantized::<BlockQ5_0>())
+.with(Format::Q5_1, quantized::<BlockQ5_1>())
+.with(Format::Q2_K, quantized::<BlockQ2K>())
+.with(Format::Q3_K, quantized::<BlockQ3K>())
+.with(Format::Q4_K, quantized::<BlockQ4K>())
+.with(Format::Q5_K, quantized::<BlockQ5K>())
+.with(Format::Q6_K, quantized::<BlockQ6K>())
+.with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
+.with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
 
 fn supported() -> bool {
     has!("neon", "dotprod")

@@ -1,6 +1,7 @@
 //! Baseline NEON: every AArch64 CPU.
 
 mod attention;
+pub(super) mod ceiling;
 mod floats;
 mod vectors;
 
@@ -28,6 +29,7 @@ pub const TABLE: Table = Table {
     add: vectors::add,
     to_f16: vectors::to_f16,
     attend_f16: attention::attend_f16,
+    ceiling: ceiling::CEILING,
 }
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())

@@ -1,6 +1,7 @@
 //! AVX2 with FMA and F16C: most desktops and servers.
 
 pub(super) mod attention;
+pub(super) mod ceiling;
 mod dot;
 mod floats;
 mod lanes;
@@ -25,6 +26,7 @@ pub const TABLE: Table = matmul::table::<Avx2, 8, 1>(
         add: vectors::add,
         to_f16: vectors::to_f16,
         attend_f16: attention::attend_f16,
+        ceiling: ceiling::CEILING,
         ..scalar::TABLE
     },
 )

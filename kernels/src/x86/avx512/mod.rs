@@ -3,6 +3,7 @@
 //! Products of floats and the kernels on vectors are those of AVX2.
 
 mod attention;
+mod ceiling;
 mod dot;
 mod lanes;
 
@@ -11,8 +12,10 @@ use crate::x86::{avx2, matmul};
 use dot::Avx512;
 
 /// The kernels of AVX-512.
-pub const TABLE: Table =
-    matmul::table::<Avx512, 16, 2>(supported, Table { attend_f16: attention::attend_f16, ..avx2::TABLE });
+pub const TABLE: Table = matmul::table::<Avx512, 16, 2>(
+    supported,
+    Table { attend_f16: attention::attend_f16, ceiling: ceiling::CEILING, ..avx2::TABLE },
+);
 
 fn supported() -> bool {
     (avx2::TABLE.supported)() && has!("avx512f", "avx512bw", "avx512vl", "avx512vnni")

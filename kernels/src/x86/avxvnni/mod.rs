@@ -2,6 +2,7 @@
 //!
 //! Products of floats, attention and the kernels on vectors are those of AVX2.
 
+mod ceiling;
 mod dot;
 
 use crate::backend::Table;
@@ -9,7 +10,8 @@ use crate::x86::{avx2, matmul};
 use dot::AvxVnni;
 
 /// The kernels of AVX-VNNI.
-pub const TABLE: Table = matmul::table::<AvxVnni, 8, 1>(supported, avx2::TABLE);
+pub const TABLE: Table =
+    matmul::table::<AvxVnni, 8, 1>(supported, Table { ceiling: ceiling::CEILING, ..avx2::TABLE });
 
 fn supported() -> bool {
     (avx2::TABLE.supported)() && has!("avxvnni")
