@@ -1,18 +1,29 @@
 # llama.cpp as parity oracle and benchmark. It is built natively and with OpenMP, as its users build it, in a target
 # folder of its own: none of these flags reaches Bantam, which is measured as the portable binary that users get.
+# PEER=avx2 builds it for CPUs that have AVX2 and nothing beyond, in a second folder, and has Bantam use its backend of
+# that name.
+PEER ?= native
+PEER_CPU_native = native
+PEER_CPU_avx2 = x86-64-v3
+PEER_BACKEND_avx2 = --backend avx2
+ifeq ($(PEER_CPU_$(PEER)),)
+$(error PEER is native or avx2, not "$(PEER)")
+endif
+PEER_SUFFIX = $(if $(filter-out native,$(PEER)),-$(PEER))
 PEERS_TARGET ?= $(CURDIR)/target/peers
-PEERS = $(PEERS_TARGET)/release/bantam-peers
+PEER_TARGET = $(PEERS_TARGET)$(PEER_SUFFIX)
+PEERS = $(PEER_TARGET)/release/bantam-peers
 DEMO = models/SmolLM2-135M-Instruct.Q4_1.gguf
 VOCABS = models/ggml-vocab-gpt-2.gguf models/ggml-vocab-llama-bpe.gguf models/ggml-vocab-qwen2.gguf
 
-.PHONY: peers vocabs golden bench-peers models-1b
+.PHONY: peers vocabs golden bench-peers bench-formats models-1b
 
 # Release is said outright: with debug information on, the crate's own choice would be -O2. CARGO_ENCODED_RUSTFLAGS
 # would win over RUSTFLAGS, so it is taken away.
-peers: ## Build the peer, llama.cpp (minutes the first time)
+peers: ## Build the peer, llama.cpp (minutes the first time; PEER=avx2 builds one for AVX2 alone)
 	sh peers/prepare
-	env -u CARGO_ENCODED_RUSTFLAGS RUSTFLAGS="-C target-cpu=native" LLAMA_LIB_PROFILE=Release \
-	    cargo build --release --locked --target-dir "$(PEERS_TARGET)" -p bantam-peers
+	env -u CARGO_ENCODED_RUSTFLAGS RUSTFLAGS="-C target-cpu=$(PEER_CPU_$(PEER))" LLAMA_LIB_PROFILE=Release \
+	    cargo build --release --locked --target-dir "$(PEER_TARGET)" -p bantam-peers
 
 vocabs: ## Fetch llama.cpp's vocabulary files into models/, unless they are there
 	@scripts/fetch-vocabs
@@ -31,6 +42,10 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 bench-peers: peers model ## Measure bantam against llama.cpp (MODEL=FILE, ARGS="--threads 2 --backend avx2")
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
 	$(PEERS) compare --bantam target/release/bantam --model $(MODEL) $(ARGS)
+
+bench-formats: peers ## Measure the matrix product of every format against ggml's, on one thread (PEER=avx2, ARGS="--format q4_0")
+	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-kernels --example bench
+	$(PEERS) products --out target/formats$(PEER_SUFFIX).json $(PEER_BACKEND_$(PEER)) $(ARGS)
 
 # Llamas of 1.1 billion random weights, for speed and memory: 16 layers, dim 2048, 32 heads, 8 of keys and values, ffn 8192.
 SHAPED = models/1.1b-q4_0.gguf models/1.1b-q4_k_m.gguf

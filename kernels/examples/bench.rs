@@ -1,7 +1,8 @@
 //! Times the matrix product of every format, backend and number of columns on one thread:
-//! `cargo run --release -p bantam-kernels --example bench -- [--format Q4_1] [--backend avx2] [--columns 64]
-//! [--k 576] [--rows 1536] [--copies 1]`. GB/s counts the bytes of the weights, GMAC/s the multiplications. With one
-//! copy of the weights they come from the cache; with many, each run takes the next copy, from memory.
+//! `cargo run --release -p bantam-kernels --example bench -- [--format Q4_1] [--backend avx2] [--columns 1,64]
+//! [--activations f32] [--k 576] [--rows 1536] [--copies 1]`. GB/s counts the bytes of the weights, GMAC/s the
+//! multiplications. With one copy of the weights they come from the cache; with many, each run takes the next copy, from
+//! memory. Activations of f32 are quantised in each run, where the format wants that; else they are so from the start.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,7 @@ use std::hint::black_box;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-use bantam_kernels::{Backend, Format, TileMut};
+use bantam_kernels::{Backend, Columns, ColumnsMut, Format, TileMut};
 use common::{Activations, Placed, Random};
 
 /// How long one of the samples, whose median is printed, should take.
@@ -26,6 +27,8 @@ struct Options {
     k: usize,
     rows: usize,
     copies: usize,
+    /// Whether the quantising of the activations counts.
+    quantizing: bool,
 }
 
 fn main() {
@@ -49,7 +52,7 @@ fn main() {
         for &n in &options.columns {
             let x = Activations::random(&mut random, options.k, n);
             for &backend in &options.backends {
-                let seconds = time(backend, format, &weights, one.len(), &x, options.rows);
+                let seconds = time(backend, format, &weights, one.len(), &x, &options);
                 let macs = (options.k * options.rows * n) as f64;
                 println!(
                     "{:8} {:10} {:10} {n:8} {:10.2} {:10.2}",
@@ -71,14 +74,22 @@ fn time(
     weights: &[u8],
     matrix_bytes: usize,
     x: &Activations,
-    rows: usize,
+    options: &Options,
 ) -> f64 {
-    let columns = x.columns();
+    let (rows, columns) = (options.rows, x.columns());
+    let mut quantized = Activations::new(x.f32.clone(), x.k);
     let mut scratch = Placed::scratch(backend, x.k);
     let mut out = vec![0.0; rows * columns.n];
     let mut copies = weights.chunks_exact(matrix_bytes).cycle();
     let mut run = || {
         let weights = copies.next().expect("at least one copy");
+        let Activations { q, d, s, .. } = &mut quantized;
+        let columns = if options.quantizing && format.wants_q8() {
+            backend.quantize_q8(&x.f32, &mut ColumnsMut { q, d, s });
+            Columns { q, d, s, ..columns }
+        } else {
+            columns
+        };
         backend.matmul(format, weights, &columns, &mut TileMut::new(&mut out, rows, columns.n), &mut scratch);
         black_box(&mut out);
     };
@@ -106,11 +117,12 @@ fn options() -> Result<Options, String> {
         k: 2048,
         rows: 2048,
         copies: 1,
+        quantizing: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
-        let number = || match value.parse() {
+        let number = |value: &str| match value.parse() {
             Ok(0) | Err(_) => Err(format!("{word} wants a positive number, not {value}")),
             Ok(number) => Ok(number),
         };
@@ -123,10 +135,11 @@ fn options() -> Result<Options, String> {
                 options.backends =
                     vec![Backend::by_name(&value).map_err(|error| format!("{value}: {error:?}"))?];
             }
-            "--columns" => options.columns = vec![number()?],
-            "--k" => options.k = number()?,
-            "--rows" => options.rows = number()?,
-            "--copies" => options.copies = number()?,
+            "--columns" => options.columns = value.split(',').map(number).collect::<Result<_, _>>()?,
+            "--activations" => options.quantizing = value == "f32",
+            "--k" => options.k = number(&value)?,
+            "--rows" => options.rows = number(&value)?,
+            "--copies" => options.copies = number(&value)?,
             _ => return Err(format!("no option {word}; see the head of this file")),
         }
     }

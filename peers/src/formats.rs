@@ -43,10 +43,15 @@ pub(crate) fn known(name: &str) -> Result<&'static str> {
     match FORMATS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
         Some((known, ..)) => Ok(known),
         None => {
-            let names: Vec<&str> = FORMATS.iter().map(|(name, ..)| *name).collect();
+            let names: Vec<&str> = names().collect();
             bail!("no format {name}; there are {}", names.join(" "))
         }
     }
+}
+
+/// The names of all formats.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().map(|(name, ..)| *name)
 }
 
 /// ggml's number of a format.

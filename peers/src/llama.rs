@@ -288,7 +288,7 @@ pub(crate) fn version() -> String {
 }
 
 /// Starts llama.cpp's backends once, with its log reduced to errors.
-fn start() {
+pub(crate) fn start() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
         // SAFETY: the callback is a plain function, valid for the whole program, that ignores the user data.

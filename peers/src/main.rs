@@ -13,6 +13,9 @@ mod gguf;
 mod llama;
 mod logits;
 mod noise;
+#[allow(unsafe_code)]
+mod product;
+mod products;
 mod prompts;
 mod random;
 mod shapes;
@@ -58,6 +61,14 @@ enum Command {
     },
     /// Measures Bantam against llama.cpp, in turns.
     Compare(compare::Options),
+    /// Measures ggml's matrix products of one format alone and prints JSON.
+    Product {
+        format: String,
+        #[command(flatten)]
+        shape: product::Shape,
+    },
+    /// Measures Bantam's matrix product of each format against ggml's, in turns.
+    Products(products::Options),
     /// Makes a model of any shape and formats, with random weights.
     MakeModel(shapes::Options),
     /// Prints the perplexity of a text file.
@@ -120,6 +131,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
         Command::Compare(options) => compare::run(&options),
+        Command::Product { format, shape } => product::print(&format, &shape),
+        Command::Products(options) => products::run(&options),
         Command::MakeModel(options) => shapes::write(&options),
         Command::Perplexity { model, file } => logits::print_perplexity(&model, &file),
     }
