@@ -25,11 +25,13 @@ and beside them:
   first token  the median time from handing over the prompt to the first token of an answer
   memory       the most that was resident: anonymous (KV cache, buffers), of files (weights)
 
+With --depth, prompt and answer stand behind that many tokens, read once and not measured, as in a chat that is long already.
 A median is shown with the least and the greatest round. MB is 10^6 bytes. Run it on an idle machine.
 
 Examples:
   bantam bench model.gguf
   bantam bench model.gguf --prompt 2048 --generate 0 --threads 4
+  bantam bench model.gguf --prompt 8 --generate 64 --depth 4096
   bantam bench model.gguf --backend avx2 --json";
 
 /// Tokens read before an answer that is timed without a prompt.
@@ -49,6 +51,9 @@ pub(crate) struct Bench {
     /// Tokens generated behind it; 0 measures prefill alone
     #[arg(long, value_name = "TOKENS", default_value_t = 128)]
     generate: u32,
+    /// Tokens in front of both, which are not measured
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    depth: u32,
     /// Rounds that count
     #[arg(long, value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -120,18 +125,22 @@ impl Bench {
     fn measure(&self) -> Result<Measurement> {
         let start = Instant::now();
         let model = self.machine.open(&self.file)?;
-        let prompt_len = (self.prompt as usize).max(START.len());
-        let context = prompt_len.saturating_add(self.generate as usize);
+        let lengths = [self.depth, self.prompt.max(1), self.generate].map(|length| length as usize);
+        let context = lengths.into_iter().fold(0, usize::saturating_add);
         let options = SessionOptions { context: Some(context), ..SessionOptions::default() };
         let mut session = Session::open(&model, self.machine.pool()?, &options)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
 
-        let prompt = random_tokens(self.prompt as usize, model.hyper().vocab_size);
+        let tokens = random_tokens(self.depth as usize + self.prompt as usize, model.hyper().vocab_size);
+        let (past, prompt) = tokens.split_at(self.depth as usize);
+        if !past.is_empty() {
+            session.prefill(past)?;
+        }
         let mut times = Times::default();
         let mut memory = Memory::now();
         let mut progress = Progress::new("measuring", self.repeat as usize + 1);
         for round in 0..=self.repeat {
-            self.round(&mut session, &prompt, round > 0, &mut times)?;
+            self.round(&mut session, prompt, round > 0, &mut times)?;
             memory = memory.zip(Memory::now()).map(|(a, b)| a.max(b));
             progress.at(round as usize + 1);
         }
@@ -148,7 +157,7 @@ impl Bench {
         })
     }
 
-    /// Reads the prompt and generates behind it. The first round only generates a few tokens and is not kept.
+    /// Reads the prompt behind what was read beforehand, and generates behind it. The first round only generates a few tokens and is not kept.
     fn round(
         &self,
         session: &mut Session,
@@ -157,7 +166,7 @@ impl Bench {
         times: &mut Times,
     ) -> Result<()> {
         let mut sampler = Sampler::greedy();
-        session.rewind(0);
+        session.rewind(self.depth as usize);
         let start = Instant::now();
         session.prefill(if prompt.is_empty() { &START } else { prompt })?;
         let mut next = session.sample(&mut sampler)?;
@@ -188,10 +197,15 @@ impl Bench {
             ("prefill", self.prompt, measurement.prefill_tps),
             ("decode", self.generate, measurement.decode_tps),
         ];
+        let depth = match self.depth {
+            0 => String::new(),
+            depth => format!(" behind {depth}"),
+        };
         for (name, tokens, rate) in rates {
             if let Some(Spread { median, min, max }) = rate {
                 let tokens = units::plural(tokens as usize, "token");
-                lines.push(format!("{name:<12} {median:.1} tokens/s ({min:.1} to {max:.1}), {tokens}"));
+                lines
+                    .push(format!("{name:<12} {median:.1} tokens/s ({min:.1} to {max:.1}), {tokens}{depth}"));
             }
         }
         lines.push(format!("load         {:.1} ms", measurement.load_ms));

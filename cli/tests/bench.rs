@@ -36,3 +36,13 @@ fn a_part_can_be_left_out() {
     let told = bantam("bench", &demo, &["--prompt", "3", "--generate", "0", "--repeat", "1"]).succeeds();
     assert!(told.contains("prefill") && !told.contains("decode"), "{told}");
 }
+
+#[test]
+fn what_is_measured_can_be_behind_other_tokens() {
+    let Some(demo) = demo() else { return };
+    let few = ["--depth", "20", "--generate", "2", "--repeat", "1"];
+    let told = bantam("bench", &demo, &[&few[..], &["--prompt", "3"]].concat()).succeeds();
+    assert!(told.contains("3 tokens behind 20") && told.contains("2 tokens behind 20"), "{told}");
+    let told = bantam("bench", &demo, &[&few[..], &["--prompt", "0"]].concat()).succeeds();
+    assert!(!told.contains("prefill") && told.contains("2 tokens behind 20"), "{told}");
+}
