@@ -31,8 +31,9 @@
 //! | 0 | the crate `bantam-kernels`: the arithmetic of every instruction set |
 //! | 1 | `error`, `memory`, `mmap`, `format`, `gguf` |
 //! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
-//! | 3 | `forward`, `sample` |
+//! | 3 | `forward`, `sample`, `speculate` |
 //! | 4 | `session`, `chat` |
+//! | 5 | `speculate/model` |
 //!
 //! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of keys
 //! and values, *prefill* the reading of a prompt, *decode* the reading of one token, *logits* the scores of every token
@@ -56,6 +57,7 @@ mod model;
 mod pool;
 mod sample;
 mod session;
+mod speculate;
 pub mod tokenizer;
 
 pub use bantam_kernels::{Backend, Format, Origin};
@@ -64,5 +66,6 @@ pub use error::{Error, Result, Text};
 pub use model::{HyperParameters, Model, ModelOptions};
 pub use pool::Pool;
 pub use sample::{Sampler, SamplerOptions};
-pub use session::{BATCH_DEFAULT, CONTEXT_DEFAULT, Plan, Session, SessionOptions};
+pub use session::{BATCH_DEFAULT, CONTEXT_DEFAULT, Drafts, Plan, Session, SessionOptions};
+pub use speculate::{Costs, DRAFT_MAX, DraftModel, Drafter, Lookup};
 pub use tokenizer::{EncodeOptions, TokenId, Tokenizer, Utf8Stream};

@@ -10,11 +10,12 @@ mod counting;
 use std::sync::Arc;
 
 use bantam::{
-    Backend, EncodeOptions, Error, Format, Model, Pool, Sampler, SamplerOptions, Session, Utf8Stream,
+    Backend, DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Format, Lookup, Model, Pool, Sampler,
+    SamplerOptions, Session, SessionOptions, Utf8Stream,
 };
 
 use common::tiny::Tiny;
-use common::{demo, forced, model, session, sized, tokens};
+use common::{demo, forced, model, sized, tokens};
 use counting::{Counting, Taken, alone, during, refusing, settle};
 
 #[global_allocator]
@@ -24,6 +25,13 @@ properties! {
     nothing_is_allocated_between_two_tokens
     nothing_is_allocated_between_two_tokens_of_the_demo_model
     a_plan_is_what_is_allocated
+}
+
+/// The options of a session of that size with room for guesses, all of which are verified.
+fn drafting(context: usize, batch: usize, draft: usize) -> SessionOptions {
+    let mut options = sized(context, batch);
+    (options.draft_max, options.draft_min) = (draft, draft);
+    options
 }
 
 /// Every sampler setting that takes another way through the chain.
@@ -45,10 +53,15 @@ fn samplers() -> Vec<Sampler> {
 }
 
 /// A conversation, with all that a program does between two tokens; how much text it was.
-fn converse(session: &mut Session, tokens: &[u32], samplers: &mut [Sampler]) -> usize {
+fn converse(
+    session: &mut Session,
+    tokens: &[u32],
+    samplers: &mut [Sampler],
+    drafters: [&mut dyn Drafter; 2],
+) -> usize {
     let mut stream = Utf8Stream::new();
     let mut length = 0;
-    for (batch, sampler) in tokens.chunks(tokens.len() / samplers.len()).zip(samplers) {
+    for (batch, sampler) in tokens.chunks(tokens.len() / samplers.len()).zip(&mut *samplers) {
         session.prefill(batch).unwrap();
         for _ in 0..3 {
             let token = session.sample(sampler).unwrap();
@@ -60,6 +73,14 @@ fn converse(session: &mut Session, tokens: &[u32], samplers: &mut [Sampler]) -> 
         }
         session.rewind(session.position() - 2);
     }
+    for drafter in drafters {
+        session.rewind(20);
+        session.prefill(&tokens[..10]).unwrap();
+        for _ in 0..12 {
+            let token = session.sample(&mut samplers[0]).unwrap();
+            session.speculate(token, drafter).unwrap();
+        }
+    }
     session.rewind(1);
     session.score_each(&tokens[..5], |_, logits| length += logits.len()).unwrap();
     stream.finish(|part| length += part.len());
@@ -68,13 +89,19 @@ fn converse(session: &mut Session, tokens: &[u32], samplers: &mut [Sampler]) -> 
 
 /// What a conversation takes, of all threads.
 fn taken_by_conversation(model: &Model, threads: usize, prompt: usize) -> Taken {
-    let mut session = session(model, threads, 2 * prompt, 16);
+    let pool = Arc::new(Pool::new(threads).unwrap());
+    let mut session = Session::open(model, pool.clone(), &drafting(2 * prompt, 16, DRAFT_MAX)).unwrap();
     let tokens = tokens(session.model(), prompt);
     let mut samplers = samplers();
+    let mut lookup = Lookup::new();
+    let guessing = Session::open(model, pool, &sized(2 * prompt, 16)).unwrap();
+    let mut draft_model = DraftModel::new(guessing, model).unwrap();
     // Workers that are only starting still have to name themselves.
     settle(threads - 1);
-    let (length, taken) = during(|| converse(&mut session, &tokens, &mut samplers));
+    let (length, taken) =
+        during(|| converse(&mut session, &tokens, &mut samplers, [&mut lookup, &mut draft_model]));
     assert!(length > 0);
+    assert!(session.drafts().accepted > 0);
     // What fails allocates nothing either.
     let (_, failed) = during(|| {
         session.prefill(&[u32::MAX]).unwrap_err();
@@ -120,9 +147,11 @@ fn a_plan_is_what_is_allocated(backend: Backend) {
     let mut models: Vec<Model> = models.map(|tiny| model(tiny.bytes(), backend)).into();
     models.extend(demo(backend));
     for model in models {
-        for (threads, context, batch) in [(1, 1, 1), (1, 100, 256), (2, 33, 16), (3, 512, 64)] {
+        for (threads, context, batch, draft) in
+            [(1, 1, 1, 15), (1, 100, 256, 0), (2, 33, 16, 15), (3, 512, 64, 7)]
+        {
             let pool = Arc::new(Pool::new(threads).unwrap());
-            let options = sized(context, batch);
+            let options = drafting(context, batch, draft);
             let plan = Session::plan(&model, &options, threads).unwrap();
             let (session, taken) = during(|| Session::open(&model, pool.clone(), &options).unwrap());
             assert_eq!(session.memory(), plan);
@@ -163,6 +192,12 @@ fn a_plan_that_cannot_be_is_an_error() {
         let error = Session::plan(&model, &sized(context, batch), 1).unwrap_err();
         assert!(matches!(error, Error::Argument(_)), "{error:?}");
     }
+    // A guess needs memory for the logits behind it; there are never more than a batch has room for.
+    let bytes = |batch, draft| Session::plan(&model, &drafting(64, batch, draft), 1).unwrap().scratch_bytes;
+    let logits = model.hyper().vocab_size * 4;
+    assert!((bytes(32, 0) + 7 * logits).abs_diff(bytes(32, 7)) < 64);
+    assert_eq!(bytes(32, usize::MAX), bytes(32, DRAFT_MAX));
+    assert_eq!((bytes(1, 15), bytes(8, 15)), (bytes(1, 0), bytes(8, 7)));
     // A batch is never larger than the context.
     let small = Session::plan(&model, &sized(8, usize::MAX), 1).unwrap();
     assert_eq!(small, Session::plan(&model, &sized(8, 8), 1).unwrap());

@@ -3,11 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use bantam::{Error, Sampler, Session, TokenId};
+use bantam::{Drafter, Drafts, Error, Sampler, Session, TokenId};
 
 use crate::failure::Result;
 use crate::output::{Output, note};
 use crate::units;
+
+/// How the tokens of an answer come to be.
+pub(crate) struct Drawing {
+    pub(crate) sampler: Sampler,
+    /// Guesses ahead. It changes how fast tokens come, and not which.
+    pub(crate) drafter: Box<dyn Drafter>,
+    /// The most tokens of an answer.
+    pub(crate) limit: usize,
+}
 
 /// What an answer was.
 pub(crate) struct Answer {
@@ -17,7 +26,27 @@ pub(crate) struct Answer {
     pub(crate) drawn: usize,
     /// From the first token to the last, all but the first of which had to be computed.
     pub(crate) time: Duration,
+    /// What became of the guesses.
+    pub(crate) guesses: Guesses,
     pub(crate) end: End,
+}
+
+/// How many tokens were guessed ahead, and how many of them right, in how many passes over the model.
+pub(crate) struct Guesses {
+    guessed: u64,
+    right: u64,
+    passes: u64,
+}
+
+impl Guesses {
+    /// Those made between two counts.
+    fn between(before: Drafts, after: Drafts) -> Guesses {
+        Guesses {
+            guessed: after.drafted - before.drafted,
+            right: after.accepted - before.accepted,
+            passes: after.passes - before.passes,
+        }
+    }
 }
 
 /// A turn: what was read for it, and the answer.
@@ -36,6 +65,10 @@ impl Turn {
         let (tokens, time) = (self.answer.drawn, self.answer.time);
         let speed = units::per_second(tokens.saturating_sub(1), time);
         note(&format!("answer: {}, {speed:.1} tokens/s", units::tokens_in(tokens, time)));
+        let Guesses { guessed, right, passes } = self.answer.guesses;
+        if passes > 0 {
+            note(&format!("guesses: {right} of {guessed} right, in {passes} of the passes over the model"));
+        }
     }
 }
 
@@ -52,14 +85,14 @@ pub(crate) enum End {
     Interrupt,
 }
 
-/// Draws up to `limit` tokens behind what `session` has read and shows them. What the session reads on the way is
-/// appended to `held`.
+/// Draws tokens behind what `session` has read and shows them. What the session reads on the way is appended to `held`.
 pub(crate) fn generate(
     session: &mut Session,
-    sampler: &mut Sampler,
-    limit: usize,
+    drawing: &mut Drawing,
     held: &mut Vec<TokenId>,
 ) -> Result<Answer> {
+    let Drawing { sampler, drafter, limit } = drawing;
+    let (limit, before) = (*limit, session.drafts());
     let mut output = Output::new();
     let start = Instant::now();
     let mut drawn = 0;
@@ -77,7 +110,7 @@ pub(crate) fn generate(
         if drawn == limit {
             break End::Limit;
         }
-        match session.decode(token) {
+        match session.speculate(token, &mut **drafter) {
             Ok(()) => held.push(token),
             Err(Error::ContextFull { context, .. }) => break End::Context(context),
             Err(Error::Cancelled) => break End::Interrupt,
@@ -88,5 +121,6 @@ pub(crate) fn generate(
         }
     };
     let time = start.elapsed();
-    Ok(Answer { text: output.finish()?, drawn, time, end })
+    let guesses = Guesses::between(before, session.drafts());
+    Ok(Answer { text: output.finish()?, drawn, time, guesses, end })
 }

@@ -1,11 +1,11 @@
 //! The interactive chat of `bantam run`: lines from the terminal, answers to it, until the user leaves.
 #![forbid(unsafe_code)]
 
-use bantam::{Cancel, Sampler};
+use bantam::Cancel;
 use rustyline::error::ReadlineError;
 use rustyline::{Behavior, Config, DefaultEditor};
 
-use crate::answer::End;
+use crate::answer::{Drawing, End};
 use crate::conversation::Conversation;
 use crate::failure::{Failure, Result};
 use crate::output::note;
@@ -64,8 +64,7 @@ fn unreadable(error: ReadlineError) -> Failure {
 pub(crate) fn converse(
     mut terminal: Terminal,
     conversation: &mut Conversation,
-    sampler: &mut Sampler,
-    limit: usize,
+    drawing: &mut Drawing,
     cancel: &Cancel,
     verbose: bool,
 ) -> Result<()> {
@@ -95,7 +94,7 @@ pub(crate) fn converse(
             }
             Request::Say(text) => {
                 cancel.reset();
-                let said = say(conversation, text, sampler, limit, verbose);
+                let said = say(conversation, text, drawing, verbose);
                 cancel.reset();
                 said?;
             }
@@ -104,14 +103,8 @@ pub(crate) fn converse(
 }
 
 /// One turn. What goes wrong with a turn does not end the chat.
-fn say(
-    conversation: &mut Conversation,
-    text: &str,
-    sampler: &mut Sampler,
-    limit: usize,
-    verbose: bool,
-) -> Result<()> {
-    let turn = match conversation.say(text, sampler, limit) {
+fn say(conversation: &mut Conversation, text: &str, drawing: &mut Drawing, verbose: bool) -> Result<()> {
+    let turn = match conversation.say(text, drawing) {
         Ok(turn) => turn,
         Err(Failure::Interrupted) => {
             note("Stopped before the answer began.");

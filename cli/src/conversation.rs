@@ -5,9 +5,9 @@
 use std::time::Instant;
 
 use bantam::chat::{ChatTemplate, Message, Speaker};
-use bantam::{Sampler, Session, TokenId};
+use bantam::{Session, TokenId};
 
-use crate::answer::{Turn, generate};
+use crate::answer::{Drawing, Turn, generate};
 use crate::failure::{Failure, Result};
 use crate::progress;
 
@@ -34,16 +34,16 @@ impl Conversation {
         self.messages.truncate(self.kept);
     }
 
-    /// Says `text` and shows the answer, of up to `limit` tokens. If that fails, it has not been said.
-    pub(crate) fn say(&mut self, text: &str, sampler: &mut Sampler, limit: usize) -> Result<Turn> {
+    /// Says `text` and shows the answer. If that fails, it has not been said.
+    pub(crate) fn say(&mut self, text: &str, drawing: &mut Drawing) -> Result<Turn> {
         let before = self.messages.len();
         self.messages.push(Message::new(Speaker::User, text));
-        let turn = self.answer(sampler, limit).inspect_err(|_| self.messages.truncate(before))?;
+        let turn = self.answer(drawing).inspect_err(|_| self.messages.truncate(before))?;
         self.messages.push(Message::new(Speaker::Assistant, turn.answer.text.as_str()));
         Ok(turn)
     }
 
-    fn answer(&mut self, sampler: &mut Sampler, limit: usize) -> Result<Turn> {
+    fn answer(&mut self, drawing: &mut Drawing) -> Result<Turn> {
         let prompt = self.template.encode(self.session.model().tokenizer(), &self.messages, true)?;
         let context = self.session.context();
         if prompt.len() > context {
@@ -61,7 +61,7 @@ impl Conversation {
         self.held.extend(&new[..self.session.position().saturating_sub(common).min(new.len())]);
         read?;
         let reading = start.elapsed();
-        let answer = generate(&mut self.session, sampler, limit, &mut self.held)?;
+        let answer = generate(&mut self.session, drawing, &mut self.held)?;
         Ok(Turn { read: new.len(), reading, answer })
     }
 }

@@ -4,13 +4,17 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bantam::chat::ChatTemplate;
-use bantam::{EncodeOptions, Error, Model, Sampler, SamplerOptions, Session, SessionOptions};
+use bantam::{
+    DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Lookup, Model, Pool, Sampler, SamplerOptions,
+    Session, SessionOptions,
+};
 use clap::Args;
 
-use crate::answer::{End, Turn, generate};
+use crate::answer::{Drawing, End, Turn, generate};
 use crate::chat::{Terminal, converse};
 use crate::conversation::{Conversation, too_long};
 use crate::failure::{Failure, Result};
@@ -22,13 +26,15 @@ use crate::{progress, units};
 
 const EXPLANATION: &str = "\
 The answer is streamed to standard output, and nothing else is. Without a prompt, on a terminal, it is a chat: Ctrl-C stops \
-an answer, a second one leaves. One line break at the end of a file or of standard input is not part of the prompt.
+an answer, a second one leaves. Tokens are guessed ahead by what followed the last ones before, which makes answers that repeat their prompt come \
+faster and changes none; -v shows how many guesses were right. One line break at the end of a file or of standard input is not part of the prompt.
 
 Examples:
   bantam run model.gguf -p \"Why is the sky blue?\"
   bantam run model.gguf -f question.txt --temp 0 -n 200 > answer.txt
   git diff | bantam run model.gguf --system \"Write a commit message for this change.\" -
   bantam run model.gguf --raw -p \"Once upon a time\"     continue a text
+  bantam run large.gguf --model-draft small.gguf -v     guess with a smaller model
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.";
 
@@ -45,6 +51,8 @@ pub(crate) struct Run {
     limit: Option<u32>,
     #[command(flatten)]
     sampling: Sampling,
+    #[command(flatten)]
+    drafting: Drafting,
     /// Tokens that prompt and answer may have together [default: 4096, or the model's own if that is smaller]
     #[arg(long = "ctx", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
@@ -95,12 +103,27 @@ struct Sampling {
     seed: Option<u64>,
 }
 
+/// How tokens are guessed ahead: several are read at once where guesses turn out right. It changes no answer.
+#[derive(Args)]
+struct Drafting {
+    /// Most tokens that are guessed ahead and verified at once; 0 guesses none
+    #[arg(long, value_name = "N", default_value_t = DRAFT_MAX as u8, value_parser = clap::value_parser!(u8).range(0..=DRAFT_MAX as i64))]
+    draft_max: u8,
+    /// Fewest tokens that are verified at once, even if that seems not to pay
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=DRAFT_MAX as i64))]
+    draft_min: u8,
+    /// Guess with this smaller model of the same vocabulary, instead of looking up what followed the last tokens where they
+    /// stood before, in the prompt or in the answer
+    #[arg(long, visible_alias = "md", value_name = "MODEL")]
+    model_draft: Option<PathBuf>,
+}
+
 impl Run {
     pub(crate) fn execute(&self) -> Result<()> {
         if self.raw && self.system.is_some() {
             return Err(Failure::Usage("--raw has no place for a --system text".into()));
         }
-        let mut sampler = self.sampling.sampler()?;
+        let sampler = self.sampling.sampler()?;
         let prompt = self.prompt.read()?;
         // After the prompt, whose reading may take Ctrl-C for itself.
         let cancel = on_interrupt()?;
@@ -108,8 +131,10 @@ impl Run {
         let start = Instant::now();
         let model = self.machine.open(&self.file)?;
         let template = if self.raw { None } else { Some(ChatTemplate::from_model(&model)?) };
-        let mut session = self.open_session(&model)?;
+        let pool = self.machine.pool()?;
+        let mut session = self.open_session(&model, &pool)?;
         session.set_cancel(cancel.clone());
+        let drafter = self.drafter(&session, &pool)?;
         let trained = model.hyper().context_length;
         if session.context() > trained {
             note(&format!(
@@ -119,19 +144,20 @@ impl Run {
         if self.verbose {
             self.describe(&session, start.elapsed(), &sampler);
         }
+        let mut drawing = Drawing { sampler, drafter, limit };
         let turn = match (prompt, template) {
-            (Input::Text(text), None) => continue_text(&mut session, &text, &mut sampler, limit)?,
+            (Input::Text(text), None) => continue_text(&mut session, &text, &mut drawing)?,
             (Input::Text(text), Some(_)) if text.trim().is_empty() => return Err(empty()),
             (Input::Text(text), Some(template)) => {
                 let mut conversation = Conversation::new(session, template, self.system.as_deref());
-                conversation.say(&text, &mut sampler, limit)?
+                conversation.say(&text, &mut drawing)?
             }
             (Input::Terminal(_), None) => {
                 return Err(Failure::Usage("--raw needs a text to continue: give it with -p or -f".into()));
             }
             (Input::Terminal(terminal), Some(template)) => {
                 let mut conversation = Conversation::new(session, template, self.system.as_deref());
-                return converse(*terminal, &mut conversation, &mut sampler, limit, &cancel, self.verbose);
+                return converse(*terminal, &mut conversation, &mut drawing, &cancel, self.verbose);
             }
         };
         if self.verbose {
@@ -147,13 +173,29 @@ impl Run {
         }
     }
 
-    fn open_session(&self, model: &Model) -> Result<Session> {
-        let context = self.context.map(|context| context as usize);
-        let options = SessionOptions { context, ..SessionOptions::default() };
-        Session::open(model, self.machine.pool()?, &options).map_err(|error| match error {
+    fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
+        let options = SessionOptions {
+            context: self.context.map(|context| context as usize),
+            draft_max: self.drafting.draft_max.into(),
+            draft_min: self.drafting.draft_min.into(),
+            ..SessionOptions::default()
+        };
+        Session::open(model, pool.clone(), &options).map_err(|error| match error {
             Error::Memory { .. } => Failure::Message(format!("{error}: ask for less with --ctx")),
             _ => error.into(),
         })
+    }
+
+    /// Who guesses for `session`.
+    fn drafter(&self, session: &Session, pool: &Arc<Pool>) -> Result<Box<dyn Drafter>> {
+        let Some(path) = &self.drafting.model_draft else { return Ok(Box::new(Lookup::new())) };
+        let file = ModelFile { path: path.clone() };
+        let model = self.machine.open(&file)?;
+        let options = SessionOptions { context: Some(session.context()), ..SessionOptions::default() };
+        let mut guessing = Session::open(&model, pool.clone(), &options)?;
+        guessing.set_cancel(session.cancel());
+        let drafter = DraftModel::new(guessing, session.model()).map_err(|error| file.blame(error))?;
+        Ok(Box::new(drafter))
     }
 
     fn describe(&self, session: &Session, loading: Duration, sampler: &Sampler) {
@@ -190,7 +232,7 @@ impl Sampling {
 }
 
 /// Reads `text` as it stands, and continues it.
-fn continue_text(session: &mut Session, text: &str, sampler: &mut Sampler, limit: usize) -> Result<Turn> {
+fn continue_text(session: &mut Session, text: &str, drawing: &mut Drawing) -> Result<Turn> {
     let tokenizer = session.model().tokenizer();
     let mut tokens = Vec::new();
     // A text that is to be continued gets no EOS, whatever the metadata says.
@@ -206,7 +248,7 @@ fn continue_text(session: &mut Session, text: &str, sampler: &mut Sampler, limit
     progress::prefill(session, &tokens)?;
     let reading = start.elapsed();
     let read = tokens.len();
-    Ok(Turn { read, reading, answer: generate(session, sampler, limit, &mut tokens)? })
+    Ok(Turn { read, reading, answer: generate(session, drawing, &mut tokens)? })
 }
 
 /// The one argument that may follow the model.

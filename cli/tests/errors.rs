@@ -44,6 +44,8 @@ fn values_without_sense_are_wrong_usage() {
         (&["--threads", "0"], "--threads"),
         (&["--threads", "70000"], "--threads"),
         (&["--backend", "abacus"], "possible values: "),
+        (&["--draft-max", "16"], "--draft-max"),
+        (&["--draft-min", "many"], "--draft-min"),
         (&["--temp", "-1"], "temperature"),
         (&["--temp", "warm"], "--temp"),
         (&["--top-p", "1.5"], "top-p"),
@@ -91,6 +93,14 @@ fn a_prompt_longer_than_the_context_names_both() {
         let run = run(&demo, &[mode, &["-f", long.to_str().unwrap(), "--ctx", "128"]].concat());
         run.fails(1, &["the prompt has 200", "the context holds 128"]);
     }
+}
+
+#[test]
+fn a_draft_model_is_blamed_for_what_is_wrong_with_it() {
+    let Some(demo) = demo() else { return };
+    run(&demo, &["-p", "hi", "--model-draft", "no/such.gguf"]).fails(1, &["no/such.gguf"]);
+    let text = file("draft.gguf", b"This is not a model.\n");
+    run(&demo, &["-p", "hi", "--md", text.to_str().unwrap()]).fails(1, &["draft.gguf", "not a GGUF file"]);
 }
 
 #[test]

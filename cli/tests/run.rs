@@ -81,6 +81,20 @@ fn a_seed_decides_and_without_one_each_run_differs() {
 }
 
 #[test]
+fn guesses_change_no_answer() {
+    let Some(model) = demo() else { return };
+    let text = "one two three four five six seven eight nine ten; one two three four";
+    let arguments = ["--raw", "-p", text, "-n", "12", "--seed", "3", "--ctx", "64"];
+    let plain = bantam("run", &model, &[&arguments[..], &["--draft-max", "0"]].concat()).succeeds();
+    assert_eq!(bantam("run", &model, &arguments).succeeds(), plain);
+    for more in [&["--draft-min", "4"][..], &["--model-draft", model.to_str().unwrap(), "--draft-min", "3"]] {
+        let run = bantam("run", &model, &[&arguments[..], &["-v"], more].concat());
+        assert_eq!((run.code, run.stdout), (0, plain.clone()), "{}", run.stderr);
+        assert!(run.stderr.contains("guesses: "), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn a_full_context_ends_the_answer_with_a_note() {
     let Some(model) = demo() else { return };
     let run = bantam("run", &model, &["--raw", "-p", "1, 2, 3,", "--temp", "0", "--ctx", "12"]);

@@ -55,19 +55,19 @@ impl Forward<'_> {
         });
     }
 
-    /// `out = weight . Normed`, for the first column.
-    pub(super) fn score(&mut self, weight: &Matrix, out: &mut [f32]) {
-        self.prepare_input(1, Buffer::Normed, weight.format.wants_q8());
+    /// `out = weight . Normed`, for the first `n` columns.
+    pub(super) fn score(&mut self, n: usize, weight: &Matrix, out: &mut [f32]) {
+        self.prepare_input(n, Buffer::Normed, weight.format.wants_q8());
         let scratch = &mut *self.scratch;
-        let input = &scratch.buffers[scratch.range(Buffer::Normed, 1)];
+        let input = &scratch.buffers[scratch.range(Buffer::Normed, n)];
         let x = if weight.format.wants_q8() {
-            scratch.quantized.columns(input, weight.k, 1)
+            scratch.quantized.columns(input, weight.k, n)
         } else {
             bantam_kernels::Columns::from_f32(input, weight.k)
         };
         let (file, backend) = (self.file, self.backend);
         let rows = chunk_rows(weight.rows, self.pool.threads());
-        let mut tiles = [TileMut::new(out, weight.rows, 1)];
+        let mut tiles = [TileMut::new(out, weight.rows, n)];
         self.pool.tiles(&mut tiles, rows, &mut scratch.threads.kernels, self.cancel, &|_, from, out, own| {
             backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
         });

@@ -8,6 +8,8 @@ mod attention;
 mod linear;
 mod scratch;
 
+use core::ops::Range;
+
 use bantam_kernels::Backend;
 
 use crate::cancel::Cancel;
@@ -64,15 +66,18 @@ impl<'a> Forward<'a> {
         self.check_cancel()
     }
 
-    /// The scores of every token behind column `column` of the batch that was run last: `out` is `vocab_size` long.
-    pub(crate) fn logits(&mut self, column: usize, out: &mut [f32]) -> Result<()> {
+    /// The scores of every token behind each of `columns` of the batch that was run last: `out` starts with as many columns
+    /// of `vocab_size`. The matrix of the vocabulary is read once for all of them.
+    pub(crate) fn logits(&mut self, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
         let program = self.model.program();
-        let dim = self.scratch.width(Buffer::Stream);
+        let (dim, n) = (self.scratch.width(Buffer::Stream), columns.len());
         let gain = program.output_norm.values(self.file);
         let (stream, normed) = self.scratch.pair(Buffer::Stream, Buffer::Normed, self.scratch.batch);
-        let column = &stream[column * dim..][..dim];
-        self.backend.rms_norm(column, gain, self.model.hyper().norm_eps, &mut normed[..dim]);
-        self.score(&program.output, out);
+        let streams = stream[columns.start * dim..columns.end * dim].chunks_exact(dim);
+        for (stream, normed) in streams.zip(normed.chunks_exact_mut(dim)) {
+            self.backend.rms_norm(stream, gain, self.model.hyper().norm_eps, normed);
+        }
+        self.score(n, &program.output, out);
         self.check_cancel()
     }
 

@@ -3,7 +3,10 @@
 //! Invariant: all of a session's memory is had at open; prefilling, decoding and sampling allocate nothing.
 #![forbid(unsafe_code)]
 
+mod ahead;
+
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use crate::arena::{Arena, Slab};
 use crate::cancel::Cancel;
@@ -13,7 +16,9 @@ use crate::kv::{KvCache, KvShape};
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::sample::{Candidate, Candidates, Sampler};
+use crate::speculate::{Costs, DRAFT_MAX};
 use crate::tokenizer::TokenId;
+pub use ahead::Drafts;
 
 /// The context that is used if none is asked for, or the model's own if that is smaller.
 pub const CONTEXT_DEFAULT: usize = 4096;
@@ -28,6 +33,11 @@ pub struct SessionOptions {
     pub context: Option<usize>,
     /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`].
     pub batch: Option<usize>,
+    /// The most guesses that [`Session::speculate`] verifies at once: up to [`DRAFT_MAX`], and one less than the batch. Each
+    /// takes memory for the logits behind it. 0, the default, reads one token at a time.
+    pub draft_max: usize,
+    /// The fewest that it verifies, if there are as many, whether or not that seems to pay.
+    pub draft_min: usize,
 }
 
 /// What a session needs, known before it is opened.
@@ -82,15 +92,24 @@ pub struct Session {
     plan: Plan,
     /// Positions whose keys and values are in the cache.
     position: usize,
-    /// Whether `logits` belongs to the last position.
+    /// Tokens behind them that were read as guesses: they are held once they are decoded.
+    ahead: usize,
+    /// Whether there are logits behind the last position.
     scored: bool,
+    /// Which column of the logits they are; those of the guesses follow it.
+    column: usize,
     kv: KvCache,
     work: Work,
+    costs: Costs,
+    drafts: Drafts,
 }
 
 /// What is carved from the scratch arena.
 struct Work {
     scratch: Scratch,
+    /// Tokens that are held, and those read ahead.
+    tokens: Slab<TokenId>,
+    /// Columns of `vocab_size` logits: one, and one for each guess.
     logits: Slab<f32>,
     candidates: Slab<Candidate>,
 }
@@ -125,9 +144,13 @@ impl Session {
             cancel: Cancel::new()?,
             plan,
             position: 0,
+            ahead: 0,
             scored: false,
+            column: 0,
             kv,
             work,
+            costs: Costs::new(options.draft_min),
+            drafts: Drafts::default(),
         })
     }
 
@@ -156,6 +179,11 @@ impl Session {
         self.position
     }
 
+    /// The tokens that the session holds.
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.work.tokens[..self.position]
+    }
+
     /// A switch that stops [`Session::prefill`] and [`Session::decode`] from another thread, within milliseconds. It
     /// stays set until it is reset.
     pub fn cancel(&self) -> Cancel {
@@ -174,14 +202,19 @@ impl Session {
     /// model's file was cut short: nothing has happened then. [`Error::Cancelled`]: the batches already through are kept,
     /// [`Session::position`] tells how many tokens that is; never all, so the rest can be prefilled as if nothing had been.
     pub fn prefill(&mut self, tokens: &[TokenId]) -> Result<()> {
-        self.check(tokens)?;
         self.model.file().mapping().check()?;
-        self.scored = false;
+        self.prefill_unchecked(tokens)
+    }
+
+    /// As [`Session::prefill`], without asking the system whether the file is still whole.
+    pub(crate) fn prefill_unchecked(&mut self, tokens: &[TokenId]) -> Result<()> {
+        self.check(tokens)?;
+        self.forget_logits();
         let batch = self.work.scratch.batch;
         let (whole, last) = tokens.split_at((tokens.len() - 1) / batch * batch);
         for batch in whole.chunks(batch) {
             self.run(batch)?;
-            self.position += batch.len();
+            self.hold(batch);
         }
         self.run_and_score(last)
     }
@@ -191,10 +224,8 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`], but for [`Error::Changed`].
     pub fn decode(&mut self, token: TokenId) -> Result<()> {
-        let token = [token];
-        self.check(&token)?;
-        self.scored = false;
-        self.run_and_score(&token)
+        self.check(&[token])?;
+        if self.step_ahead(token)? { Ok(()) } else { self.read(&[token]) }
     }
 
     /// Reads `tokens` and shows the logits behind each of them: `each(i, logits)` with what follows `tokens[i]`.
@@ -204,16 +235,21 @@ impl Session {
     pub fn score_each(&mut self, tokens: &[TokenId], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
         self.check(tokens)?;
         self.model.file().mapping().check()?;
-        self.scored = false;
+        self.forget_logits();
+        let (vocab_size, columns) = (self.model.hyper().vocab_size, self.columns());
         let mut shown = 0;
         for batch in tokens.chunks(self.work.scratch.batch) {
             self.run(batch)?;
-            for column in 0..batch.len() {
-                self.score(column)?;
-                each(shown, &self.work.logits);
-                shown += 1;
+            for from in (0..batch.len()).step_by(columns) {
+                let to = batch.len().min(from + columns);
+                self.score(from..to)?;
+                self.column = to - from - 1;
+                for logits in self.work.logits.chunks_exact(vocab_size).take(to - from) {
+                    each(shown, logits);
+                    shown += 1;
+                }
             }
-            self.position += batch.len();
+            self.hold(batch);
         }
         self.scored = true;
         Ok(())
@@ -221,7 +257,8 @@ impl Session {
 
     /// The score of every token of the vocabulary behind the last one read. Zeros before the first prefill.
     pub fn logits(&self) -> &[f32] {
-        &self.work.logits
+        let vocab_size = self.model.hyper().vocab_size;
+        &self.work.logits[self.column * vocab_size..][..vocab_size]
     }
 
     /// Whether [`Session::logits`] belongs to the last position: not before the first prefill, nor after a cancelled one.
@@ -239,14 +276,17 @@ impl Session {
                 "there is nothing to choose from: prefill or decode a token first"
             )));
         }
-        Ok(sampler.sample(Candidates::new(&self.work.logits, &mut self.work.candidates)))
+        let work = &mut self.work;
+        let vocab_size = self.model.hyper().vocab_size;
+        let logits = &work.logits[self.column * vocab_size..][..vocab_size];
+        Ok(sampler.sample(Candidates::new(logits, &mut work.candidates)))
     }
 
     /// Forgets every token behind the first `position`. A session that holds fewer stays as it is.
     pub fn rewind(&mut self, position: usize) {
         if position < self.position {
             self.position = position;
-            self.scored = false;
+            self.forget_logits();
         }
     }
 
@@ -297,23 +337,39 @@ impl Session {
         (forward, &mut work.logits)
     }
 
-    /// Takes one batch through the layers. It is held once its caller moves the position.
+    /// Columns that can be scored at once.
+    fn columns(&self) -> usize {
+        self.work.logits.len() / self.model.hyper().vocab_size
+    }
+
+    /// What comes next is not what the logits belong to, nor what was read ahead.
+    fn forget_logits(&mut self) {
+        (self.scored, self.column, self.ahead) = (false, 0, 0);
+    }
+
+    /// Takes one batch through the layers. It is held once its caller says so.
     fn run(&mut self, batch: &[TokenId]) -> Result<()> {
         let position = self.position;
         self.forward().0.run(batch, position)
     }
 
-    /// Scores what follows one column of the last batch.
-    fn score(&mut self, column: usize) -> Result<()> {
+    /// Scores what follows some columns of the last batch, in the first columns of the logits.
+    fn score(&mut self, columns: Range<usize>) -> Result<()> {
         let (mut forward, logits) = self.forward();
-        forward.logits(column, logits)
+        forward.logits(columns, logits)
+    }
+
+    /// The session holds a batch that went through the layers.
+    fn hold(&mut self, batch: &[TokenId]) {
+        self.work.tokens[self.position..][..batch.len()].copy_from_slice(batch);
+        self.position += batch.len();
     }
 
     /// Takes the last batch of a call through the layers and scores what follows it; only then is it held.
     fn run_and_score(&mut self, batch: &[TokenId]) -> Result<()> {
         self.run(batch)?;
-        self.score(batch.len() - 1)?;
-        self.position += batch.len();
+        self.score(batch.len() - 1..batch.len())?;
+        self.hold(batch);
         self.scored = true;
         Ok(())
     }
@@ -335,9 +391,12 @@ impl Work {
     ) -> Result<Work> {
         let batch = options.batch.unwrap_or(BATCH_DEFAULT).min(kv.context);
         let vocab_size = model.hyper().vocab_size;
+        let columns = 1 + options.draft_max.min(DRAFT_MAX).min(batch - 1);
         Ok(Work {
             scratch: Scratch::carve(model.program(), kv, model.backend(), batch, threads, arena)?,
-            logits: arena.slab(vocab_size)?,
+            tokens: arena.slab(kv.context)?,
+            // A product that overflows asks for more than there can be, which the arena refuses.
+            logits: arena.slab(vocab_size.saturating_mul(columns))?,
             candidates: arena.slab(vocab_size)?,
         })
     }
