@@ -39,9 +39,9 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 	$(PEERS) golden logits $(DEMO)
 	$(PEERS) golden variants "$(VARIANTS)"
 
-bench-peers: peers model ## Measure bantam against llama.cpp (MODEL=FILE, ARGS="--threads 2 --backend avx2")
+bench-peers: peers models-1b ## Measure bantam against llama.cpp and the machine (PEER=avx2, ARGS=--help explains)
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
-	$(PEERS) compare --bantam target/release/bantam --model $(MODEL) $(ARGS)
+	$(PEERS) compare --peer $(PEER) --out target/peers$(PEER_SUFFIX).json $(PEER_BACKEND_$(PEER)) $(ARGS)
 
 bench-formats: peers ## Measure the matrix product of every format against ggml's, on one thread (PEER=avx2, ARGS="--format q4_0")
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-kernels --example bench
@@ -50,7 +50,7 @@ bench-formats: peers ## Measure the matrix product of every format against ggml'
 # Llamas of 1.1 billion random weights, for speed and memory: 16 layers, dim 2048, 32 heads, 8 of keys and values, ffn 8192.
 SHAPED = models/1.1b-q4_0.gguf models/1.1b-q4_k_m.gguf
 
-models-1b: $(SHAPED) ## Make the two models of 1.1 billion random weights in models/ (1.3 GB)
+models-1b: model $(SHAPED) ## Make the two models of 1.1 billion random weights in models/ (1.3 GB)
 
 models/1.1b-%.gguf: | model
 	$(MAKE) peers

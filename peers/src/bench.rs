@@ -15,23 +15,23 @@ use crate::random::Random;
 /// What is measured.
 #[derive(clap::Args, Clone)]
 pub(crate) struct Work {
-    /// Tokens of the prefill.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Tokens in front of all that is measured.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) depth: u32,
+    /// Tokens of the prefill; 0 measures decoding alone.
+    #[arg(long, default_value_t = 512)]
     pub(crate) prompt: u32,
-    /// Tokens generated after it, one by one.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Tokens generated after it, one by one; 0 measures the prefill alone.
+    #[arg(long, default_value_t = 128)]
     pub(crate) generate: u32,
     /// Threads; as many as there are CPUs unless given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) threads: Option<u32>,
 }
 
-impl Work {
-    /// The number of threads, asked for or found.
-    pub(crate) fn threads(&self) -> u32 {
-        self.threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |count| count.get() as u32))
-    }
+/// The number of threads, asked for or found.
+pub(crate) fn threads_or_all(threads: Option<u32>) -> u32 {
+    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |count| count.get() as u32))
 }
 
 /// Median, least and greatest of a few measurements.
@@ -62,21 +62,14 @@ pub(crate) struct Measurement {
     /// Name of Bantam's backend; of the peer, the library.
     pub(crate) backend: String,
     /// Prompt tokens per second.
-    pub(crate) prefill_tps: Spread,
+    pub(crate) prefill_tps: Option<Spread>,
     /// Generated tokens per second, at the positions after the prompt.
-    pub(crate) decode_tps: Spread,
+    pub(crate) decode_tps: Option<Spread>,
     pub(crate) load_ms: f64,
-    pub(crate) first_token_ms: f64,
     /// Memory that no file backs, at the end.
-    pub(crate) anonymous_bytes: u64,
+    pub(crate) anonymous_bytes: Option<u64>,
     /// Memory that the mapped file backs, at the end.
-    pub(crate) file_bytes: u64,
-    /// The peer's line about what it was built with; empty for Bantam.
-    #[serde(default)]
-    pub(crate) system_info: String,
-    /// The names in that line whose value is not 0.
-    #[serde(default)]
-    pub(crate) features: Vec<String>,
+    pub(crate) file_bytes: Option<u64>,
 }
 
 /// Measures `work` on `path`, `repeat` times after one run that does not count, and prints JSON.
@@ -88,19 +81,26 @@ pub(crate) fn print(path: &Path, work: &Work, repeat: u32) -> Result<()> {
 fn measure(path: &Path, work: &Work, repeat: u32) -> Result<Measurement> {
     let start = Instant::now();
     let model = Model::open(path, Load::Fast)?;
-    let positions = usize::try_from(work.prompt + work.generate)?;
-    let settings =
-        Settings { positions, threads: work.threads(), flash_attention: true, yarn: Yarn::default() };
+    let threads = threads_or_all(work.threads);
+    let prompt_len = work.prompt.max(1) as usize;
+    let positions = work.depth as usize + prompt_len + work.generate as usize;
+    let settings = Settings { positions, threads, flash_attention: true, yarn: Yarn::default() };
     let mut context = Context::open(&model, &settings)?;
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
 
     let vocabulary = u32::try_from(model.vocabulary_size())?;
     ensure!(vocabulary > 0, "{} has no tokens", path.display());
     let mut random = Random::new(4);
-    let prompt: Vec<Token> = (0..work.prompt).map(|_| random.below(vocabulary) as Token).collect();
+    let mut draw =
+        |count: usize| -> Vec<Token> { (0..count).map(|_| random.below(vocabulary) as Token).collect() };
+    // Without a prompt there still is a token to go on from.
+    let (past, prompt) = (draw(work.depth as usize), draw(prompt_len));
+    if !past.is_empty() {
+        context.decode(&past, Outputs::Last)?;
+    }
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
     for round in 0..=repeat {
-        context.clear();
+        context.rewind(past.len())?;
         let start = Instant::now();
         context.decode(&prompt, Outputs::Last)?;
         let mut next = largest(context.last_logits()?);
@@ -113,26 +113,19 @@ fn measure(path: &Path, work: &Work, repeat: u32) -> Result<Measurement> {
             next = largest(context.last_logits()?);
         }
         if round > 0 {
-            prefill.push(prefilled);
-            decode.push(start.elapsed().as_secs_f64());
+            prefill.push(f64::from(work.prompt) / prefilled);
+            decode.push(f64::from(work.generate) / start.elapsed().as_secs_f64());
         }
     }
-    let per_second = |tokens: u32, times: &[f64]| -> Result<Spread> {
-        Spread::of(times.iter().map(|time| f64::from(tokens) / time).collect())
-    };
-    let system_info = llama::system_info();
     Ok(Measurement {
         model: path.display().to_string(),
-        threads: settings.threads,
+        threads,
         backend: format!("ggml {}", llama::version()),
-        prefill_tps: per_second(work.prompt, &prefill)?,
-        decode_tps: per_second(work.generate, &decode)?,
+        prefill_tps: (work.prompt > 0).then(|| Spread::of(prefill)).transpose()?,
+        decode_tps: (work.generate > 0).then(|| Spread::of(decode)).transpose()?,
         load_ms,
-        first_token_ms: Spread::of(prefill)?.median * 1e3,
-        anonymous_bytes: resident("RssAnon:")?,
-        file_bytes: resident("RssFile:")?,
-        features: features(&system_info),
-        system_info,
+        anonymous_bytes: Some(resident("RssAnon:")?),
+        file_bytes: Some(resident("RssFile:")?),
     })
 }
 
@@ -151,10 +144,4 @@ fn resident(field: &str) -> Result<u64> {
     let kib =
         line.and_then(|line| line.trim().strip_suffix(" kB")).context("no memory in the process's status")?;
     Ok(kib.trim().parse::<u64>()? * 1024)
-}
-
-/// `CPU : SSE3 = 1 | AVX = 1 | AMX_INT8 = 0 | REPACK = 1 |` -> the names that are not 0.
-fn features(system_info: &str) -> Vec<String> {
-    let parts = system_info.split(['|', ':']).filter_map(|part| part.split_once('='));
-    parts.filter(|(_, value)| value.trim() != "0").map(|(name, _)| name.trim().to_owned()).collect()
 }

@@ -1,191 +1,287 @@
-//! `compare`: Bantam's portable binary against this peer, as separate processes that take turns.
+//! `compare`: Bantam's portable binary against this peer and against the machine's limits, as separate processes that
+//! take turns.
 //!
-//! Invariant: both sides of a ratio were measured within seconds of each other; the ratio of a test is the median over
-//! the rounds, so that a noisy moment of the machine spoils one round and not the result.
+//! Invariant: both sides of a ratio, and the limits of a share, were measured within seconds of each other; what is told
+//! is the median over the rounds, so that a noisy moment of the machine spoils one round and not the result.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::json;
+use anyhow::{Context as _, Result, ensure};
+use bantam_kernels::Backend;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use crate::bench::{Measurement, Spread, Work};
-use crate::formats;
+use crate::bench::{Measurement, Spread, threads_or_all};
+use crate::cost::Cost;
+use crate::features::{self, Build};
+use crate::formats::DEMO;
+use crate::limits::Limits;
+use crate::llama;
+use crate::test::{Job, Test};
+
+const EXPLANATION: &str = "\
+Each test of a model is measured in --rounds rounds. A round runs Bantam and the peer, each as a process of its own, in
+turns; before and after Bantam two loops show what the machine can do at most.
+  prefill-N    prompt tokens per second of a prompt of N tokens; of up to 64 tokens, behind 64 others and many times
+  decode-N     tokens per second, generated one by one behind N tokens
+  ratio        Bantam's rate by the peer's in the same round: the median, and the least and the greatest round
+  ceiling      how much of what the machine can do at most Bantam's rate is: the larger share of
+                 reading       bytes of weights, keys and values, by bytes per second that a loop reads from memory
+                 multiplying   products with weights, by products per second of the backend's own dot product
+                               instruction in a loop; left out where the weights are floats
+
+Without --models: demo (with prefill, decode, prefill-4, prefill-8, prefill-16 and decode-4096), 1.1b-q4_0 and 1.1b-q4_k_m
+(with prefill and decode). `make models-1b` makes the last two; `bantam-peers make-model` makes others.
+
+Examples:
+  bantam-peers compare --models demo --rounds 9
+  bantam-peers compare --models 1.1b-q4_0,models/mine.gguf --tests prefill,prefill-32,decode-2048
+  bantam-peers compare --backend avx2 --threads 1";
 
 /// What is compared.
 #[derive(clap::Args)]
+#[command(after_help = EXPLANATION)]
 pub(crate) struct Options {
-    #[command(flatten)]
-    work: Work,
-    /// GGUF file.
-    #[arg(long, default_value = formats::DEMO)]
-    model: PathBuf,
-    /// The model's name in the results; `demo` or the file's own unless given.
-    #[arg(long)]
-    name: Option<String>,
+    /// Models: names of the usual ones, or GGUF files.
+    #[arg(long, value_name = "MODEL", value_delimiter = ',', default_value = "demo,1.1b-q4_0,1.1b-q4_k_m")]
+    models: Vec<String>,
+    /// Tests of every model, in place of its usual ones.
+    #[arg(long, value_name = "TEST", value_delimiter = ',')]
+    tests: Vec<Test>,
+    /// Rounds; each runs everything once.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Tokens generated in a test of decoding.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    generate: u32,
+    /// Threads; as many as there are CPUs unless given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
     /// Backend that Bantam is forced to.
     #[arg(long)]
     backend: Option<String>,
-    /// Rounds; each runs both once.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: u32,
+    /// What this peer must have been built for.
+    #[arg(long, value_enum, default_value_t = Build::Native)]
+    peer: Build,
     /// Bantam's binary.
     #[arg(long, default_value = "target/release/bantam")]
     bantam: PathBuf,
-    /// Where the results go.
+    /// Where the results go, as JSON.
     #[arg(long, default_value = "target/peers.json")]
     out: PathBuf,
 }
 
-/// A flag of /proc/cpuinfo and the name of the same instruction set in the peer's line about itself.
-const INSTRUCTION_SETS: &[(&str, &str)] = &[
-    ("ssse3", "SSSE3"),
-    ("avx", "AVX"),
-    ("avx2", "AVX2"),
-    ("f16c", "F16C"),
-    ("fma", "FMA"),
-    ("bmi2", "BMI2"),
-    ("avx_vnni", "AVX_VNNI"),
-    ("avx512f", "AVX512"),
-    ("avx512vbmi", "AVX512_VBMI"),
-    ("avx512_vnni", "AVX512_VNNI"),
-    ("avx512_bf16", "AVX512_BF16"),
-    ("amx_int8", "AMX_INT8"),
-    ("asimd", "NEON"),
-    ("asimddp", "DOTPROD"),
-    ("asimdhp", "FP16_VA"),
-    ("i8mm", "MATMUL_INT8"),
-    ("sve", "SVE"),
-];
+/// What is the same in every round.
+struct Run<'options> {
+    options: &'options Options,
+    /// This program.
+    itself: PathBuf,
+    backend: &'options str,
+    threads: u32,
+}
 
-/// Runs the rounds, prints the table and writes the results.
+/// What one round of a job measured.
+struct Round {
+    bantam: Measurement,
+    peer: Measurement,
+    /// Of just before and just after Bantam's turn.
+    limits: Limits,
+}
+
+/// Runs everything, prints the table and writes the results.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let itself = std::env::current_exe().context("finding the peer's own binary")?;
-    let (mut ours, mut theirs): (Vec<Measurement>, Vec<Measurement>) = (Vec::new(), Vec::new());
-    for round in 0..options.repeat {
-        // The turns alternate, so that neither side always runs on the warmer machine.
-        for turn in 0..2 {
-            if (round + turn) % 2 == 0 {
-                ours.push(measure(&options.bantam, options, &bantam_arguments(options))?);
-            } else {
-                let peer = measure(&itself, options, &[])?;
-                check(&peer)?;
-                theirs.push(peer);
+    features::check(options.peer)?;
+    let run = Run {
+        options,
+        itself: std::env::current_exe().context("finding the peer's own binary")?,
+        backend: options.backend.as_deref().unwrap_or(Backend::detect().name()),
+        threads: threads_or_all(options.threads),
+    };
+    let (features, cpu) = (features::built(), features::cpu()?);
+    println!("bantam   backend {}, portable binary, {} threads", run.backend, run.threads);
+    println!(
+        "peer     llama.cpp with ggml {}, {:?} build: {}",
+        llama::version(),
+        options.peer,
+        features.join(" ")
+    );
+    println!("CPU      {}", cpu.join(" "));
+    println!("rounds   {}, medians of them\n", options.rounds);
+    println!(
+        "{:<14}{:<13}{:>13}{:>13}{:>8}{:>18}{:>9}",
+        "model", "test", "bantam tok/s", "peer tok/s", "ratio", "least, greatest", "ceiling"
+    );
+    let (mut rows, mut memory, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+    for model in &options.models {
+        let (name, path, usual) = named(model)?;
+        let cost = Cost::of(&path)?;
+        let tests = if options.tests.is_empty() { usual } else { &options.tests };
+        for job in Job::list(tests, options.generate, run.threads) {
+            let rounds = run.rounds(&name, &path, &job)?;
+            for &test in &job.tests {
+                rows.push(row(&name, test, &cost, &job, &rounds)?);
+            }
+            limits.extend(rounds.iter().map(|round| round.limits));
+            if job.work.prompt > 0 && job.work.generate > 0 {
+                memory.push(memory_of(&name, &rounds)?);
             }
         }
-        eprintln!("round {} of {}", round + 1, options.repeat);
     }
-    let (Some(our), Some(their)) = (ours.first(), theirs.first()) else { bail!("nothing was measured") };
-
-    println!("model    {}, {} threads, {} rounds", options.model.display(), our.threads, options.repeat);
-    println!("bantam   backend {}, portable binary", our.backend);
-    println!("peer     llama.cpp with {}, native build: {}", their.backend, their.features.join(" "));
-    println!("CPU      {}", cpu_sets()?.join(" "));
-    println!("\n{:<14}{:>14}{:>14}{:>8}", "test", "bantam tok/s", "peer tok/s", "ratio");
-    let mut rows = Vec::new();
-    type Test = (&'static str, u32, fn(&Measurement) -> f64);
-    let tests: [Test; 2] = [
-        ("prefill", options.work.prompt, |side| side.prefill_tps.median),
-        ("decode", options.work.generate, |side| side.decode_tps.median),
-    ];
-    for (test, tokens, speed) in tests {
-        let bantam = Spread::of(ours.iter().map(speed).collect())?;
-        let peer = Spread::of(theirs.iter().map(speed).collect())?;
-        let ratio =
-            Spread::of(ours.iter().zip(&theirs).map(|(our, their)| speed(our) / speed(their)).collect())?;
-        let title = format!("{test} {tokens}");
+    let bytes = Spread::of(limits.iter().map(|limits| limits.bytes / 1e9).collect())?;
+    let macs = Spread::of(limits.iter().map(|limits| limits.macs / 1e9).collect())?;
+    if !memory.is_empty() {
+        println!("\nanonymous memory in MB, while a prompt is read and tokens are generated");
+    }
+    for row in &memory {
         println!(
-            "{title:<14}{:>14.1}{:>14.1}{:>8.2}  ({:.2} to {:.2})",
-            bantam.median, peer.median, ratio.median, ratio.min, ratio.max
+            "{:<27}{:>13.1}{:>13.1}",
+            text(row, "model"),
+            number(row, "bantam") / 1e6,
+            number(row, "peer") / 1e6
         );
-        rows.push(json!({
-            "model": name(options), "test": test, "ratio": ratio.median, "bantam": bantam.median, "peer": peer.median,
-        }));
     }
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    println!(
-        "{:<14}{:>14.1}{:>14.1}",
-        "anonymous MB",
-        megabytes(our.anonymous_bytes),
-        megabytes(their.anonymous_bytes)
-    );
-    let results = json!({
-        "rows": rows, "threads": our.threads, "rounds": options.repeat, "backend": our.backend,
-        "peer": their.backend, "peer_features": their.features, "cpu": cpu_sets()?,
-    });
-    if let Some(folder) = options.out.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    std::fs::write(&options.out, format!("{}\n", serde_json::to_string_pretty(&results)?))
-        .with_context(|| format!("writing {}", options.out.display()))
+    println!("\nceilings of {} threads, medians, least and greatest", run.threads);
+    println!("reading      {:.1} GB/s ({:.1} to {:.1})", bytes.median, bytes.min, bytes.max);
+    println!("multiplying  {:.0} GMAC/s ({:.0} to {:.0})", macs.median, macs.min, macs.max);
+    write(
+        &options.out,
+        &json!({
+            "rows": rows, "memory": memory, "reading_gb_per_s": bytes, "multiplying_gmac_per_s": macs,
+            "threads": run.threads, "rounds": options.rounds, "backend": run.backend,
+            "peer": format!("ggml {}", llama::version()), "peer_features": features, "cpu": cpu,
+        }),
+    )
 }
 
-/// The model's name in the results.
-fn name(options: &Options) -> String {
-    let own = match options.model.as_path() == Path::new(formats::DEMO) {
-        true => "demo".to_owned(),
-        false => options.model.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+/// Name, file and usual tests of a model.
+fn named(model: &str) -> Result<(String, PathBuf, &'static [Test])> {
+    let (path, usual): (PathBuf, &[Test]) = match model {
+        "demo" => (DEMO.into(), &Test::MANY),
+        file if file.ends_with(".gguf") => (file.into(), &Test::TWO),
+        name => (format!("models/{name}.gguf").into(), &Test::TWO),
     };
-    options.name.clone().unwrap_or(own)
+    ensure!(path.exists(), "there is no {}; `make model models-1b` has the usual ones made", path.display());
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).context("a model file needs a name")?;
+    Ok((if model == "demo" { model } else { stem }.to_owned(), path, usual))
 }
 
-/// What only Bantam is told.
-fn bantam_arguments(options: &Options) -> Vec<String> {
-    let mut arguments = vec!["--json".to_owned()];
-    if let Some(backend) = &options.backend {
-        arguments.extend(["--backend".to_owned(), backend.clone()]);
+impl Run<'_> {
+    /// Runs all rounds of a job.
+    fn rounds(&self, name: &str, path: &Path, job: &Job) -> Result<Vec<Round>> {
+        let tests: Vec<String> = job.tests.iter().map(Test::to_string).collect();
+        let mut rounds = Vec::new();
+        for round in 0..self.options.rounds {
+            eprintln!("{name}, {}: round {} of {}", tests.join(" and "), round + 1, self.options.rounds);
+            // The turns alternate, so that neither side always runs on the warmer machine.
+            let early = if round % 2 == 1 { Some(self.peer(path, job)?) } else { None };
+            let before = self.limits()?;
+            let bantam = self.bantam(path, job)?;
+            let limits = before.mean(&self.limits()?);
+            let peer = match early {
+                Some(peer) => peer,
+                None => self.peer(path, job)?,
+            };
+            rounds.push(Round { bantam, peer, limits });
+        }
+        Ok(rounds)
     }
-    arguments
+
+    fn bantam(&self, path: &Path, job: &Job) -> Result<Measurement> {
+        let mut command = bench(&self.options.bantam, path, job);
+        answer(command.arg("--json").args(["--backend", self.backend]))
+    }
+
+    fn peer(&self, path: &Path, job: &Job) -> Result<Measurement> {
+        answer(&mut bench(&self.itself, path, job))
+    }
+
+    fn limits(&self) -> Result<Limits> {
+        let mut command = Command::new(&self.itself);
+        answer(command.args(["limits", "--backend", self.backend, "--threads", &self.threads.to_string()]))
+    }
 }
 
-/// One process that measures once.
-fn measure(binary: &Path, options: &Options, more: &[String]) -> Result<Measurement> {
-    let work = &options.work;
+/// The command line that both sides understand.
+fn bench(binary: &Path, path: &Path, job: &Job) -> Command {
+    let work = &job.work;
     let mut command = Command::new(binary);
-    command.arg("bench").arg(&options.model);
+    command.arg("bench").arg(path);
     for (option, value) in [
+        ("--depth", work.depth),
         ("--prompt", work.prompt),
         ("--generate", work.generate),
-        ("--threads", work.threads()),
-        ("--repeat", 1),
+        ("--threads", threads_or_all(work.threads)),
+        ("--repeat", job.repeat),
     ] {
         command.args([option.to_owned(), value.to_string()]);
     }
-    let output = command.args(more).output().with_context(|| format!("starting {}", binary.display()))?;
-    ensure!(
-        output.status.success(),
-        "`{} bench` failed with {}: {}",
-        binary.display(),
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("reading what `{} bench` printed", binary.display()))
+    command
 }
 
-/// A peer without the CPU's instruction sets or without OpenMP would lose for the wrong reason.
-fn check(peer: &Measurement) -> Result<()> {
-    let has = |name: &str| peer.features.iter().any(|feature| feature == name);
-    let mut wanted = cpu_sets()?;
-    wanted.push("OPENMP");
-    let missing: Vec<&str> = wanted.into_iter().filter(|name| !has(name)).collect();
-    ensure!(
-        missing.is_empty(),
-        "the peer was built without {}: build it with `make peers`; it says: {}",
-        missing.join(", "),
-        peer.system_info
-    );
-    Ok(())
+/// Runs a program and reads the JSON that it prints.
+fn answer<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed with {}: {}", output.status, said.trim());
+    serde_json::from_slice(&output.stdout).with_context(|| format!("reading what {command:?} printed"))
 }
 
-/// The instruction sets of this CPU, by the peer's names.
-fn cpu_sets() -> Result<Vec<&'static str>> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
-    let flags = text.lines().find_map(|line| {
-        let (key, flags) = line.split_once(':')?;
-        matches!(key.trim(), "flags" | "Features").then_some(flags)
-    });
-    let flags: Vec<&str> = flags.context("/proc/cpuinfo names no CPU features")?.split_whitespace().collect();
-    Ok(INSTRUCTION_SETS.iter().filter(|(flag, _)| flags.contains(flag)).map(|(_, name)| *name).collect())
+/// Prints the result of a test, and returns it as it is written.
+fn row(name: &str, test: Test, cost: &Cost, job: &Job, rounds: &[Round]) -> Result<Value> {
+    let rate = |side: &Measurement| -> Result<f64> {
+        let rates = match test {
+            Test::Prefill(_) => side.prefill_tps,
+            Test::Decode(_) => side.decode_tps,
+        };
+        Ok(rates.with_context(|| format!("{test} was not measured"))?.median)
+    };
+    let (mut ours, mut theirs, mut ratios, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in rounds {
+        let (our, their) = (rate(&round.bantam)?, rate(&round.peer)?);
+        ours.push(our);
+        theirs.push(their);
+        ratios.push(our / their);
+        shares.extend(cost.share(test, &job.work, our, &round.limits));
+    }
+    let (ours, theirs, ratio) = (Spread::of(ours)?, Spread::of(theirs)?, Spread::of(ratios)?);
+    let share = Spread::of(shares).ok();
+    let percent = share.map_or("-".to_owned(), |share| format!("{:.0} %", share.median * 100.0));
+    println!(
+        "{name:<14}{test:<13}{:>13.1}{:>13.1}{:>8.2}{:>18}{percent:>9}",
+        ours.median,
+        theirs.median,
+        ratio.median,
+        format!("{:.2} to {:.2}", ratio.min, ratio.max),
+    );
+    Ok(json!({
+        "model": name, "test": test.to_string(), "ratio": ratio.median, "bantam": ours.median, "peer": theirs.median,
+        "ceiling_share": share.map(|share| share.median), "ratio_min": ratio.min, "ratio_max": ratio.max,
+    }))
+}
+
+/// Anonymous memory of both sides.
+fn memory_of(name: &str, rounds: &[Round]) -> Result<Value> {
+    let [bantam, peer] =
+        [|round: &Round| round.bantam.anonymous_bytes, |round: &Round| round.peer.anonymous_bytes]
+            .map(|of| Spread::of(rounds.iter().filter_map(of).map(|bytes| bytes as f64).collect()));
+    Ok(json!({ "model": name, "bantam": bantam?.median, "peer": peer?.median }))
+}
+
+fn text<'value>(row: &'value Value, key: &str) -> &'value str {
+    row[key].as_str().unwrap_or_default()
+}
+
+fn number(row: &Value, key: &str) -> f64 {
+    row[key].as_f64().unwrap_or_default()
+}
+
+/// Writes the results, and the folder that they go to.
+pub(crate) fn write(path: &Path, results: &Value) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(results)?))
+        .with_context(|| format!("writing {}", path.display()))
 }

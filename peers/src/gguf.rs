@@ -1,9 +1,10 @@
-//! The header of a GGUF file, written by ggml's own code: metadata taken over from another file, and the tensors' names,
-//! shapes and types.
+//! The headers of GGUF files, read and written by ggml's own code: what tensors a file has, and a new header with the
+//! metadata of another file.
 //!
-//! Invariant: a key is given to ggml as a C string, a tensor only while the context has room for it.
+//! Invariant: a key is given to ggml as a C string, an id only where it was found, a tensor only while the context has
+//! room for it.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::ptr::NonNull;
 
@@ -34,11 +35,7 @@ impl Header {
         let raw = NonNull::new(unsafe { sys::gguf_init_empty() }).context("ggml has no memory")?;
         let header = Self { raw, tensors, room };
 
-        let name = CString::new(file.as_os_str().as_encoded_bytes())?;
-        let options = sys::gguf_init_params { no_alloc: true, ctx: std::ptr::null_mut() };
-        // SAFETY: `name` is a C string that lives through the call; nobody asks for a context of the tensors.
-        let from = NonNull::new(unsafe { sys::gguf_init_from_file(name.as_ptr(), options) })
-            .ok_or_else(|| anyhow!("ggml cannot read {}", file.display()))?;
+        let from = open(file)?;
         // SAFETY: both are open; the values are copied, so the source may go.
         unsafe {
             sys::gguf_set_kv(header.raw.as_ptr(), from.as_ptr());
@@ -103,6 +100,40 @@ impl Header {
         unsafe { sys::gguf_get_meta_data(self.raw.as_ptr(), bytes.as_mut_ptr().cast()) };
         bytes
     }
+}
+
+/// What a file says of a tensor.
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    /// ggml's number of its type.
+    pub(crate) format: u32,
+    pub(crate) bytes: usize,
+}
+
+/// The tensors of a file.
+pub(crate) fn tensors(file: &Path) -> Result<Vec<Tensor>> {
+    let raw = open(file)?.as_ptr();
+    // SAFETY: `raw` is open until the end of the block, the ids are those that it counts, and the names are C strings that
+    // live as long as it.
+    unsafe {
+        let all = (0..sys::gguf_get_n_tensors(raw)).map(|id| Tensor {
+            name: CStr::from_ptr(sys::gguf_get_tensor_name(raw, id)).to_string_lossy().into_owned(),
+            format: sys::gguf_get_tensor_type(raw, id),
+            bytes: sys::gguf_get_tensor_size(raw, id),
+        });
+        let all = all.collect();
+        sys::gguf_free(raw);
+        Ok(all)
+    }
+}
+
+/// Reads the header of a file; the caller frees it.
+fn open(file: &Path) -> Result<NonNull<sys::gguf_context>> {
+    let name = CString::new(file.as_os_str().as_encoded_bytes())?;
+    let options = sys::gguf_init_params { no_alloc: true, ctx: std::ptr::null_mut() };
+    // SAFETY: `name` is a C string that lives through the call; nobody asks for a context of the tensors.
+    let raw = unsafe { sys::gguf_init_from_file(name.as_ptr(), options) };
+    NonNull::new(raw).ok_or_else(|| anyhow!("ggml cannot read {}", file.display()))
 }
 
 impl Drop for Header {

@@ -210,10 +210,13 @@ impl<'model> Context<'model> {
         Ok(Self { raw, model, positions: settings.positions, outputs: Vec::new() })
     }
 
-    /// Empties the KV cache.
-    pub(crate) fn clear(&mut self) {
-        // SAFETY: the context is open; the memory handle belongs to it.
-        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), true) }
+    /// Forgets every token behind the first `position`.
+    pub(crate) fn rewind(&mut self, position: usize) -> Result<()> {
+        let from = i32::try_from(position)?;
+        // SAFETY: the context is open; the memory handle belongs to it, and below zero means up to the end.
+        let done = unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), 0, from, -1) };
+        ensure!(done, "llama.cpp cannot go back to position {position}");
+        Ok(())
     }
 
     /// Runs `tokens` after what is already in the cache.

@@ -174,7 +174,7 @@ fn perplexity(model: &Model, path: &Path) -> Result<serde_json::Value> {
     let mut context = Context::open(model, &settings(WINDOW))?;
     let (mut sum, mut predicted) = (0f64, 0usize);
     for window in ids.chunks(WINDOW) {
-        context.clear();
+        context.rewind(0)?;
         context.decode(window, Outputs::All)?;
         for (position, &next) in window.iter().skip(1).enumerate() {
             sum -= log_probability(context.logits(position)?, usize::try_from(next)?);

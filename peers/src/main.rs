@@ -4,11 +4,14 @@
 
 mod bench;
 mod compare;
+mod cost;
+mod features;
 mod formats;
 #[allow(unsafe_code)]
 mod ggml;
 #[allow(unsafe_code)]
 mod gguf;
+mod limits;
 #[allow(unsafe_code)]
 mod llama;
 mod logits;
@@ -19,6 +22,7 @@ mod products;
 mod prompts;
 mod random;
 mod shapes;
+mod test;
 mod texts;
 mod tokens;
 mod variants;
@@ -59,7 +63,16 @@ enum Command {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         repeat: u32,
     },
-    /// Measures Bantam against llama.cpp, in turns.
+    /// Measures what this machine can do at most, and prints JSON: bytes read per second, and products of bytes.
+    Limits {
+        /// Backend whose instructions multiply; the best one unless given.
+        #[arg(long)]
+        backend: Option<String>,
+        /// Threads; as many as there are CPUs unless given.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        threads: Option<u32>,
+    },
+    /// Measures Bantam against llama.cpp and the machine, in turns.
     Compare(compare::Options),
     /// Measures ggml's matrix products of one format alone and prints JSON.
     Product {
@@ -130,6 +143,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(Golden::Variants { models, out }) => variants::write(&models, &out),
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
+        Command::Limits { backend, threads } => {
+            limits::print(backend.as_deref(), bench::threads_or_all(threads))
+        }
         Command::Compare(options) => compare::run(&options),
         Command::Product { format, shape } => product::print(&format, &shape),
         Command::Products(options) => products::run(&options),

@@ -10,6 +10,7 @@ use bantam_kernels::Backend;
 use serde_json::json;
 
 use crate::bench::Spread;
+use crate::compare;
 use crate::formats;
 use crate::product::{Measured, Shape};
 
@@ -81,11 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     let results = json!({ "backend": backend, "k": shape.k, "n": shape.rows, "rows": rows });
-    if let Some(folder) = options.out.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    std::fs::write(&options.out, format!("{}\n", serde_json::to_string_pretty(&results)?))
-        .with_context(|| format!("writing {}", options.out.display()))
+    compare::write(&options.out, &results)
 }
 
 /// The shape as both programs take it.
