@@ -99,10 +99,10 @@ impl ModelFile {
 pub(crate) struct Machine {
     /// Threads that compute [default: one per CPU that this process may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    pub(crate) threads: Option<u16>,
     /// Force the kernels of one instruction set [default: the best that this CPU has]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Backend::names()))]
-    backend: Option<String>,
+    pub(crate) backend: Option<String>,
 }
 
 impl Machine {

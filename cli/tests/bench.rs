@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bantam, demo};
+use common::{Run, bantam, command, demo};
 use serde_json::Value;
 
 #[test]
@@ -45,4 +45,62 @@ fn what_is_measured_can_be_behind_other_tokens() {
     assert!(told.contains("3 tokens behind 20") && told.contains("2 tokens behind 20"), "{told}");
     let told = bantam("bench", &demo, &[&few[..], &["--prompt", "0"]].concat()).succeeds();
     assert!(!told.contains("prefill") && told.contains("2 tokens behind 20"), "{told}");
+}
+
+/// `bantam bench --kernels ARGUMENTS`, small.
+fn kernels(arguments: &[&str]) -> Run {
+    let small = ["--k", "256", "--rows", "64"];
+    Run::of(command().args(["bench", "--kernels"]).args(small).args(arguments).output().unwrap())
+}
+
+#[test]
+fn kernels_are_measured_without_a_model() {
+    let arguments = ["--backend", "scalar", "--only", "matmul,attend_f16,rope", "--format", "q4_0,F16"];
+    let told: Value = serde_json::from_str(
+        &kernels(&[&arguments[..4], &["--json", "--columns", "1,3"]].concat()).succeeds(),
+    )
+    .unwrap();
+    assert_eq!((&told["threads"], &told["k"]), (&1.into(), &256.into()));
+    assert!(told["backends"][0]["read_gbs"].as_f64().unwrap() > 0.0);
+    let rows = told["kernels"].as_array().unwrap();
+    assert_eq!(rows.len(), 15 * 2 + 2, "two of every format, and two others");
+    for row in rows {
+        assert_eq!(row["backend"], "scalar");
+        assert!(row["gbs"].as_f64().unwrap() > 0.0);
+        let is_product = row["kernel"] == "matmul";
+        assert_eq!(row["format"].is_string() && row["columns"].is_u64(), is_product);
+        assert_eq!(row["origin"].as_str(), is_product.then_some("scalar"));
+    }
+    let told = kernels(&[&arguments[..], &["--threads", "2", "--columns", "2"]].concat()).succeeds();
+    assert!(told.starts_with("2 threads") && told.contains("backend scalar: reads at most "), "{told}");
+    assert!(told.contains("Q4_0") && told.contains("F16") && !told.contains("rope"), "{told}");
+    assert_eq!(told.lines().count(), 3 + 1 + 2, "{told}");
+}
+
+#[test]
+fn every_kernel_can_be_measured() {
+    let told = kernels(&["--format", "Q4_K", "--columns", "1"]).succeeds();
+    assert!(told.contains("matmul") && told.contains("dequantize"), "{told}");
+    let others = "attend_f16,quantize_q8,rms_norm,rope,silu_mul,add,to_f16";
+    let told = kernels(&["--only", others, "--backend", "scalar"]).succeeds();
+    assert!(others.split(',').all(|kernel| told.contains(kernel)), "{told}");
+}
+
+#[test]
+fn what_makes_no_sense_with_kernels_is_wrong_usage() {
+    for (arguments, part) in [
+        (&["--k", "100"][..], "--k"),
+        (&["--k", "65536", "--rows", "65536"], "fit"),
+        (&["--columns", "0"], "--columns"),
+        (&["--format", "Q9"], "possible values: "),
+        (&["--only", "cooking"], "possible values: "),
+        (&["--prompt", "3"], "--prompt"),
+        (&["model.gguf"], "MODEL"),
+    ] {
+        let run = Run::of(command().args(["bench", "--kernels"]).args(arguments).output().unwrap());
+        run.fails(2, &[part]);
+    }
+    Run::of(command().args(["bench", "--columns", "3", "model.gguf"]).output().unwrap())
+        .fails(2, &["--columns"]);
+    Run::of(command().arg("bench").output().unwrap()).fails(2, &["MODEL"]);
 }

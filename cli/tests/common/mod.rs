@@ -49,7 +49,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn of(output: Output) -> Run {
+    pub(crate) fn of(output: Output) -> Run {
         Run {
             stdout: String::from_utf8(output.stdout).expect("standard output is text"),
             stderr: String::from_utf8(output.stderr).expect("standard error is text"),

@@ -1,8 +1,11 @@
-//! `bantam bench`: how fast a model is on this machine, and how much memory it holds.
+//! `bantam bench`: how fast a model is on this machine and how much memory it holds; or how fast each kernel is.
 //!
 //! Invariant: what is timed is what an answer does: read the prompt, then choose and read one token after the other.
 #![forbid(unsafe_code)]
 
+mod kernels;
+
+use std::path::PathBuf;
 use std::time::Instant;
 
 use bantam::{Sampler, Session, SessionOptions, TokenId};
@@ -26,36 +29,56 @@ and beside them:
   memory       the most that was resident: anonymous (KV cache, buffers), of files (weights)
 
 With --depth, prompt and answer stand behind that many tokens, read once and not measured, as in a chat that is long already.
+
+With --kernels no model is needed. Each kernel of each backend that this CPU runs is measured by itself, on one thread unless \
+--threads says more:
+  matmul       weights of every format, read from memory, times 1, 8 and 512 columns: one column is a token that is decoded, \
+many are a prompt; GB/s are bytes of weights, GMAC/s 10^9 multiplications per second
+  attend_f16   the query heads of a token against keys and values, read from memory
+  dequantize, quantize_q8, rms_norm, rope, silu_mul, add, to_f16
+               vectors of --k values in the cache; GB/s are bytes read and written
+  ceiling      the time that the machine needs at least, to read the bytes or to make the products with the instruction that the \
+backend multiplies with, as a share of the time that the kernel took; both limits are measured too, at their best
+
 A median is shown with the least and the greatest round. MB is 10^6 bytes. Run it on an idle machine.
 
 Examples:
   bantam bench model.gguf
   bantam bench model.gguf --prompt 2048 --generate 0 --threads 4
   bantam bench model.gguf --prompt 8 --generate 64 --depth 4096
-  bantam bench model.gguf --backend avx2 --json";
+  bantam bench model.gguf --backend avx2 --json
+  bantam bench --kernels --backend avx2 --only matmul --columns 1,16
+  bantam bench --kernels --format Q4_0,Q4_K --threads 2 --json";
 
 /// Tokens read before an answer that is timed without a prompt.
 const START: [TokenId; 1] = [0];
 /// Tokens generated in the round that does not count: enough to wake the threads.
 const WARM_UP: usize = 8;
 
-/// Measure the speed and the memory of a model on this machine
+/// Measure the speed and the memory of a model on this machine, or its kernels
 #[derive(Args)]
 #[command(after_help = EXPLANATION)]
 pub(crate) struct Bench {
+    /// The model: a GGUF file
+    #[arg(value_name = "MODEL", required_unless_present = "kernels",
+        conflicts_with_all = ["kernels", "only", "format", "columns", "k", "rows"])]
+    path: Option<PathBuf>,
+    /// Measure the kernels by themselves, without a model
+    #[arg(long = "kernels", id = "kernels")]
+    by_kernel: bool,
     #[command(flatten)]
-    file: ModelFile,
+    kernels: kernels::Kernels,
     /// Tokens of the prompt; 0 measures decode alone
-    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    #[arg(long, conflicts_with = "kernels", value_name = "TOKENS", default_value_t = 512)]
     prompt: u32,
     /// Tokens generated behind it; 0 measures prefill alone
-    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    #[arg(long, conflicts_with = "kernels", value_name = "TOKENS", default_value_t = 128)]
     generate: u32,
     /// Tokens in front of both, which are not measured
-    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    #[arg(long, conflicts_with = "kernels", value_name = "TOKENS", default_value_t = 0)]
     depth: u32,
     /// Rounds that count
-    #[arg(long, value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, conflicts_with = "kernels", value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     #[command(flatten)]
     machine: Machine,
@@ -110,10 +133,16 @@ struct Times {
 
 impl Bench {
     pub(crate) fn execute(&self) -> Result<()> {
+        if self.by_kernel {
+            let Machine { backend, threads } = &self.machine;
+            return self.kernels.execute(backend.as_deref(), threads.map_or(1, usize::from), self.json);
+        }
         if self.prompt == 0 && self.generate == 0 {
             return Err(Failure::Usage("--prompt 0 and --generate 0 leave nothing to measure".into()));
         }
-        let measurement = self.measure()?;
+        // Without one there is nothing to measure but kernels.
+        let file = ModelFile { path: self.path.clone().unwrap_or_default() };
+        let measurement = self.measure(&file)?;
         if !self.json {
             return output::print(&self.report(&measurement));
         }
@@ -122,9 +151,9 @@ impl Bench {
         output::print(&format!("{json}\n"))
     }
 
-    fn measure(&self) -> Result<Measurement> {
+    fn measure(&self, file: &ModelFile) -> Result<Measurement> {
         let start = Instant::now();
-        let model = self.machine.open(&self.file)?;
+        let model = self.machine.open(file)?;
         let lengths = [self.depth, self.prompt.max(1), self.generate].map(|length| length as usize);
         let context = lengths.into_iter().fold(0, usize::saturating_add);
         let options = SessionOptions { context: Some(context), ..SessionOptions::default() };
@@ -145,7 +174,7 @@ impl Bench {
             progress.at(round as usize + 1);
         }
         Ok(Measurement {
-            model: self.file.path.display().to_string(),
+            model: file.path.display().to_string(),
             backend: model.backend().name(),
             threads: session.threads(),
             prefill_tps: Spread::of_rates(prompt.len(), &times.prefill),
