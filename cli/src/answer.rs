@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bantam::{Drafter, Drafts, Error, Sampler, Session, TokenId};
+use bantam::{Drafter, Drafts, Error, Sampler, Session};
 
 use crate::failure::Result;
 use crate::output::{Output, note};
@@ -85,12 +85,8 @@ pub(crate) enum End {
     Interrupt,
 }
 
-/// Draws tokens behind what `session` has read and shows them. What the session reads on the way is appended to `held`.
-pub(crate) fn generate(
-    session: &mut Session,
-    drawing: &mut Drawing,
-    held: &mut Vec<TokenId>,
-) -> Result<Answer> {
+/// Draws tokens behind what `session` has read and shows them.
+pub(crate) fn generate(session: &mut Session, drawing: &mut Drawing) -> Result<Answer> {
     let Drawing { sampler, drafter, limit } = drawing;
     let (limit, before) = (*limit, session.drafts());
     let mut output = Output::new();
@@ -111,7 +107,7 @@ pub(crate) fn generate(
             break End::Limit;
         }
         match session.speculate(token, &mut **drafter) {
-            Ok(()) => held.push(token),
+            Ok(()) => {}
             Err(Error::ContextFull { context, .. }) => break End::Context(context),
             Err(Error::Cancelled) => break End::Interrupt,
             Err(error) => {

@@ -1,11 +1,10 @@
-//! A conversation in a session. Invariant: `held` are the tokens whose keys and values the session holds, so of a turn only
-//! the tokens behind the part that is already read have to be.
+//! A conversation in a session, of whose turns only the tokens behind those that the session holds have to be read.
 #![forbid(unsafe_code)]
 
 use std::time::Instant;
 
+use bantam::Session;
 use bantam::chat::{ChatTemplate, Message, Speaker};
-use bantam::{Session, TokenId};
 
 use crate::answer::{Drawing, Turn, generate};
 use crate::failure::{Failure, Result};
@@ -18,7 +17,6 @@ pub(crate) struct Conversation {
     /// How many messages at the start stay when the conversation is cleared.
     kept: usize,
     messages: Vec<Message>,
-    held: Vec<TokenId>,
 }
 
 impl Conversation {
@@ -26,7 +24,7 @@ impl Conversation {
     pub(crate) fn new(session: Session, template: ChatTemplate, system: Option<&str>) -> Conversation {
         let messages: Vec<Message> =
             system.into_iter().map(|text| Message::new(Speaker::System, text)).collect();
-        Conversation { session, template, kept: messages.len(), messages, held: Vec::new() }
+        Conversation { session, template, kept: messages.len(), messages }
     }
 
     /// Forgets everything but the system text.
@@ -50,18 +48,15 @@ impl Conversation {
             return Err(too_long(prompt.len(), context));
         }
         // At least the last token is read again: the logits behind it are what the answer begins with.
-        let common = self.held.iter().zip(&prompt).take_while(|(held, wanted)| held == wanted).count();
+        let common =
+            self.session.tokens().iter().zip(&prompt).take_while(|(held, wanted)| held == wanted).count();
         let common = common.min(prompt.len().saturating_sub(1));
         self.session.rewind(common);
-        self.held.truncate(common);
         let new = &prompt[common..];
         let start = Instant::now();
-        let read = progress::prefill(&mut self.session, new);
-        // A prefill that was stopped has read some of them.
-        self.held.extend(&new[..self.session.position().saturating_sub(common).min(new.len())]);
-        read?;
+        progress::prefill(&mut self.session, new)?;
         let reading = start.elapsed();
-        let answer = generate(&mut self.session, drawing, &mut self.held)?;
+        let answer = generate(&mut self.session, drawing)?;
         Ok(Turn { read: new.len(), reading, answer })
     }
 }

@@ -248,7 +248,7 @@ fn continue_text(session: &mut Session, text: &str, drawing: &mut Drawing) -> Re
     progress::prefill(session, &tokens)?;
     let reading = start.elapsed();
     let read = tokens.len();
-    Ok(Turn { read, reading, answer: generate(session, drawing, &mut tokens)? })
+    Ok(Turn { read, reading, answer: generate(session, drawing)? })
 }
 
 /// The one argument that may follow the model.
