@@ -10,7 +10,7 @@ use crate::tokenizer::TokenId;
 const MATCH_MAX: usize = 8;
 
 /// What the chances are taken for before anything was seen: of guesses behind a match of 1, 2, .. tokens.
-const CHANCES: [f32; MATCH_MAX] = [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9];
+const CHANCES: [f32; MATCH_MAX] = [0.05, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.85];
 /// How many guesses it takes for what was seen to count as much as that.
 const BELIEF: f32 = 4.0;
 
