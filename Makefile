@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 .PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm deny fuzz
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build model ## Have the demo model answer a question (PROMPT="..." asks another one)
 	target/release/bantam run $(MODEL) -p "$$PROMPT" --temp 0

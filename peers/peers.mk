@@ -16,7 +16,7 @@ PEERS = $(PEER_TARGET)/release/bantam-peers
 DEMO = models/SmolLM2-135M-Instruct.Q4_1.gguf
 VOCABS = models/ggml-vocab-gpt-2.gguf models/ggml-vocab-llama-bpe.gguf models/ggml-vocab-qwen2.gguf
 
-.PHONY: peers vocabs golden bench-peers bench-formats models-1b
+.PHONY: peers vocabs golden bench-peers chart bench-formats models-1b
 
 # Release is said outright: with debug information on, the crate's own choice would be -O2. CARGO_ENCODED_RUSTFLAGS
 # would win over RUSTFLAGS, so it is taken away.
@@ -42,6 +42,12 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 bench-peers: peers models-1b ## Measure bantam against llama.cpp and the machine (PEER=avx2, ARGS=--help explains)
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
 	$(PEERS) compare --peer $(PEER) --out target/peers$(PEER_SUFFIX).json $(PEER_BACKEND_$(PEER)) $(ARGS)
+
+chart: ## Draw what bench-peers found as docs/speed.svg (without results it measures first)
+	@[ -f target/peers.json ] || $(MAKE) bench-peers
+	@mkdir -p docs
+	scripts/chart target/peers.json $(wildcard target/peers-avx2.json) > docs/speed.svg.new
+	mv docs/speed.svg.new docs/speed.svg
 
 bench-formats: peers ## Measure the matrix product of every format against ggml's, on one thread (PEER=avx2, ARGS="--format q4_0")
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-kernels --example bench

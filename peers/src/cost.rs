@@ -77,3 +77,22 @@ impl Cost {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_the_larger_of_reading_and_multiplying() {
+        let cost = Cost { weights: 1000.0, position: 10.0, layers: 1500.0, output: 500.0, bytes: true };
+        let limits = Limits { bytes: 20_000.0, macs: 160_000.0 };
+        let work = Work { depth: 100, prompt: 0, generate: 0, threads: None };
+        // Ten tokens a second read 1000 + 100 * 10 bytes each, of 20000.
+        assert_eq!(cost.share(Test::Decode(100), &work, 10.0, &limits), Some(1.0));
+        // Two prompts of ten tokens a second: 2 (10 * 1500 + 500) products of 160000.
+        let work = Work { depth: 0, prompt: 10, ..work };
+        assert_eq!(cost.share(Test::Prefill(10), &work, 20.0, &limits), Some(0.19375));
+        let floats = Cost { bytes: false, ..cost };
+        assert_eq!(floats.share(Test::Prefill(10), &work, 20.0, &limits), None);
+    }
+}
