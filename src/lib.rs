@@ -65,6 +65,8 @@ pub use cancel::Cancel;
 pub use error::{Error, Result, Text};
 pub use model::{HyperParameters, Model, ModelOptions};
 pub use pool::Pool;
+#[cfg(feature = "std")]
+pub use pool::{Cpus, Executor, Priority, Task};
 pub use sample::{Sampler, SamplerOptions};
 pub use session::{BATCH_DEFAULT, CONTEXT_DEFAULT, Drafts, Plan, Session, SessionOptions};
 pub use speculate::{Costs, DRAFT_MAX, DraftModel, Drafter, Lookup};

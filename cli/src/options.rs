@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bantam::mmap::Mapping;
-use bantam::{Backend, Model, ModelOptions, Pool, gguf};
+use bantam::{Backend, Cpus, Model, ModelOptions, Pool, Priority, gguf};
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -97,9 +97,18 @@ impl ModelFile {
 /// What runs a model.
 #[derive(Args)]
 pub(crate) struct Machine {
-    /// Threads that compute [default: one per CPU that this process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Threads that compute [default: one per CPU that this process may use, and of a phone's CPUs only the fast ones]
+    ///
+    /// More than there are CPUs do no harm and no good: those beyond stay asleep. Fewer leave CPUs to others, and keep a
+    /// phone cool.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
+    /// Priority of the threads beside others that want the CPU: low, normal, medium or high, or -1 to 2
+    ///
+    /// It changes nothing on an idle machine. `low` lets everything else go first; what is above normal, systems allow to
+    /// few.
+    #[arg(long, value_name = "PRIORITY", value_parser = priority, allow_hyphen_values = true)]
+    prio: Option<Priority>,
     /// Force the kernels of one instruction set [default: the best that this CPU has]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Backend::names()))]
     pub(crate) backend: Option<String>,
@@ -115,8 +124,28 @@ impl Machine {
     }
 
     pub(crate) fn pool(&self) -> Result<Arc<Pool>> {
-        // The number of CPUs respects the process's affinity mask and its cgroup.
-        let cpus = || std::thread::available_parallelism().map_or(1, |cpus| cpus.get());
-        Ok(Arc::new(Pool::new(self.threads.map_or_else(cpus, usize::from))?))
+        self.prioritize()?;
+        Ok(Arc::new(Pool::new(self.threads.map_or_else(|| self.cpus().threads(), usize::from))?))
+    }
+
+    /// Gives this thread the priority that was asked for, and so those that it starts later.
+    pub(crate) fn prioritize(&self) -> Result<()> {
+        Ok(self.prio.map_or(Ok(()), Priority::set_for_this_thread)?)
+    }
+
+    /// The CPUs that `pool` chooses the threads by.
+    pub(crate) fn cpus(&self) -> Cpus {
+        Cpus::detect()
+    }
+}
+
+/// A priority by name, or by the number that llama.cpp gives it.
+fn priority(text: &str) -> std::result::Result<Priority, &'static str> {
+    match text {
+        "low" | "-1" => Ok(Priority::Low),
+        "normal" | "0" => Ok(Priority::Normal),
+        "medium" | "1" => Ok(Priority::Medium),
+        "high" | "2" => Ok(Priority::High),
+        _ => Err("it must be low, normal, medium or high, or -1 to 2"),
     }
 }

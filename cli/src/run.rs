@@ -206,7 +206,8 @@ impl Run {
             self.file.path.display(),
             units::bytes(file_bytes)
         ));
-        note(&format!("backend: {}, {}", model.backend().name(), units::plural(session.threads(), "thread")));
+        let threads = units::plural(session.threads(), "thread");
+        note(&format!("backend: {}, {threads} on {}", model.backend().name(), self.machine.cpus()));
         note(&format!(
             "memory: {} for a context of {}, {} for buffers",
             units::bytes(plan.kv_bytes as u64),

@@ -20,6 +20,8 @@ fn the_json_has_the_keys_that_are_promised() {
         assert!(told[key].as_f64().unwrap() > 0.0);
     }
     assert_eq!(told["threads"], 2);
+    let cpus = |key: &str| told[key].as_u64().unwrap();
+    assert!(1 <= cpus("fast_cpus") && cpus("fast_cpus") <= cpus("cpus"));
     assert_eq!(told["model"].as_str(), demo.to_str());
     assert!(!told["backend"].as_str().unwrap().is_empty());
     if cfg!(target_os = "linux") {
@@ -33,7 +35,8 @@ fn a_part_can_be_left_out() {
     let Some(demo) = demo() else { return };
     let told = bantam("bench", &demo, &["--prompt", "0", "--generate", "2", "--repeat", "1"]).succeeds();
     assert!(told.contains("decode") && !told.contains("prefill"), "{told}");
-    let told = bantam("bench", &demo, &["--prompt", "3", "--generate", "0", "--repeat", "1"]).succeeds();
+    let short = ["--prompt", "3", "--generate", "0", "--repeat", "1"];
+    let told = bantam("bench", &demo, &[&short[..], &["-t", "1", "--prio", "-1"]].concat()).succeeds();
     assert!(told.contains("prefill") && !told.contains("decode"), "{told}");
 }
 

@@ -43,6 +43,8 @@ fn values_without_sense_are_wrong_usage() {
         (&["--ctx", "0"][..], "--ctx"),
         (&["--threads", "0"], "--threads"),
         (&["--threads", "70000"], "--threads"),
+        (&["--prio", "realtime"], "low, normal, medium or high"),
+        (&["--prio", "3"], "low, normal, medium or high"),
         (&["--backend", "abacus"], "possible values: "),
         (&["--draft-max", "16"], "--draft-max"),
         (&["--draft-min", "many"], "--draft-min"),

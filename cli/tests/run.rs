@@ -58,9 +58,14 @@ fn verbose_speaks_on_standard_error_only() {
         bantam("run", &model, &[&arguments[..], &["-v", "--backend", "scalar", "--threads", "1"]].concat());
     assert_eq!(run.code, 0);
     assert!(!run.stdout.is_empty() && !quiet.is_empty());
-    for part in
-        ["backend: scalar, 1 thread", "seed: 7", "context of 64 tokens", "prompt: ", "answer: 4 tokens"]
-    {
+    for part in [
+        "backend: scalar, 1 thread on ",
+        " CPU",
+        "seed: 7",
+        "context of 64 tokens",
+        "prompt: ",
+        "answer: 4 tokens",
+    ] {
         assert!(run.stderr.contains(part), "no {part:?} in {}", run.stderr);
     }
 }

@@ -10,12 +10,8 @@ use super::Forward;
 use crate::model::program::{Buffer, PROJECTIONS_MAX, Projection};
 use crate::model::weights::Matrix;
 
-/// Rows of a chunk of work are a multiple of this: the widest panel of any kernel.
-const PANEL_ROWS: usize = 32;
-/// A chunk of work has at most this many rows.
-const CHUNK_ROWS_MAX: usize = 256;
-/// Chunks that every thread should find, so that a slow one does not hold the others.
-const CHUNKS_PER_THREAD: usize = 8;
+/// Rows are shared out in panels, as wide as the widest of any kernel, and at most so many of them at a time.
+const PANELS: (usize, usize) = (32, 8);
 
 impl Forward<'_> {
     /// `to = weight . from + bias`, for each projection.
@@ -42,8 +38,7 @@ impl Forward<'_> {
             bantam_kernels::Columns::from_f32(input, k)
         };
         let (file, backend) = (self.file, self.backend);
-        let rows = chunk_rows(projections.iter().map(|to| to.weight.rows).sum(), self.pool.threads());
-        self.pool.tiles(tiles, rows, &mut scratch.threads.kernels, self.cancel, &|p, from, out, own| {
+        self.pool.tiles(tiles, PANELS, &mut scratch.threads.kernels, self.cancel, &|p, from, out, own| {
             let Projection { weight, bias, .. } = &projections[p];
             let to = from + out.rows();
             backend.matmul(weight.format, weight.rows(file, from, to), &x, out, own);
@@ -66,11 +61,16 @@ impl Forward<'_> {
             bantam_kernels::Columns::from_f32(input, weight.k)
         };
         let (file, backend) = (self.file, self.backend);
-        let rows = chunk_rows(weight.rows, self.pool.threads());
         let mut tiles = [TileMut::new(out, weight.rows, n)];
-        self.pool.tiles(&mut tiles, rows, &mut scratch.threads.kernels, self.cancel, &|_, from, out, own| {
-            backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
-        });
+        self.pool.tiles(
+            &mut tiles,
+            PANELS,
+            &mut scratch.threads.kernels,
+            self.cancel,
+            &|_, from, out, own| {
+                backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
+            },
+        );
     }
 
     /// Quantises the first `n` columns of a buffer.
@@ -91,9 +91,4 @@ impl Forward<'_> {
             &|c, q, d, s| backend.quantize_q8(&input[c * k..][..k], &mut ColumnsMut { q, d, s }),
         );
     }
-}
-
-fn chunk_rows(rows: usize, threads: usize) -> usize {
-    let fair = rows / (threads * CHUNKS_PER_THREAD);
-    fair.next_multiple_of(PANEL_ROWS).clamp(PANEL_ROWS, CHUNK_ROWS_MAX)
 }

@@ -1,8 +1,8 @@
 //! Floor 2. The pool of a machine without threads: the caller alone.
 #![forbid(unsafe_code)]
 
-use super::Body;
-use crate::error::Result;
+use super::{Body, alone};
+use crate::error::{Error, Result, text};
 
 /// Without threads, the caller runs the whole loop.
 pub struct Pool;
@@ -18,7 +18,23 @@ impl Pool {
         1
     }
 
-    pub(super) fn run(&self, len: usize, body: &Body<'_>) {
-        (0..len).for_each(|i| body(i, 0));
+    /// One.
+    pub fn capacity(&self) -> usize {
+        1
+    }
+
+    /// Takes 1.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for another number.
+    pub fn set_threads(&self, threads: usize) -> Result<()> {
+        match threads {
+            1 => Ok(()),
+            _ => Err(Error::Argument(text!("threads must be 1 to the pool's 1, not {threads}"))),
+        }
+    }
+
+    pub(super) fn run(&self, len: usize, most: usize, body: &Body<'_>) {
+        alone(len, most, body);
     }
 }

@@ -6,9 +6,23 @@
 #[cfg(not(feature = "std"))]
 mod alone;
 #[cfg(feature = "std")]
+mod cpus;
+#[cfg(feature = "std")]
+mod crowd;
+#[cfg(feature = "std")]
+mod executor;
+#[cfg(feature = "std")]
 mod hosted;
+#[cfg(feature = "std")]
+mod priority;
+#[cfg(feature = "std")]
+mod rounds;
 #[cfg(all(test, feature = "std"))]
 mod tests;
+#[cfg(feature = "std")]
+mod workers;
+
+use core::ops::Range;
 
 use bantam_kernels::TileMut;
 
@@ -16,16 +30,34 @@ use crate::cancel::Cancel;
 #[cfg(not(feature = "std"))]
 pub use alone::Pool;
 #[cfg(feature = "std")]
+pub use cpus::Cpus;
+#[cfg(feature = "std")]
+pub use executor::{Executor, Task};
+#[cfg(feature = "std")]
 pub use hosted::Pool;
+#[cfg(feature = "std")]
+pub use priority::Priority;
 
-/// How a loop's body is called: with the index, and the number of the thread that runs it (0 is the caller).
-type Body<'a> = dyn Fn(usize, usize) + Sync + 'a;
+/// The most threads of a pool. A thread of which the system has too many dies while it starts, and takes the process with
+/// it, so a number far below that is refused.
+#[cfg(feature = "std")]
+const THREADS_MAX: usize = 1024;
+
+/// How a loop's body is called: with some of the indices, and the number of the thread that runs it (0 is the caller).
+type Body<'a> = dyn Fn(Range<usize>, usize) + Sync + 'a;
 /// With the index, and that part of three slices.
 type ZipBody<'a, A, B, C> = dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync + 'a;
 /// With the index, that part of a slice, and the thread's share of scratch.
 type PartBody<'a, T, S> = dyn Fn(usize, &mut [T], &mut [S]) + Sync + 'a;
 /// With the number of a tile, a row of it, the chunk that starts there, and the thread's share of scratch.
 type TileBody<'a> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [u8]) + Sync + 'a;
+
+/// A loop without helpers.
+fn alone(len: usize, most: usize, body: &Body<'_>) {
+    for from in (0..len).step_by(most) {
+        body(from..len.min(from.saturating_add(most)), 0);
+    }
+}
 
 /// A part of a slice, taken by the thread that was given its index.
 struct Parts<T> {
@@ -56,6 +88,11 @@ impl<T> Parts<T> {
 }
 
 impl Pool {
+    /// Calls `body(i, number of the thread)` for every `i` below `n`.
+    fn each(&self, n: usize, body: &(dyn Fn(usize, usize) + Sync)) {
+        self.run(n, usize::MAX, &|indices, thread| indices.for_each(|i| body(i, thread)));
+    }
+
     /// Cuts three slices into parts of the given lengths, and calls `body(i, part i of each)` for every `i` below `n`.
     pub(crate) fn zip<A: Send, B: Send, C: Send>(
         &self,
@@ -66,7 +103,7 @@ impl Pool {
         body: &ZipBody<'_, A, B, C>,
     ) {
         let (a, b, c) = (Parts::new(a), Parts::new(b), Parts::new(c));
-        self.run(n, &|i, _| {
+        self.each(n, &|i, _| {
             // SAFETY: every index goes to one thread (Pool::run), and the slices are borrowed by this call.
             unsafe { body(i, a.take(i), b.take(i), c.take(i)) }
         });
@@ -81,7 +118,7 @@ impl Pool {
     ) {
         let n = all.len() / width;
         let all = Parts::new((all, width));
-        self.run(n, &|c, _| {
+        self.each(n, &|c, _| {
             // SAFETY: every index goes to one thread (Pool::run), and the slice is borrowed by this call.
             body(c, unsafe { all.take(c) });
         });
@@ -98,9 +135,9 @@ impl Pool {
     ) {
         let n = out.len() / part;
         let out = Parts::new((out, part));
-        let share = scratch.len() / self.threads();
+        let share = scratch.len() / self.capacity();
         let scratch = Parts::new((scratch, share));
-        self.run(n, &|i, thread| {
+        self.each(n, &|i, thread| {
             if !cancel.is_cancelled() {
                 // SAFETY: every index goes to one thread, every thread has its own number (Pool::run), and the slices
                 // are borrowed by this call.
@@ -109,37 +146,35 @@ impl Pool {
         });
     }
 
-    /// Cuts several tiles into chunks of `rows` rows, and calls `body(which tile, its first row, the chunk, the thread's
-    /// share of scratch)` for all of them as one loop, until `cancel` is set.
+    /// Cuts several tiles into panels of `panel` rows, and calls `body(which tile, its first row, the chunk, the thread's
+    /// share of scratch)` with chunks of at most `most` panels, for all of them as one loop, until `cancel` is set.
     pub(crate) fn tiles(
         &self,
         tiles: &mut [TileMut<'_>],
-        rows: usize,
+        (panel, most): (usize, usize),
         scratch: &mut [u8],
         cancel: &Cancel,
         body: &TileBody<'_>,
     ) {
-        let share = scratch.len() / self.threads();
+        let share = scratch.len() / self.capacity();
         let scratch = Parts::new((scratch, share));
-        let n = tiles.iter().map(|tile| tile.rows().div_ceil(rows)).sum();
+        let n = tiles.iter().map(|tile| tile.rows().div_ceil(panel)).sum();
         let tiles = SharedTiles(tiles);
-        self.run(n, &|mut i, thread| {
-            if cancel.is_cancelled() {
-                return;
-            }
+        self.run(n, most, &|panels, thread| {
+            // The tile's first panel.
+            let mut first = 0;
             for (t, tile) in tiles.get().iter().enumerate() {
-                let chunks = tile.rows().div_ceil(rows);
-                if i >= chunks {
-                    i -= chunks;
-                    continue;
+                let behind = first + tile.rows().div_ceil(panel);
+                let (from, to) = (panels.start.max(first), panels.end.min(behind));
+                if from < to && !cancel.is_cancelled() {
+                    let (from, to) = ((from - first) * panel, tile.rows().min((to - first) * panel));
+                    // SAFETY: every index goes to one thread (Pool::run), so no other chunk has these rows; the tiles are
+                    // borrowed exclusively by this call.
+                    let mut chunk = unsafe { tile.rows_unchecked(from, to) };
+                    // SAFETY: every thread has its own number (Pool::run), and calls of one follow each other.
+                    body(t, from, &mut chunk, unsafe { scratch.take(thread) });
                 }
-                let from = i * rows;
-                // SAFETY: every index goes to one thread (Pool::run), so no other chunk has these rows; the tiles are
-                // borrowed exclusively by this call.
-                let mut chunk = unsafe { tile.rows_unchecked(from, (from + rows).min(tile.rows())) };
-                // SAFETY: every thread has its own number (Pool::run).
-                body(t, from, &mut chunk, unsafe { scratch.take(thread) });
-                return;
+                first = behind;
             }
         });
     }

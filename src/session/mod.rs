@@ -115,7 +115,7 @@ struct Work {
 }
 
 impl Session {
-    /// What a session of these options will allocate when run by a pool of `threads`, to the byte.
+    /// What a session of these options will allocate when run by a pool made for `threads`, to the byte.
     ///
     /// # Errors
     /// [`Error::Argument`] for a context or batch of 0.
@@ -131,7 +131,7 @@ impl Session {
     /// [`Error::Changed`] if the model's file was cut short.
     pub fn open(model: &Model, pool: Arc<Pool>, options: &SessionOptions) -> Result<Session> {
         model.file().mapping().check()?;
-        let threads = pool.threads();
+        let threads = pool.capacity();
         let (plan, counted) = Session::count(model, options, threads)?;
         let kv_shape = Session::kv_shape(model, plan.context);
         let kv = KvCache::carve(kv_shape, &mut Arena::allocate(&counted.kv)?)?;
@@ -167,6 +167,12 @@ impl Session {
     /// Threads of the session's pool.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// The session's pool, whose threads may change between two calls of the session or during one: see
+    /// [`Pool::set_threads`].
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// Positions of the cache.

@@ -93,6 +93,9 @@ struct Measurement {
     model: String,
     backend: &'static str,
     threads: usize,
+    /// CPUs that may be used, and those of them that are fast.
+    cpus: usize,
+    fast_cpus: usize,
     prefill_tps: Option<Spread>,
     decode_tps: Option<Spread>,
     load_ms: f64,
@@ -134,7 +137,8 @@ struct Times {
 impl Bench {
     pub(crate) fn execute(&self) -> Result<()> {
         if self.by_kernel {
-            let Machine { backend, threads } = &self.machine;
+            let Machine { backend, threads, .. } = &self.machine;
+            self.machine.prioritize()?;
             return self.kernels.execute(backend.as_deref(), threads.map_or(1, usize::from), self.json);
         }
         if self.prompt == 0 && self.generate == 0 {
@@ -173,10 +177,13 @@ impl Bench {
             memory = memory.zip(Memory::now()).map(|(a, b)| a.max(b));
             progress.at(round as usize + 1);
         }
+        let cpus = self.machine.cpus();
         Ok(Measurement {
             model: file.path.display().to_string(),
             backend: model.backend().name(),
             threads: session.threads(),
+            cpus: cpus.usable(),
+            fast_cpus: cpus.fast(),
             prefill_tps: Spread::of_rates(prompt.len(), &times.prefill),
             decode_tps: Spread::of_rates(self.generate as usize, &times.decode),
             load_ms,
@@ -220,8 +227,9 @@ impl Bench {
     /// The measurement as a table.
     fn report(&self, measurement: &Measurement) -> String {
         let Measurement { model, backend, threads, .. } = measurement;
-        let threads = units::plural(*threads, "thread");
-        let mut lines = vec![format!("model        {model}"), format!("backend      {backend}, {threads}")];
+        let (threads, cpus) = (units::plural(*threads, "thread"), self.machine.cpus());
+        let mut lines =
+            vec![format!("model        {model}"), format!("backend      {backend}, {threads} on {cpus}")];
         let rates = [
             ("prefill", self.prompt, measurement.prefill_tps),
             ("decode", self.generate, measurement.decode_tps),
