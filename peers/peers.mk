@@ -50,7 +50,7 @@ chart: ## Draw what bench-peers found as docs/speed.svg (without results it meas
 	mv docs/speed.svg.new docs/speed.svg
 
 bench-formats: peers ## Measure the matrix product of every format against ggml's, on one thread (PEER=avx2, ARGS="--format q4_0")
-	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-kernels --example bench
+	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
 	$(PEERS) products --out target/formats$(PEER_SUFFIX).json $(PEER_BACKEND_$(PEER)) $(ARGS)
 
 # Llamas of 1.1 billion random weights, for speed and memory: 16 layers, dim 2048, 32 heads, 8 of keys and values, ffn 8192.

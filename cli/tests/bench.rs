@@ -52,7 +52,8 @@ fn what_is_measured_can_be_behind_other_tokens() {
 
 /// `bantam bench --kernels ARGUMENTS`, small.
 fn kernels(arguments: &[&str]) -> Run {
-    let small = ["--k", "256", "--rows", "64"];
+    let small =
+        if arguments.contains(&"--k") { &["--rows", "64"][..] } else { &["--rows", "64", "--k", "256"] };
     Run::of(command().args(["bench", "--kernels"]).args(small).args(arguments).output().unwrap())
 }
 
@@ -74,7 +75,10 @@ fn kernels_are_measured_without_a_model() {
         assert_eq!(row["format"].is_string() && row["columns"].is_u64(), is_product);
         assert_eq!(row["origin"].as_str(), is_product.then_some("scalar"));
     }
-    let told = kernels(&[&arguments[..], &["--threads", "2", "--columns", "2"]].concat()).succeeds();
+    let told = kernels(
+        &[&arguments[..], &["--threads", "2", "--columns", "2", "--quantize", "--copies", "1"]].concat(),
+    )
+    .succeeds();
     assert!(told.starts_with("2 threads") && told.contains("backend scalar: reads at most "), "{told}");
     assert!(told.contains("Q4_0") && told.contains("F16") && !told.contains("rope"), "{told}");
     assert_eq!(told.lines().count(), 3 + 1 + 2, "{told}");
@@ -84,6 +88,9 @@ fn kernels_are_measured_without_a_model() {
 fn every_kernel_can_be_measured() {
     let told = kernels(&["--format", "Q4_K", "--columns", "1"]).succeeds();
     assert!(told.contains("matmul") && told.contains("dequantize"), "{told}");
+    // Rows of 64 are no whole blocks of Q4_K.
+    let told = kernels(&["--format", "Q4_K,Q4_0", "--columns", "1", "--k", "64"]).succeeds();
+    assert!(told.contains("Q4_0") && !told.contains("Q4_K"), "{told}");
     let others = "attend_f16,quantize_q8,rms_norm,rope,silu_mul,add,to_f16";
     let told = kernels(&["--only", others, "--backend", "scalar"]).succeeds();
     assert!(others.split(',').all(|kernel| told.contains(kernel)), "{told}");

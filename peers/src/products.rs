@@ -28,9 +28,9 @@ pub(crate) struct Options {
     /// Rounds; each runs both once for each format.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The benchmark of Bantam's kernels: `cargo build --release -p bantam-kernels --example bench`.
-    #[arg(long, default_value = "target/release/examples/bench")]
-    kernels: PathBuf,
+    /// The `bantam` binary.
+    #[arg(long, default_value = "target/release/bantam")]
+    bantam: PathBuf,
     /// Where the results go.
     #[arg(long, default_value = "target/formats.json")]
     out: PathBuf,
@@ -105,16 +105,15 @@ fn output(command: &mut Command, binary: &Path) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// GMAC/s of each number of columns: the last word of each line of the table that Bantam's benchmark prints.
+/// GMAC/s of each number of columns.
 fn bantam(options: &Options, backend: &str, format: &str) -> Result<Vec<f64>> {
-    let mut command = Command::new(&options.kernels);
-    command.args(["--format", format, "--backend", backend, "--activations", "f32"]);
-    let text = output(command.args(arguments(&options.shape)), &options.kernels)?;
-    let lines = text.lines().filter(|line| line.split_whitespace().nth(1) == Some(backend));
-    let numbers: Vec<f64> = lines
-        .map(|line| Ok(line.split_whitespace().last().context("an empty line")?.parse()?))
-        .collect::<Result<_>>()?;
-    ensure!(numbers.len() == options.shape.columns.len(), "the benchmark of the kernels said: {text}");
+    let mut command = Command::new(&options.bantam);
+    command.args(["bench", "--kernels", "--json", "--only", "matmul", "--quantize"]);
+    command.args(["--format", format, "--backend", backend]).args(arguments(&options.shape));
+    let report: serde_json::Value = serde_json::from_str(&output(&mut command, &options.bantam)?)?;
+    let rows = report["kernels"].as_array().context("bantam bench --kernels tells of no kernels")?;
+    let numbers: Vec<f64> = rows.iter().filter_map(|row| row["gmacs"].as_f64()).collect();
+    ensure!(numbers.len() == options.shape.columns.len(), "bantam bench --kernels said: {report}");
     Ok(numbers)
 }
 

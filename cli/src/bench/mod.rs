@@ -61,7 +61,7 @@ const WARM_UP: usize = 8;
 pub(crate) struct Bench {
     /// The model: a GGUF file
     #[arg(value_name = "MODEL", required_unless_present = "kernels",
-        conflicts_with_all = ["kernels", "only", "format", "columns", "k", "rows"])]
+        conflicts_with_all = ["kernels", "only", "format", "columns", "k", "rows", "copies", "quantize"])]
     path: Option<PathBuf>,
     /// Measure the kernels by themselves, without a model
     #[arg(long = "kernels", id = "kernels")]

@@ -1,5 +1,5 @@
-//! What the tests and the benchmark of the kernels share: a generator of numbers that is the same everywhere, random
-//! weights and activations, buffers at chosen addresses, and the exact product that every kernel is measured against.
+//! What the tests of the kernels share: a generator of numbers that is the same everywhere, random weights and
+//! activations, buffers at chosen addresses, and the exact product that every kernel is measured against.
 
 #![allow(dead_code, unused_macros, reason = "each test program uses a part of it")]
 #![forbid(unsafe_code)]

@@ -20,10 +20,16 @@ pub(super) struct Activations {
 impl Activations {
     /// `n` columns of `k` values between -1 and 1.
     pub(super) fn new(backend: Backend, k: usize, n: usize) -> Activations {
-        let f32 = values(k * n);
-        let (mut q, mut d, mut s) = (vec![0; k * n], vec![0.0; k * n / 32], vec![0.0; k * n / 16]);
-        backend.quantize_q8(&f32, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
-        Activations { k, f32, q, d, s }
+        let (q, d, s) = (vec![0; k * n], vec![0.0; k * n / 32], vec![0.0; k * n / 16]);
+        let mut activations = Activations { k, f32: values(k * n), q, d, s };
+        activations.quantize(backend);
+        activations
+    }
+
+    /// Makes the quantised form from the other.
+    pub(super) fn quantize(&mut self, backend: Backend) {
+        let Activations { f32, q, d, s, .. } = self;
+        backend.quantize_q8(f32, &mut ColumnsMut { q, d, s });
     }
 
     pub(super) fn columns(&self) -> Columns<'_> {
@@ -55,8 +61,7 @@ impl Scratch {
     }
 }
 
-/// Bytes of a matrix.
+/// Bytes of a matrix, whose rows are whole blocks.
 pub(super) fn matrix_bytes(format: Format, k: usize, rows: usize) -> usize {
-    // Rows of a multiple of 256 are whole blocks of every format.
     format.row_bytes(k).unwrap_or(0) * rows
 }

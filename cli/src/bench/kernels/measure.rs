@@ -96,18 +96,29 @@ pub(super) struct Measured {
     pub(super) macs: Option<f64>,
 }
 
+/// What a product is measured on.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    /// Length of a row, of a column, and of all vectors.
+    pub(super) k: usize,
+    pub(super) rows: usize,
+    /// Copies of the weights that take turns, if the memory holds so many.
+    pub(super) copies: usize,
+    /// Whether the columns are quantised each time.
+    pub(super) quantize: bool,
+}
+
 /// What kernels are measured on.
 pub(super) struct Machine {
     threads: usize,
-    k: usize,
-    rows: usize,
+    product: Product,
     /// Memory of weights for each thread.
     memory: Vec<u8>,
 }
 
 impl Machine {
-    pub(super) fn new(threads: usize, k: usize, rows: usize) -> Machine {
-        Machine { threads, k, rows, memory: vec![BYTE; MEMORY * threads] }
+    pub(super) fn new(threads: usize, product: Product) -> Machine {
+        Machine { threads, product, memory: vec![BYTE; MEMORY * threads] }
     }
 
     /// The memory of one thread.
@@ -140,46 +151,47 @@ impl Machine {
 
     /// Measures a kernel.
     pub(super) fn measure(&self, backend: Backend, kernel: Kernel) -> Measured {
+        let k = self.product.k;
         match kernel {
             Kernel::Matmul(format, columns) => self.matmul(backend, format, columns),
             Kernel::Attend => self.attend(backend),
             Kernel::Dequantize(format) => {
-                let len = matrix_bytes(format, self.k, 1);
+                let len = matrix_bytes(format, k, 1);
                 let weights = &self.memory(0)[..len];
-                self.vectors(len + 4 * self.k, &|| {
-                    let mut out = vec![0.0; self.k];
+                self.vectors(len + 4 * k, &|| {
+                    let mut out = vec![0.0; k];
                     Box::new(move || backend.dequantize(format, weights, black_box(&mut out)))
                 })
             }
-            Kernel::QuantizeQ8 => self.vectors(self.k * 4 + self.k + self.k / 8 + self.k / 4, &|| {
-                let x = values(self.k);
-                let mut q = vec![0; self.k];
-                let (mut d, mut s) = (vec![0.0; self.k / 32], vec![0.0; self.k / 16]);
+            Kernel::QuantizeQ8 => self.vectors(k * 4 + k + k / 8 + k / 4, &|| {
+                let x = values(k);
+                let mut q = vec![0; k];
+                let (mut d, mut s) = (vec![0.0; k / 32], vec![0.0; k / 16]);
                 Box::new(move || {
                     let out = &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s };
                     backend.quantize_q8(black_box(&x), out);
                 })
             }),
-            Kernel::RmsNorm => self.vectors(12 * self.k, &|| {
-                let (x, gain, mut out) = (values(self.k), values(self.k), vec![0.0; self.k]);
+            Kernel::RmsNorm => self.vectors(12 * k, &|| {
+                let (x, gain, mut out) = (values(k), values(k), vec![0.0; k]);
                 Box::new(move || backend.rms_norm(black_box(&x), &gain, 1e-5, &mut out))
             }),
-            Kernel::Rope => self.vectors(8 * self.k, &|| {
-                let (mut x, angle) = (values(self.k), [0.6f32; HEAD_DIM / 2]);
+            Kernel::Rope => self.vectors(8 * k, &|| {
+                let (mut x, angle) = (values(k), [0.6f32; HEAD_DIM / 2]);
                 let (sin, cos) = (angle.map(f32::sin), angle.map(f32::cos));
                 Box::new(move || backend.rope(black_box(&mut x), HEAD_DIM, &cos, &sin, RopePairs::Halves))
             }),
             // Zeros stay what they are, however often they are gated.
-            Kernel::SiluMul => self.vectors(12 * self.k, &|| {
-                let (mut gate, up) = (vec![0.0; self.k], values(self.k));
+            Kernel::SiluMul => self.vectors(12 * k, &|| {
+                let (mut gate, up) = (vec![0.0; k], values(k));
                 Box::new(move || backend.silu_mul(black_box(&mut gate), &up))
             }),
-            Kernel::Add => self.vectors(12 * self.k, &|| {
-                let (mut x, y) = (values(self.k), values(self.k));
+            Kernel::Add => self.vectors(12 * k, &|| {
+                let (mut x, y) = (values(k), values(k));
                 Box::new(move || backend.add(black_box(&mut x), &y))
             }),
-            Kernel::ToF16 => self.vectors(6 * self.k, &|| {
-                let (x, mut out) = (values(self.k), vec![f16::ZERO; self.k]);
+            Kernel::ToF16 => self.vectors(6 * k, &|| {
+                let (x, mut out) = (values(k), vec![f16::ZERO; k]);
                 Box::new(move || backend.to_f16(black_box(&x), &mut out))
             }),
         }
@@ -192,15 +204,17 @@ impl Machine {
     }
 
     fn matmul(&self, backend: Backend, format: Format, columns: usize) -> Measured {
-        let (k, rows) = (self.k, self.rows);
+        let Product { k, rows, copies, quantize } = self.product;
         let bytes = matrix_bytes(format, k, rows);
-        let x = Activations::new(backend, k, columns);
-        let x = &x;
         let seconds = seconds(self.threads, &|thread| {
-            let mut matrices = self.memory(thread).chunks_exact(bytes).cycle();
+            let mut matrices = self.memory(thread).chunks_exact(bytes).take(copies).cycle();
+            let mut x = Activations::new(backend, k, columns);
             let mut scratch = Scratch::new(backend, k);
             let mut out = vec![0.0; rows * columns];
             Box::new(move || {
+                if quantize && format.wants_q8() {
+                    x.quantize(backend);
+                }
                 let weights = matrices.next().unwrap_or_default();
                 let mut out = TileMut::new(black_box(&mut out), rows, columns);
                 backend.matmul(format, weights, &x.columns(), &mut out, scratch.get());

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::output;
 use crate::progress::Progress;
 use crate::units;
-use measure::{Kernel, Machine, Measured, WEIGHTS_MAX};
+use measure::{Kernel, Machine, Measured, Product, WEIGHTS_MAX};
 
 /// Which kernels, and on what.
 #[derive(Args)]
@@ -32,20 +32,26 @@ pub(super) struct Kernels {
     #[arg(long, value_name = "N", value_delimiter = ',', requires = "kernels", default_values_t = [1, 8, 512],
         value_parser = clap::value_parser!(u32).range(1..=4096))]
     columns: Vec<u32>,
-    /// With --kernels: length of a row, and of the vectors; a multiple of 256
+    /// With --kernels: length of a row, and of the vectors; a multiple of 64. Formats of longer blocks need whole ones
     #[arg(long, value_name = "N", requires = "kernels", default_value_t = 2048, value_parser = row)]
     k: usize,
     /// With --kernels: rows of a matrix
     #[arg(long, value_name = "N", requires = "kernels", default_value_t = 2048,
         value_parser = clap::value_parser!(u32).range(1..=65536))]
     rows: u32,
+    /// With --kernels: copies of a matrix that take turns; one stays in the cache [default: as many as no cache holds]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    copies: Option<u32>,
+    /// With --kernels: count the quantising of the columns as a part of each product
+    #[arg(long)]
+    quantize: bool,
 }
 
-/// A length that is whole blocks of every format.
+/// A length that is whole heads.
 fn row(text: &str) -> std::result::Result<usize, &'static str> {
     match text.parse() {
-        Ok(k @ 256..=65536) if k % 256 == 0 => Ok(k),
-        _ => Err("a multiple of 256, up to 65536"),
+        Ok(k @ 64..=65536) if k % 64 == 0 => Ok(k),
+        _ => Err("a multiple of 64, up to 65536"),
     }
 }
 
@@ -100,7 +106,9 @@ impl Kernels {
                 self.rows, self.k
             )));
         }
-        let machine = Machine::new(threads, self.k, self.rows as usize);
+        let copies = self.copies.map_or(usize::MAX, |copies| copies as usize);
+        let product = Product { k: self.k, rows: self.rows as usize, copies, quantize: self.quantize };
+        let machine = Machine::new(threads, product);
         let jobs = self.kernels();
         let mut progress = Progress::new("measuring", backends.len() * jobs.len());
         let mut report = Report {
@@ -144,7 +152,8 @@ impl Kernels {
                         || self.format.iter().any(|name| name.eq_ignore_ascii_case(format.name()))
                 }
             };
-            by_name && by_format
+            // Rows of --k weights are whole blocks.
+            by_name && by_format && kernel.format().is_none_or(|format| format.row_bytes(self.k).is_some())
         };
         let products = Format::ALL.iter().flat_map(|&format| {
             self.columns.iter().map(move |&columns| Kernel::Matmul(format, columns as usize))
