@@ -3,69 +3,123 @@
 use super::chunk::{CHUNK, Term};
 use crate::columns::Columns;
 
-/// One column of activations.
+/// One column of activations, or a run of it along `k`.
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'a> {
     /// The values of each block: signed bytes.
-    pub(crate) q: &'a [[u8; CHUNK]],
+    q: &'a [[u8; CHUNK]],
     /// The scale of each block.
-    pub(crate) d: &'a [f32],
+    d: &'a [f32],
     /// The term of each group: the bits of a float or an integer, see [`Term`].
-    pub(crate) terms: &'a [u32],
+    terms: &'a [u32],
 }
 
-/// Some columns of activations, and what a format adds for each of their groups.
+impl Column<'_> {
+    /// Four activations of block `b`: those of a step.
+    ///
+    /// # Safety
+    /// There must be such a block, here and below.
+    #[inline(always)]
+    pub(crate) unsafe fn step(&self, b: usize, step: usize) -> i32 {
+        // SAFETY: promised by the caller.
+        let block = unsafe { self.q.get_unchecked(b) };
+        i32::from_le_bytes(block.as_chunks::<4>().0[step])
+    }
+
+    /// The scale of block `b`.
+    #[inline(always)]
+    pub(crate) unsafe fn scale(&self, b: usize) -> f32 {
+        // SAFETY: promised by the caller.
+        unsafe { *self.d.get_unchecked(b) }
+    }
+
+    /// The term of group `g` of block `b`, of `groups` of them: an integer.
+    #[inline(always)]
+    pub(crate) unsafe fn offset(&self, b: usize, g: usize, groups: usize) -> i32 {
+        // SAFETY: promised by the caller.
+        unsafe { *self.terms.get_unchecked(b * groups + g) as i32 }
+    }
+
+    /// The term of group `g` of block `b`, of `groups` of them: a float.
+    #[inline(always)]
+    pub(crate) unsafe fn sum(&self, b: usize, g: usize, groups: usize) -> f32 {
+        // SAFETY: promised by the caller.
+        unsafe { f32::from_bits(*self.terms.get_unchecked(b * groups + g)) }
+    }
+}
+
+/// A run along `k` of some columns of activations, and what a format adds for each of their groups.
 pub(crate) struct Activations<'a> {
     pub(crate) n: usize,
-    /// Blocks of a column.
+    /// Blocks of the run.
     pub(crate) blocks: usize,
-    /// All columns, one after the other.
+    /// Blocks of a whole column.
+    stride: usize,
+    groups: usize,
+    /// All columns, one after the other, from the first block of the run on; the terms are of the run only.
     all: Column<'a>,
 }
 
 impl<'a> Activations<'a> {
-    /// Computes the terms of chunks of `groups` groups.
+    /// Computes the terms of blocks `from..to` of each column, for chunks of `groups` groups.
     ///
     /// # Safety
     /// The CPU must have AVX2.
     #[target_feature(enable = "avx2")]
     pub(crate) unsafe fn new(
         x: &Columns<'a>,
+        (from, to): (usize, usize),
         term: Term,
         groups: usize,
         terms: &'a mut [u32],
     ) -> Activations<'a> {
-        let sums = x.s.as_chunks::<2>().0;
-        let terms = &mut terms[..x.d.len() * groups];
-        match (term, groups) {
-            (Term::Offset(0), _) => {}
-            (Term::Minimum, 1) => terms.iter_mut().zip(sums).for_each(|(t, [a, b])| *t = (a + b).to_bits()),
-            (Term::Minimum, _) => terms.iter_mut().zip(x.s).for_each(|(t, s)| *t = s.to_bits()),
-            (Term::Offset(offset), 1) => {
-                for ((term, [a, b]), d) in terms.iter_mut().zip(sums).zip(x.d) {
-                    *term = round((a + b) / d).wrapping_mul(-offset) as u32;
+        let (stride, blocks) = (x.k / CHUNK, to - from);
+        let terms = &mut terms[..x.n * blocks * groups];
+        for (c, terms) in terms.chunks_exact_mut(blocks * groups).enumerate() {
+            let run = c * stride + from..c * stride + to;
+            let (sums, d) = (&x.s.as_chunks::<2>().0[run.clone()], &x.d[run]);
+            match (term, groups) {
+                (Term::Offset(0), _) => {}
+                (Term::Minimum, 1) => {
+                    terms.iter_mut().zip(sums).for_each(|(term, [a, b])| *term = (a + b).to_bits());
                 }
-            }
-            (Term::Offset(offset), _) => {
-                for ((terms, s), d) in terms.as_chunks_mut::<2>().0.iter_mut().zip(sums).zip(x.d) {
-                    *terms = s.map(|s| round(s / d).wrapping_mul(-offset) as u32);
+                (Term::Minimum, _) => {
+                    terms.iter_mut().zip(sums.as_flattened()).for_each(|(term, s)| *term = s.to_bits());
+                }
+                (Term::Offset(offset), 1) => {
+                    for ((term, [a, b]), d) in terms.iter_mut().zip(sums).zip(d) {
+                        *term = round((a + b) / d).wrapping_mul(-offset) as u32;
+                    }
+                }
+                (Term::Offset(offset), _) => {
+                    for ((terms, s), d) in terms.as_chunks_mut::<2>().0.iter_mut().zip(sums).zip(d) {
+                        *terms = s.map(|s| round(s / d).wrapping_mul(-offset) as u32);
+                    }
                 }
             }
         }
         // SAFETY: the same bytes, only their sign forgotten, so that four of them are loaded as one word.
-        let q = unsafe { core::slice::from_raw_parts(x.q.as_ptr().cast(), x.q.len() / CHUNK) };
-        Activations { n: x.n, blocks: x.k / CHUNK, all: Column { q, d: x.d, terms } }
+        let q: &[[u8; CHUNK]] =
+            unsafe { core::slice::from_raw_parts(x.q.as_ptr().cast(), x.q.len() / CHUNK) };
+        Activations { n: x.n, blocks, stride, groups, all: Column { q: &q[from..], d: &x.d[from..], terms } }
     }
 
-    /// `C` columns from `from` on.
+    /// `C` columns from column `c` and block `b` on.
+    ///
+    /// # Safety
+    /// There must be as many.
     #[inline(always)]
-    pub(crate) fn columns<const C: usize>(&self, from: usize) -> [Column<'_>; C] {
+    pub(crate) unsafe fn columns<const C: usize>(&self, c: usize, b: usize) -> [Column<'a>; C] {
         let mut columns = [self.all; C];
-        for (c, column) in columns.iter_mut().enumerate() {
-            let groups = self.all.terms.len() / self.all.d.len();
-            column.q = &self.all.q[(from + c) * self.blocks..][..self.blocks];
-            column.d = &self.all.d[(from + c) * self.blocks..][..self.blocks];
-            column.terms = &self.all.terms[(from + c) * self.blocks * groups..][..self.blocks * groups];
+        let blocks = self.blocks - b;
+        for (i, column) in columns.iter_mut().enumerate() {
+            let (at, term) = ((c + i) * self.stride + b, ((c + i) * self.blocks + b) * self.groups);
+            // SAFETY: column c + i < n is promised by the caller, and each has that many blocks.
+            unsafe {
+                column.q = self.all.q.get_unchecked(at..at + blocks);
+                column.d = self.all.d.get_unchecked(at..at + blocks);
+                column.terms = self.all.terms.get_unchecked(term..term + blocks * self.groups);
+            }
         }
         columns
     }
@@ -77,10 +131,4 @@ fn round(x: f32) -> i32 {
     // Adding 1.5 * 2^23 leaves the integer in the low bits of the mantissa.
     const SHIFT: f32 = 12_582_912.0;
     ((x + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32)
-}
-
-/// The four activations of a step.
-#[inline(always)]
-pub(crate) fn word(q: &[u8; CHUNK], step: usize) -> i32 {
-    i32::from_le_bytes(q.as_chunks::<4>().0[step])
 }

@@ -37,6 +37,46 @@ pub(crate) enum Term {
     Offset(i32),
 }
 
+impl<V: Lanes<N>, const N: usize> Chunk<V, N, 1> {
+    /// A chunk of one group without a minimum.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to, here and below.
+    #[inline(always)]
+    pub(crate) unsafe fn new(w: [V; STEPS], d: V::Floats) -> Self {
+        // SAFETY: the CPU's features are promised by the caller.
+        let zero = unsafe { V::zero_floats() };
+        let mut chunk = Chunk { w: [[w[0]]; STEPS], d: [[d], [zero]], m: [[zero]; 2] };
+        for i in 0..STEPS {
+            chunk.w[i] = [w[i]];
+        }
+        chunk
+    }
+
+    /// The chunk with the scale of its second group.
+    #[inline(always)]
+    pub(crate) fn with_second(mut self, d: V::Floats) -> Self {
+        self.d[1] = [d];
+        self
+    }
+
+    /// The chunk with a minimum for each group.
+    #[inline(always)]
+    pub(crate) fn with_minima(mut self, m: [V::Floats; 2]) -> Self {
+        self.m = [[m[0]], [m[1]]];
+        self
+    }
+}
+
+/// Takes the chunks of a block as they are unpacked: a panel that holds them, or products that use them at once.
+pub(crate) trait Sink<V: Lanes<N>, const N: usize> {
+    /// Takes chunk `i` of the block; chunks come in order.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
+    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N, 1>);
+}
+
 /// A block that can be unpacked into chunks.
 pub(crate) trait Unpack: Block {
     /// Bits of an unpacked weight: `q` is in `0..1 << BITS`, or any signed byte where this is 8.
@@ -50,11 +90,7 @@ pub(crate) trait Unpack: Block {
     ///
     /// # Safety
     /// The CPU must have the features of the tier that `V` belongs to.
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    );
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>);
 }
 
 /// Thirty-two bytes of each row, transposed.

@@ -11,12 +11,25 @@ pub(crate) trait Lanes<const N: usize>: Copy {
 
     /// No float but 0.
     unsafe fn zero_floats() -> Self::Floats;
+    /// As many floats from memory of any alignment, which must hold them, here and below.
+    unsafe fn load_floats(from: *const u8) -> Self::Floats;
+    /// As many halves, as floats.
+    unsafe fn load_halves(from: *const u8) -> Self::Floats;
+    /// As many upper halves of floats.
+    unsafe fn load_upper_halves(from: *const u8) -> Self::Floats;
+    /// The same float in every lane.
+    unsafe fn broadcast(float: f32) -> Self::Floats;
+    /// `a b + c`, rounded once.
+    unsafe fn fused(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// The sum of all lanes.
+    unsafe fn total(floats: Self::Floats) -> f32;
+
     /// A little-endian word of each row.
     unsafe fn words(rows: [[u8; 4]; N]) -> Self;
     /// Sixteen bytes of each row, transposed: register `i` holds bytes `4 i .. 4 i + 4` of each.
     unsafe fn transpose<T>(rows: [&[T; 16]; N]) -> [Self; 4];
     /// A half of each row, as floats.
-    unsafe fn halves(rows: [F16; N]) -> Self::Floats;
+    unsafe fn gather_halves(rows: [F16; N]) -> Self::Floats;
     /// Two halves of each row, as floats: the first of each, and the second.
     unsafe fn half_pairs(rows: [[F16; 2]; N]) -> (Self::Floats, Self::Floats);
 
@@ -26,6 +39,16 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     unsafe fn raised(self, shift: usize) -> Self;
     /// The bits of both.
     unsafe fn or(self, other: Self) -> Self;
+    /// Each lane shifted right, and masked.
+    unsafe fn right(self, shift: usize, mask: u32) -> Self;
+    /// Each lane shifted left, and masked.
+    unsafe fn left(self, shift: usize, mask: u32) -> Self;
+    /// Each byte less a number.
+    unsafe fn less(self, number: i8) -> Self;
+    /// The bits, as floats.
+    unsafe fn as_floats(self) -> Self::Floats;
+    /// The lower half of each lane, a 16-bit float, as floats.
+    unsafe fn halves(self) -> Self::Floats;
     /// Bits `4 i .. 4 i + 4` of the lane, one at bit 4 of each of its bytes.
     unsafe fn fifth_bits(self, i: usize) -> Self;
     /// For each byte, an index, the level of the non-linear 4-bit formats.

@@ -3,7 +3,6 @@
 use super::chunk::*;
 use super::lanes::Lanes;
 use crate::blocks::*;
-use crate::dequantize::{scales_iq4_xs, scales_q3_k};
 
 impl Unpack for BlockQ2K {
     const BITS: u32 = 2;
@@ -11,11 +10,7 @@ impl Unpack for BlockQ2K {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
@@ -24,15 +19,16 @@ impl Unpack for BlockQ2K {
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
                 for j in 0..4 {
-                    let chunk = &mut chunks[4 * h + j];
+                    let mut w = qs;
                     for i in 0..STEPS {
-                        chunk.w[i][strip] = qs[i].bits(2 * j, 3);
+                        w[i] = qs[i].bits(2 * j, 3);
                     }
-                    for g in 0..2 {
-                        let at = 8 * h + 2 * j + g;
-                        chunk.d[g][strip] = scales[at / 4].bits(0, 15).byte_times(at % 4, d);
-                        chunk.m[g][strip] = scales[at / 4].bits(4, 15).byte_times(at % 4, dmin);
-                    }
+                    let (first, second) = (2 * (j % 2), 2 * (j % 2) + 1);
+                    let (scale, min) = (scales[2 * h + j / 2].bits(0, 15), scales[2 * h + j / 2].bits(4, 15));
+                    let chunk = Chunk::new(w, scale.byte_times(first, d))
+                        .with_second(scale.byte_times(second, d))
+                        .with_minima([min.byte_times(first, dmin), min.byte_times(second, dmin)]);
+                    sink.take::<Self>(4 * h + j, chunk);
                 }
             }
         }
@@ -45,29 +41,22 @@ impl Unpack for BlockQ3K {
     const TERM: Term = Term::Offset(4);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let d = V::halves(rows.map(|row| row.d));
-            let scales = rows.map(|row| scales_q3_k(&row.scales));
-            let scales = V::transpose(scales.each_ref());
+            let (scales, d) = scales_q3_k(V::transpose(rows.map(tail)));
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.hmask));
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
                 for j in 0..4 {
-                    let chunk = &mut chunks[4 * h + j];
+                    let mut w = qs;
                     for i in 0..STEPS {
-                        let third = high[i].bits(4 * h + j, 1).raised(2);
-                        chunk.w[i][strip] = qs[i].bits(2 * j, 3).or(third);
+                        w[i] = qs[i].bits(2 * j, 3).or(high[i].bits(4 * h + j, 1).raised(2));
                     }
-                    for g in 0..2 {
-                        let at = 8 * h + 2 * j + g;
-                        chunk.d[g][strip] = scales[at / 4].signed_byte_times(at % 4, d);
-                    }
+                    let (scales, at) = (scales[2 * h + j / 2], 2 * (j % 2));
+                    let chunk = Chunk::new(w, scales.signed_byte_times(at, d))
+                        .with_second(scales.signed_byte_times(at + 1, d));
+                    sink.take::<Self>(4 * h + j, chunk);
                 }
             }
         }
@@ -80,20 +69,22 @@ impl Unpack for BlockQ4K {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
-            scales_and_mins(V::transpose(rows.map(head)), d, V::negative(dmin), chunks, strip);
+            let (scales, mins) = scales_and_mins(V::transpose(rows.map(head)));
+            let dmin = V::negative(dmin);
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
-                for i in 0..STEPS {
-                    chunks[2 * p].w[i][strip] = qs[i].bits(0, 15);
-                    chunks[2 * p + 1].w[i][strip] = qs[i].bits(4, 15);
+                for s in [2 * p, 2 * p + 1] {
+                    let mut w = qs;
+                    for i in 0..STEPS {
+                        w[i] = qs[i].bits(s % 2 * 4, 15);
+                    }
+                    let d = scales[s / 4].byte_times(s % 4, d);
+                    let m = mins[s / 4].byte_times(s % 4, dmin);
+                    sink.take::<Self>(s, Chunk::new(w, d).with_minima([m; 2]));
                 }
             }
         }
@@ -106,22 +97,23 @@ impl Unpack for BlockQ5K {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
-            scales_and_mins(V::transpose(rows.map(head)), d, V::negative(dmin), chunks, strip);
+            let (scales, mins) = scales_and_mins(V::transpose(rows.map(head)));
+            let dmin = V::negative(dmin);
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.qh));
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
-                for i in 0..STEPS {
-                    let (first, second) = (high[i].bits(2 * p, 1), high[i].bits(2 * p + 1, 1));
-                    chunks[2 * p].w[i][strip] = qs[i].bits(0, 15).or(first.raised(4));
-                    chunks[2 * p + 1].w[i][strip] = qs[i].bits(4, 15).or(second.raised(4));
+                for s in [2 * p, 2 * p + 1] {
+                    let mut w = qs;
+                    for i in 0..STEPS {
+                        w[i] = qs[i].bits(s % 2 * 4, 15).or(high[i].bits(s, 1).raised(4));
+                    }
+                    let d = scales[s / 4].byte_times(s % 4, d);
+                    let m = mins[s / 4].byte_times(s % 4, dmin);
+                    sink.take::<Self>(s, Chunk::new(w, d).with_minima([m; 2]));
                 }
             }
         }
@@ -134,30 +126,27 @@ impl Unpack for BlockQ6K {
     const TERM: Term = Term::Offset(32);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let d = V::halves(rows.map(|row| row.d));
+            let d = V::gather_halves(rows.map(|row| row.d));
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
                 let high = transpose_32::<V, N, _>(rows.map(|row| part(&row.qh, 32 * h)));
-                for half in 0..2 {
-                    let low = transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h + 32 * half)));
-                    for j in [half, half + 2] {
-                        let chunk = &mut chunks[4 * h + j];
-                        for i in 0..STEPS {
-                            chunk.w[i][strip] =
-                                low[i].bits(j / 2 * 4, 15).or(high[i].bits(2 * j, 3).raised(4));
-                        }
-                        for g in 0..2 {
-                            let at = 8 * h + 2 * j + g;
-                            chunk.d[g][strip] = scales[at / 4].signed_byte_times(at % 4, d);
-                        }
+                let low = [
+                    transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h))),
+                    transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h + 32))),
+                ];
+                for j in 0..4 {
+                    let mut w = high;
+                    for i in 0..STEPS {
+                        let low = low[j % 2][i].bits(j / 2 * 4, 15);
+                        w[i] = low.or(high[i].bits(2 * j, 3).raised(4));
                     }
+                    let (scales, at) = (scales[2 * h + j / 2], 2 * (j % 2));
+                    let chunk = Chunk::new(w, scales.signed_byte_times(at, d))
+                        .with_second(scales.signed_byte_times(at + 1, d));
+                    sink.take::<Self>(4 * h + j, chunk);
                 }
             }
         }
@@ -170,29 +159,22 @@ impl Unpack for BlockIQ4XS {
     const TERM: Term = Term::Offset(0);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let d = V::halves(rows.map(|row| row.d));
-            let scales = rows.map(scales_iq4_xs);
-            let low = V::words(scales.map(|[a, b, c, d, ..]| [a as u8, b as u8, c as u8, d as u8]));
-            let high = V::words(scales.map(|[.., a, b, c, d]| [a as u8, b as u8, c as u8, d as u8]));
+            let (scales, d) = scales_iq4_xs(V::transpose(rows.map(head)));
             for s in 0..8 {
-                let w = nibbles::<V, N>(rows.map(|row| part(&row.qs, 16 * s)));
+                let mut w = nibbles::<V, N>(rows.map(|row| part(&row.qs, 16 * s)));
                 for i in 0..STEPS {
-                    chunks[s].w[i][strip] = w[i].iq4_values();
+                    w[i] = w[i].iq4_values();
                 }
-                chunks[s].d[0][strip] = if s < 4 { low } else { high }.signed_byte_times(s % 4, d);
+                sink.take::<Self>(s, Chunk::new(w, scales[s / 4].signed_byte_times(s % 4, d)));
             }
         }
     }
 }
 
-/// The scales and minima of Q4_K and Q5_K, from the transposed first 16 bytes of the blocks:
+/// The scales and minima of Q4_K and Q5_K, four in a word, from the transposed first 16 bytes of the blocks:
 /// ```text
 /// head[0]   | dmin | d |
 /// head[1]   | scale 7: bits 4-5 | scale 3 | .. | scale 4: bits 4-5 | scale 0 |
@@ -201,24 +183,68 @@ impl Unpack for BlockIQ4XS {
 /// ```
 ///
 /// # Safety
-/// The CPU must have the features of the tier that `V` belongs to.
+/// The CPU must have the features of the tier that `V` belongs to, here and below.
 #[inline(always)]
-unsafe fn scales_and_mins<V: Lanes<N>, const N: usize, const R: usize>(
-    head: [V; 4],
-    d: V::Floats,
-    minus_dmin: V::Floats,
-    chunks: &mut [Chunk<V, N, R>],
-    strip: usize,
-) {
+unsafe fn scales_and_mins<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], [V; 2]) {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
         let scales = [head[1].bits(0, 63), head[3].bits(0, 15).or(head[1].bits(6, 3).raised(4))];
         let mins = [head[2].bits(0, 63), head[3].bits(4, 15).or(head[2].bits(6, 3).raised(4))];
-        for s in 0..8 {
-            chunks[s].d[0][strip] = scales[s / 4].byte_times(s % 4, d);
-            chunks[s].m[0][strip] = mins[s / 4].byte_times(s % 4, minus_dmin);
-        }
+        (scales, mins)
     }
+}
+
+/// The scales of Q3_K, four in a word, and their own, from the transposed last 16 bytes of the blocks:
+/// ```text
+/// tail[0]   | scale 9, 1: bits 0-3 | scale 8, 0 | q | q |
+/// tail[1]   | scale 13, 5          | scale 12, 4 | scale 11, 3 | scale 10, 2 |
+/// tail[2]   | scales 13, 9, 5, 1: bits 4-5 | scales 12, 8, 4, 0: bits 4-5 | scale 15, 7 | scale 14, 6 |
+/// tail[3]   | d | scales 15, 11, 7, 3 | scales 14, 10, 6, 2 |
+/// ```
+#[inline(always)]
+unsafe fn scales_q3_k<V: Lanes<N>, const N: usize>(tail: [V; 4]) -> ([V; 4], V::Floats) {
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe {
+        // The words behind the two bytes of `q`.
+        let mut words = tail;
+        for i in 0..3 {
+            words[i] = tail[i].right(16, 0x0000_ffff).or(tail[i + 1].left(16, 0xffff_0000));
+        }
+        let mut scales = words;
+        for t in 0..4 {
+            let low = words[t % 2].bits(t / 2 * 4, 15);
+            scales[t] = low.or(words[2].bits(2 * t, 3).raised(4)).less(32);
+        }
+        (scales, tail[3].right(16, 0xffff).halves())
+    }
+}
+
+/// The scales of IQ4_XS, four in a word, and their own, from the transposed first 16 bytes of the blocks:
+/// ```text
+/// head[0]   | scales 7 .. 0: bits 4-5, two each | d |
+/// head[1]   | scale 7, 6: bits 0-3 | scale 5, 4 | scale 3, 2 | scale 1, 0 |
+/// ```
+#[inline(always)]
+unsafe fn scales_iq4_xs<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], V::Floats) {
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe {
+        let first = spread(head[1], 0, 4).or(spread(head[0], 16, 2).raised(4));
+        let second = spread(head[1], 16, 4).or(spread(head[0], 24, 2).raised(4));
+        ([first.less(32), second.less(32)], head[0].halves())
+    }
+}
+
+/// Four fields of a word, each of some bits, from bit `from` on: each put into a byte of its own.
+#[inline(always)]
+unsafe fn spread<V: Lanes<N>, const N: usize>(word: V, from: usize, bits: usize) -> V {
+    let mut bytes = [word; 4];
+    for i in 0..4 {
+        let (at, to, mask) = (from + bits * i, 8 * i, ((1 << bits) - 1) << (8 * i));
+        // SAFETY: the CPU's features are promised by the caller.
+        bytes[i] = unsafe { if at >= to { word.right(at - to, mask) } else { word.left(to - at, mask) } };
+    }
+    // SAFETY: as above.
+    unsafe { bytes[0].or(bytes[1]).or(bytes[2].or(bytes[3])) }
 }
 
 /// The first 16 bytes of a block.
@@ -227,4 +253,12 @@ fn head<B: Block>(block: &B) -> &[u8; 16] {
     const { assert!(size_of::<B>() >= 16) };
     // SAFETY: a Block has no padding, alignment 1, and, as was just checked, at least 16 bytes.
     unsafe { &*core::ptr::from_ref(block).cast() }
+}
+
+/// The last 16 bytes of a block.
+#[inline(always)]
+fn tail<B: Block>(block: &B) -> &[u8; 16] {
+    const { assert!(size_of::<B>() >= 16) };
+    // SAFETY: a Block has no padding, alignment 1, and, as was just checked, at least 16 bytes.
+    unsafe { &*core::ptr::from_ref(block).cast::<u8>().add(size_of::<B>() - 16).cast() }
 }

@@ -4,16 +4,17 @@ use core::arch::x86_64::*;
 
 use super::activations::{Activations, Column};
 use super::chunk::*;
+use super::floats;
 use super::lanes::Lanes;
-use crate::backend::{FormatKernels, Table};
+use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
 use crate::columns::{Columns, Q8_SUM};
 use crate::tile::TileMut;
 
-/// Up to this many columns are multiplied straight with what was unpacked; for more, a panel pays.
-const FEW: usize = 3;
-/// Columns of a group: for how many the terms are held, and a panel is unpacked.
-const GROUP: usize = 128;
+/// Columns of a group: for how many a panel is unpacked at once.
+const GROUP: usize = 256;
+/// Weights along `k` of a panel: it stays in the second cache, together with the activations of a group.
+const PANEL: usize = 2048;
 
 /// How a tier multiplies: with registers of `N` rows, and panels of `R` of them.
 ///
@@ -23,6 +24,9 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
     const NAME: &'static str;
     /// The tier's register.
     type V: Lanes<N>;
+    /// Up to this many columns, at most 8, are multiplied straight with what was unpacked; for more, a panel pays. Half as
+    /// many for formats with two scales per chunk, which unpack into more.
+    const FEW: usize;
     /// Columns of a tile: what is multiplied at once with a panel, at most 6.
     const COLUMNS: usize;
     /// What the kernel adds to weights that are signed bytes, to have them unsigned.
@@ -35,7 +39,7 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
     /// sums fused.
     ///
     /// # Safety
-    /// The CPU must have the tier's features.
+    /// The CPU must have the tier's features, and the columns a block `b`.
     unsafe fn multiply<B: Unpack, const S: usize, const C: usize>(
         chunk: &Chunk<Self::V, N, S>,
         columns: &[Column<'_>; C],
@@ -46,25 +50,29 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
     /// See [`few`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; `weights` are as many rows as `out` has, each as long as a column.
-    unsafe fn few<B: Unpack, const C: usize>(weights: &[B], x: &Activations<'_>, out: &mut TileMut<'_>);
+    /// The CPU must have the tier's features; there are as many rows as `out` has, each as long as a column, and `C` columns.
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>);
 
     /// See [`panel`].
     ///
     /// # Safety
     /// The CPU must have the tier's features.
-    unsafe fn panel<B: Unpack>(weights: &[B], row: usize, panel: &mut [Chunk<Self::V, N, R>]);
+    unsafe fn panel<B: Unpack>(
+        rows: &Rows<'_, B>,
+        row: usize,
+        from: usize,
+        panel: &mut [Chunk<Self::V, N, R>],
+    );
 
     /// See [`tile`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; the panel is as long as a column.
+    /// The CPU must have the tier's features; the columns have as many blocks from `block` on as the panel has chunks.
     unsafe fn tile<B: Unpack, const C: usize>(
         panel: &[Chunk<Self::V, N, R>],
         x: &Activations<'_>,
+        place: Place,
         out: &mut TileMut<'_>,
-        row: usize,
-        column: usize,
     );
 }
 
@@ -93,9 +101,11 @@ const fn kernels<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(parent
     FormatKernels { origin: T::NAME, matmul: matmul::<T, B, N, R>, ..parent }
 }
 
-/// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a group of columns.
+/// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.
 fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usize) -> usize {
-    k / CHUNK * size_of::<Chunk<T::V, N, R>>() + GROUP * (k / Q8_SUM) * size_of::<u32>()
+    let values = usize::max(NARROW * k, GROUP * PANEL);
+    let products = PANEL / CHUNK * size_of::<Chunk<T::V, N, R>>() + values / Q8_SUM * size_of::<u32>();
+    products.max(floats::scratch_bytes::<N>())
 }
 
 /// See [`crate::Backend::matmul`].
@@ -112,49 +122,72 @@ unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
         (0..x.n).for_each(|c| out.column(c).fill(0.0));
         return;
     }
-    let weights = as_blocks::<B>(weights);
-    let (panel, terms) = scratch.split_at_mut(x.k / CHUNK * size_of::<Chunk<T::V, N, R>>());
+    let rows = Rows { blocks: as_blocks::<B>(weights), len: x.k / B::LEN };
+    let (panel, terms) = scratch.split_at_mut(PANEL / CHUNK * size_of::<Chunk<T::V, N, R>>());
     // SAFETY: any bits are values of both types.
     let (panel, terms) = unsafe { (panel.align_to_mut().1, terms.align_to_mut().1) };
     let term = match B::TERM {
         Term::Offset(offset) if B::BITS == 8 => Term::Offset(offset + T::SIGNED_OFFSET),
         term => term,
     };
-    for c in (0..x.n).step_by(GROUP) {
-        let to = x.n.min(c + GROUP);
-        // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2.
-        unsafe {
-            let x = &Activations::new(&x.range(c, to), term, B::GROUPS, terms);
-            let out = &mut out.columns(c, to);
+    // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2. There is room
+    // for the terms of a few columns, or of a group and a panel.
+    unsafe {
+        if x.n <= T::FEW / B::GROUPS {
+            let x = &Activations::new(x, (0, x.k / CHUNK), term, B::GROUPS, terms);
             match x.n {
-                1 => T::few::<B, 1>(weights, x, out),
-                2 => T::few::<B, 2>(weights, x, out),
-                FEW => T::few::<B, FEW>(weights, x, out),
-                _ => many::<T, B, N, R>(weights, x, out, panel),
+                1 => T::few::<B, 1>(&rows, x, out),
+                2 => T::few::<B, 2>(&rows, x, out),
+                3 if T::FEW / B::GROUPS > 2 => T::few::<B, 3>(&rows, x, out),
+                4 if T::FEW / B::GROUPS > 3 => T::few::<B, 4>(&rows, x, out),
+                5 if T::FEW / B::GROUPS > 4 => T::few::<B, 5>(&rows, x, out),
+                6 if T::FEW / B::GROUPS > 5 => T::few::<B, 6>(&rows, x, out),
+                7 if T::FEW / B::GROUPS > 6 => T::few::<B, 7>(&rows, x, out),
+                8 if T::FEW / B::GROUPS > 7 => T::few::<B, 8>(&rows, x, out),
+                _ => {}
+            }
+            return;
+        }
+        for c in (0..x.n).step_by(GROUP) {
+            let (x, out) = (&x.range(c, x.n.min(c + GROUP)), &mut out.columns(c, x.n.min(c + GROUP)));
+            // The terms of a narrow product are computed once, and those of a wide one panel by panel.
+            let run = if x.n <= NARROW { x.k } else { PANEL };
+            for from in (0..x.k).step_by(run) {
+                let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
+                let x = &Activations::new(x, blocks, term, B::GROUPS, terms);
+                many::<T, B, N, R>(&rows, x, blocks.0, out, panel);
             }
         }
     }
 }
 
-/// Multiplies with many columns: a panel of rows is unpacked into scratch once, and multiplied tile by tile.
+/// Multiplies a run of many columns: a panel of rows is unpacked into scratch once, and multiplied tile by tile.
 unsafe fn many<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
-    weights: &[B],
+    rows: &Rows<'_, B>,
     x: &Activations<'_>,
+    first: usize,
     out: &mut TileMut<'_>,
     panel: &mut [Chunk<T::V, N, R>],
 ) {
     for row in (0..out.rows()).step_by(N * R) {
-        // SAFETY: the CPU's features and the lengths are promised by the caller.
-        unsafe {
-            T::panel(weights, row, panel);
-            for c in (0..x.n).step_by(T::COLUMNS) {
-                match T::COLUMNS.min(x.n - c) {
-                    1 => T::tile::<B, 1>(panel, x, out, row, c),
-                    2 => T::tile::<B, 2>(panel, x, out, row, c),
-                    3 => T::tile::<B, 3>(panel, x, out, row, c),
-                    4 => T::tile::<B, 4>(panel, x, out, row, c),
-                    5 => T::tile::<B, 5>(panel, x, out, row, c),
-                    _ => T::tile::<B, 6>(panel, x, out, row, c),
+        for block in (0..x.blocks).step_by(PANEL / CHUNK) {
+            let panel = &mut panel[..usize::min(PANEL / CHUNK, x.blocks - block)];
+            // Tiles of the same width, as far as that goes.
+            let tiles = x.n.div_ceil(T::COLUMNS);
+            // SAFETY: the CPU's features and the lengths are promised by the caller.
+            unsafe {
+                T::panel(rows, row, (first + block) * CHUNK / B::LEN, panel);
+                for t in 0..tiles {
+                    let (column, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
+                    let place = Place { row, column, block, is_first: first + block == 0 };
+                    match to - column {
+                        1 => T::tile::<B, 1>(panel, x, place, out),
+                        2 => T::tile::<B, 2>(panel, x, place, out),
+                        3 => T::tile::<B, 3>(panel, x, place, out),
+                        4 => T::tile::<B, 4>(panel, x, place, out),
+                        5 => T::tile::<B, 5>(panel, x, place, out),
+                        _ => T::tile::<B, 6>(panel, x, place, out),
+                    }
                 }
             }
         }
@@ -167,53 +200,105 @@ unsafe fn many<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
 /// As [`Dot::few`].
 #[inline(always)]
 pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize, const C: usize>(
-    weights: &[B],
+    all: &Rows<'_, B>,
     x: &Activations<'_>,
     out: &mut TileMut<'_>,
 ) {
-    let row_blocks = x.blocks * CHUNK / B::LEN;
-    let columns = x.columns::<C>(0);
-    // SAFETY: all bits 0 are a value of integers and floats.
-    let mut chunks: [Chunk<T::V, N, 1>; 8] = unsafe { core::mem::zeroed() };
-    let chunks = &mut chunks[..B::LEN / CHUNK];
+    prefetch(all.blocks.as_ptr(), usize::min(N * all.len, all.blocks.len()));
     for row in (0..out.rows()).step_by(N) {
-        let rows: [&[B]; N] = strip(weights, row_blocks, row);
-        // SAFETY: the CPU's features are promised by the caller, and every row has row_blocks blocks.
+        let rows: [&[B]; N] = all.strip(row);
+        // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
         unsafe {
-            let mut acc = [[T::V::zero_floats()]; C];
-            for b in 0..row_blocks {
-                prefetch(&rows, b);
-                B::unpack(rows.map(|row| row.get_unchecked(b)), chunks, 0);
-                for (i, chunk) in chunks.iter().enumerate() {
-                    T::multiply::<B, 1, C>(chunk, &columns, b * (B::LEN / CHUNK) + i, &mut acc);
-                }
+            let columns = x.columns::<C>(0, 0);
+            let acc = [[T::V::zero_floats()]; C];
+            let mut products = Products::<T, N, R, C> { columns, block: 0, acc };
+            for b in 0..all.len {
+                all.ask_for::<N>(row + N, b);
+                let at = if B::LEN == CHUNK { opaque(b) } else { b };
+                B::unpack(rows.map(|row| row.get_unchecked(at)), &mut products);
+                products.block += B::LEN / CHUNK;
             }
-            write(&acc, out, row, 0);
+            put(&products.acc, out, row, 0);
         }
     }
 }
 
-/// Unpacks the rows from `row` on.
+/// Multiplies chunks with `C` columns as they are unpacked.
+struct Products<'a, T: Dot<N, R>, const N: usize, const R: usize, const C: usize> {
+    columns: [Column<'a>; C],
+    /// The block of activations that the first chunk of the weights' block is multiplied with.
+    block: usize,
+    acc: [[<T::V as Lanes<N>>::Floats; 1]; C],
+}
+
+impl<T: Dot<N, R>, const N: usize, const R: usize, const C: usize> Sink<T::V, N>
+    for Products<'_, T, N, R, C>
+{
+    #[inline(always)]
+    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<T::V, N, 1>) {
+        // SAFETY: the CPU's features are promised by the caller; activations have a block for each chunk of the weights.
+        unsafe { T::multiply::<B, 1, C>(&chunk, &self.columns, self.block + i, &mut self.acc) }
+    }
+}
+
+/// Unpacks the rows from `row` on, and the blocks from block `from` on.
 ///
 /// # Safety
 /// As [`Dot::panel`].
 #[inline(always)]
 pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize, const R: usize>(
-    weights: &[B],
+    all: &Rows<'_, B>,
     row: usize,
+    from: usize,
     panel: &mut [Chunk<V, N, R>],
 ) {
-    let row_blocks = panel.len() * CHUNK / B::LEN;
-    for s in 0..R {
-        let rows: [&[B]; N] = strip(weights, row_blocks, row + s * N);
+    for strip in 0..R {
+        let row = row + strip * N;
+        let rows: [&[B]; N] = all.strip(row);
         for (b, chunks) in panel.chunks_exact_mut(B::LEN / CHUNK).enumerate() {
-            // SAFETY: the CPU's features are promised by the caller, and every row has row_blocks blocks.
-            unsafe { B::unpack(rows.map(|row| row.get_unchecked(b)), chunks, s) };
+            all.ask_for::<N>(row + N * R, from + b);
+            // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
+            unsafe {
+                let at = opaque(from + b);
+                B::unpack(rows.map(|row| row.get_unchecked(at)), &mut Strip { chunks, strip });
+            }
         }
     }
 }
 
-/// Multiplies the panel of the rows from `row` on with the `C` columns from `column` on.
+/// One strip of a panel.
+struct Strip<'a, V: Lanes<N>, const N: usize, const R: usize> {
+    chunks: &'a mut [Chunk<V, N, R>],
+    strip: usize,
+}
+
+impl<V: Lanes<N>, const N: usize, const R: usize> Sink<V, N> for Strip<'_, V, N, R> {
+    #[inline(always)]
+    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N, 1>) {
+        let place = &mut self.chunks[i];
+        for step in 0..STEPS {
+            place.w[step][self.strip] = chunk.w[step][0];
+        }
+        for g in 0..B::GROUPS {
+            place.d[g][self.strip] = chunk.d[g][0];
+            if let Term::Minimum = B::TERM {
+                place.m[g][self.strip] = chunk.m[g][0];
+            }
+        }
+    }
+}
+
+/// Where a tile lies: its first row and column, the block of activations that the panel starts with, and whether what is
+/// in `out` is nothing yet, or the sum of the blocks before.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    row: usize,
+    column: usize,
+    block: usize,
+    is_first: bool,
+}
+
+/// Adds the product of a panel and `C` columns to a tile.
 ///
 /// # Safety
 /// As [`Dot::tile`].
@@ -221,77 +306,116 @@ pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize, const R: usiz
 pub(crate) unsafe fn tile<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize, const C: usize>(
     panel: &[Chunk<T::V, N, R>],
     x: &Activations<'_>,
+    place: Place,
     out: &mut TileMut<'_>,
-    row: usize,
-    column: usize,
 ) {
-    let columns = x.columns::<C>(column);
-    // SAFETY: the CPU's features are promised by the caller.
+    // SAFETY: the CPU's features, and that there are those columns, and as many blocks as chunks, is promised by the caller.
     unsafe {
+        let columns = x.columns::<C>(place.column, place.block);
         let mut acc = [[T::V::zero_floats(); R]; C];
+        if !place.is_first {
+            get(&mut acc, out, place.row, place.column);
+        }
         for (b, chunk) in panel.iter().enumerate() {
             T::multiply::<B, R, C>(chunk, &columns, b, &mut acc);
         }
-        write(&acc, out, row, column);
+        put(&acc, out, place.row, place.column);
     }
 }
 
-/// The rows of the strip that starts at row `from`; what lies behind the last row is filled up with it.
-#[inline(always)]
-fn strip<B, const N: usize>(weights: &[B], row_blocks: usize, from: usize) -> [&[B]; N] {
-    let last = weights.len() - row_blocks;
-    let mut rows = [weights; N];
-    for (r, row) in rows.iter_mut().enumerate() {
-        *row = &weights[((from + r) * row_blocks).min(last)..][..row_blocks];
+/// Rows of a matrix, each of `len` blocks.
+pub(crate) struct Rows<'a, B> {
+    blocks: &'a [B],
+    len: usize,
+}
+
+impl<'a, B> Rows<'a, B> {
+    /// The strip that starts at row `from`; what lies behind the last row is filled up with it.
+    #[inline(always)]
+    fn strip<const N: usize>(&self, from: usize) -> [&'a [B]; N] {
+        let last = self.blocks.len() - self.len;
+        let mut rows = [self.blocks; N];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = &self.blocks[((from + r) * self.len).min(last)..][..self.len];
+        }
+        rows
     }
-    rows
+
+    /// Asks for what will be wanted later, when a strip has come to block `b`: as much of the strip at `row`. Memory is far,
+    /// and gives most to who reads it in its own order, across the rows of a strip.
+    #[inline(always)]
+    fn ask_for<const N: usize>(&self, row: usize, b: usize) {
+        let from = row * self.len + b * N;
+        if from + N <= self.blocks.len() {
+            prefetch(self.blocks.as_ptr().wrapping_add(from), N);
+        }
+    }
+}
+
+/// Asks for some blocks.
+#[inline(always)]
+fn prefetch<B>(blocks: *const B, n: usize) {
+    for at in (0..n * size_of::<B>()).step_by(64) {
+        // SAFETY: a prefetch of any address does nothing that can be seen.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(blocks.cast::<i8>().wrapping_add(at)) };
+    }
+}
+
+/// The same number, of which the compiler knows nothing: seeing that it grows by one, it would keep a pointer to each row
+/// of a strip, more than there are registers, and move all of them on with every block.
+#[inline(always)]
+fn opaque(mut index: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) index, options(pure, nomem, nostack, preserves_flags))
+    };
+    index
 }
 
 /// Writes one float per lane to the rows from `row` on, as far as there are rows, and the columns from `column` on.
 ///
 /// # Safety
-/// `V` must be nothing but floats.
+/// `V` must be nothing but floats, here and below.
 #[inline(always)]
-unsafe fn write<V, const S: usize, const C: usize>(
+pub(crate) unsafe fn put<V: Copy, const S: usize, const C: usize>(
     acc: &[[V; S]; C],
     out: &mut TileMut<'_>,
     row: usize,
     column: usize,
 ) {
-    for (c, acc) in acc.iter().enumerate() {
-        // SAFETY: the caller promises that these are floats, and a register is aligned more than they are.
-        let floats: &[f32] =
-            unsafe { core::slice::from_raw_parts(acc.as_ptr().cast(), size_of_val(acc) / 4) };
-        let (values, _) = floats.as_chunks::<8>();
-        let (outs, rest) = out.column(column + c)[row..].as_chunks_mut::<8>();
-        outs.iter_mut().zip(values).for_each(|(out, values)| *out = *values);
-        if let Some(values) = values.get(outs.len()) {
-            rest.copy_from_slice(&values[..rest.len()]);
+    for c in 0..C {
+        let out = &mut out.column(column + c)[row..];
+        if out.len() >= size_of::<[V; S]>() / 4 {
+            // SAFETY: there is room for as many floats, and their place needs no alignment.
+            unsafe { out.as_mut_ptr().cast::<[V; S]>().write_unaligned(acc[c]) };
+        } else {
+            // A copy: the accumulators themselves stay in registers, as nobody has their address.
+            let floats = acc[c];
+            // SAFETY: the caller promises that these are floats; there are more than are taken.
+            unsafe { out.as_mut_ptr().copy_from_nonoverlapping((&raw const floats).cast(), out.len()) };
         }
     }
 }
 
-/// Asks for weights that will be wanted soon, when the strip of these rows has come to block `b`: memory is far, and a
-/// strip jumps from row to row more often than the CPU's own look-ahead likes.
+/// Reads what [`put`] wrote.
 #[inline(always)]
-fn prefetch<B, const N: usize>(rows: &[&[B]; N], b: usize) {
-    let (row_blocks, block) = (rows[0].len(), size_of::<B>());
-    if block < 64 {
-        // Rows lie one behind the other: the same share of a strip that is some 10 kB away.
-        let strips = 10_000 / (N * row_blocks * block) + 1;
-        prefetch_bytes(rows[0].as_ptr().wrapping_add(N * (strips * row_blocks + b)), N * block);
-    } else {
-        // Three blocks ahead in each row, or as far into the next strip.
-        let ahead = if b + 3 < row_blocks { b + 3 } else { b + 3 + (N - 1) * row_blocks };
-        rows.iter().for_each(|row| prefetch_bytes(row.as_ptr().wrapping_add(ahead), block));
-    }
-}
-
-/// Asks for some bytes.
-#[inline(always)]
-fn prefetch_bytes<T>(start: *const T, len: usize) {
-    for at in (0..len).step_by(64) {
-        // SAFETY: a prefetch of any address does nothing that can be seen.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().wrapping_add(at)) };
+pub(crate) unsafe fn get<V: Copy, const S: usize, const C: usize>(
+    acc: &mut [[V; S]; C],
+    out: &mut TileMut<'_>,
+    row: usize,
+    column: usize,
+) {
+    for c in 0..C {
+        let out = &out.column(column + c)[row..];
+        if out.len() >= size_of::<[V; S]>() / 4 {
+            // SAFETY: there are as many floats, and their place needs no alignment.
+            acc[c] = unsafe { out.as_ptr().cast::<[V; S]>().read_unaligned() };
+        } else {
+            let mut floats = acc[c];
+            let to: *mut f32 = (&raw mut floats).cast();
+            // SAFETY: the caller promises that these are floats; there are more than are read.
+            unsafe { to.copy_from_nonoverlapping(out.as_ptr(), out.len()) };
+            acc[c] = floats;
+        }
     }
 }

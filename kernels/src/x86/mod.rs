@@ -4,9 +4,9 @@
 //! a sum over `k` never crosses lanes ([`small`], [`large`]: one function per format, for registers of any width, whose
 //! operations are a tier's [`lanes::Lanes`]). One micro-kernel of each tier multiplies chunks of any format with columns
 //! ([`matmul::Dot`]): straight after unpacking for a few columns, else from a panel of rows in the thread's scratch,
-//! unpacked once for all columns.
+//! unpacked once for all columns. Weights that are floats multiply likewise ([`floats`]).
 //!
-//! Invariant: the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
+//! Invariant: of quantised formats the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
 //! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
 //! of rows and every tier.
 
@@ -17,6 +17,7 @@ pub mod avx2;
 pub mod avx512;
 pub mod avxvnni;
 mod chunk;
+mod floats;
 mod lanes;
 mod large;
 mod matmul;

@@ -10,20 +10,13 @@ impl Unpack for BlockQ8_0 {
     const TERM: Term = Term::Offset(0);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            chunks[0].d[0][strip] = V::halves(rows.map(|row| row.d));
-            let low = V::transpose(rows.map(|row| part(&row.qs, 0)));
-            let high = V::transpose(rows.map(|row| part(&row.qs, 16)));
-            for i in 0..4 {
-                chunks[0].w[i][strip] = low[i];
-                chunks[0].w[4 + i][strip] = high[i];
-            }
+            let [a, b, c, d] = V::transpose(rows.map(|row| part(&row.qs, 0)));
+            let [e, f, g, h] = V::transpose(rows.map(|row| part(&row.qs, 16)));
+            let scale = V::gather_halves(rows.map(|row| row.d));
+            sink.take::<Self>(0, Chunk::new([a, b, c, d, e, f, g, h], scale));
         }
     }
 }
@@ -34,18 +27,11 @@ impl Unpack for BlockQ4_0 {
     const TERM: Term = Term::Offset(8);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            chunks[0].d[0][strip] = V::halves(rows.map(|row| row.d));
             let w = nibbles::<V, N>(rows.map(|row| &row.qs));
-            for i in 0..STEPS {
-                chunks[0].w[i][strip] = w[i];
-            }
+            sink.take::<Self>(0, Chunk::new(w, V::gather_halves(rows.map(|row| row.d))));
         }
     }
 }
@@ -56,18 +42,12 @@ impl Unpack for BlockQ4_1 {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            (chunks[0].d[0][strip], chunks[0].m[0][strip]) = V::half_pairs(rows.map(|row| [row.d, row.m]));
             let w = nibbles::<V, N>(rows.map(|row| &row.qs));
-            for i in 0..STEPS {
-                chunks[0].w[i][strip] = w[i];
-            }
+            let (d, m) = V::half_pairs(rows.map(|row| [row.d, row.m]));
+            sink.take::<Self>(0, Chunk::new(w, d).with_minima([m; 2]));
         }
     }
 }
@@ -78,18 +58,15 @@ impl Unpack for BlockQ5_0 {
     const TERM: Term = Term::Offset(16);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            chunks[0].d[0][strip] = V::halves(rows.map(|row| row.d));
-            let (w, high) = (nibbles::<V, N>(rows.map(|row| &row.qs)), V::words(rows.map(|row| row.qh)));
+            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let high = V::words(rows.map(|row| row.qh));
             for i in 0..STEPS {
-                chunks[0].w[i][strip] = w[i].or(high.fifth_bits(i));
+                w[i] = w[i].or(high.fifth_bits(i));
             }
+            sink.take::<Self>(0, Chunk::new(w, V::gather_halves(rows.map(|row| row.d))));
         }
     }
 }
@@ -100,18 +77,16 @@ impl Unpack for BlockQ5_1 {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            (chunks[0].d[0][strip], chunks[0].m[0][strip]) = V::half_pairs(rows.map(|row| [row.d, row.m]));
-            let (w, high) = (nibbles::<V, N>(rows.map(|row| &row.qs)), V::words(rows.map(|row| row.qh)));
+            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let high = V::words(rows.map(|row| row.qh));
             for i in 0..STEPS {
-                chunks[0].w[i][strip] = w[i].or(high.fifth_bits(i));
+                w[i] = w[i].or(high.fifth_bits(i));
             }
+            let (d, m) = V::half_pairs(rows.map(|row| [row.d, row.m]));
+            sink.take::<Self>(0, Chunk::new(w, d).with_minima([m; 2]));
         }
     }
 }
@@ -122,18 +97,14 @@ impl Unpack for BlockIQ4NL {
     const TERM: Term = Term::Offset(0);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize, const R: usize>(
-        rows: [&Self; N],
-        chunks: &mut [Chunk<V, N, R>],
-        strip: usize,
-    ) {
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            chunks[0].d[0][strip] = V::halves(rows.map(|row| row.d));
-            let w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
             for i in 0..STEPS {
-                chunks[0].w[i][strip] = w[i].iq4_values();
+                w[i] = w[i].iq4_values();
             }
+            sink.take::<Self>(0, Chunk::new(w, V::gather_halves(rows.map(|row| row.d))));
         }
     }
 }

@@ -4,17 +4,18 @@
 use core::arch::x86_64::*;
 
 use crate::tile::TileMut;
-use crate::x86::activations::{Activations, Column, word};
+use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Dot};
+use crate::x86::matmul::{self, Dot, Place, Rows};
 
 /// The dot products of AVX2.
 pub(super) struct Avx2;
 
-impl Dot<8, 1> for Avx2 {
+impl Dot<8, 2> for Avx2 {
     const NAME: &'static str = "avx2";
     type V = __m256i;
-    const COLUMNS: usize = 4;
+    const FEW: usize = 4;
+    const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = 0;
 
     #[inline]
@@ -28,32 +29,48 @@ impl Dot<8, 1> for Avx2 {
         let steps = const { STEPS / B::GROUPS };
         let run = const { run_of(B::BITS, B::GROUPS) };
         for g in 0..B::GROUPS {
-            for (column, acc) in columns.iter().zip(&mut *acc) {
-                for s in 0..S {
-                    let mut dot = _mm256_setzero_si256();
-                    for from in (g * steps..(g + 1) * steps).step_by(run) {
-                        let mut sums = _mm256_setzero_si256();
-                        for i in from..from + run {
-                            let (w, x) = (chunk.w[i][s], _mm256_set1_epi32(word(&column.q[b], i)));
+            let mut dots = [[_mm256_setzero_si256(); S]; C];
+            if let Term::Offset(1..) = B::TERM {
+                for c in 0..C {
+                    // SAFETY: there is a block `b`, promises the caller, here and below.
+                    dots[c] = [_mm256_set1_epi32(unsafe { columns[c].offset(b, g, B::GROUPS) }); S];
+                }
+            }
+            for from in (g * steps..(g + 1) * steps).step_by(run) {
+                let mut sums = [[_mm256_setzero_si256(); S]; C];
+                for i in from..from + run {
+                    for c in 0..C {
+                        // SAFETY: as above.
+                        let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
+                        for s in 0..S {
+                            let w = chunk.w[i][s];
                             let products = if B::BITS == 8 {
                                 // |w| (x sign(w)): 128 for -128 is an unsigned byte, and x is never -128.
                                 _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
                             } else {
                                 _mm256_maddubs_epi16(w, x)
                             };
-                            sums = _mm256_add_epi16(sums, products);
+                            sums[c][s] = _mm256_add_epi16(sums[c][s], products);
                         }
-                        dot = _mm256_add_epi32(dot, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
                     }
-                    if let Term::Offset(1..) = B::TERM {
-                        dot =
-                            _mm256_add_epi32(dot, _mm256_set1_epi32(column.terms[b * B::GROUPS + g] as i32));
+                }
+                for c in 0..C {
+                    for s in 0..S {
+                        let wide = _mm256_madd_epi16(sums[c][s], _mm256_set1_epi16(1));
+                        dots[c][s] = _mm256_add_epi32(dots[c][s], wide);
                     }
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), _mm256_set1_ps(column.d[b]));
-                    acc[s] = _mm256_fmadd_ps(scaled, chunk.d[g][s], acc[s]);
+                }
+            }
+            for c in 0..C {
+                // SAFETY: as above.
+                let scale = _mm256_set1_ps(unsafe { columns[c].scale(b) });
+                for s in 0..S {
+                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[c][s]), scale);
+                    acc[c][s] = _mm256_fmadd_ps(scaled, chunk.d[g][s], acc[c][s]);
                     if let Term::Minimum = B::TERM {
-                        let sum = _mm256_set1_ps(f32::from_bits(column.terms[b * B::GROUPS + g]));
-                        acc[s] = _mm256_fmadd_ps(sum, chunk.m[g][s], acc[s]);
+                        // SAFETY: as above.
+                        let sum = _mm256_set1_ps(unsafe { columns[c].sum(b, g, B::GROUPS) });
+                        acc[c][s] = _mm256_fmadd_ps(sum, chunk.m[g][s], acc[c][s]);
                     }
                 }
             }
@@ -61,27 +78,31 @@ impl Dot<8, 1> for Avx2 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(weights: &[B], x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, 1, C>(weights, x, out) }
+        unsafe { matmul::few::<Self, B, 8, 2, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn panel<B: Unpack>(weights: &[B], row: usize, panel: &mut [Chunk<Self::V, 8, 1>]) {
+    unsafe fn panel<B: Unpack>(
+        rows: &Rows<'_, B>,
+        row: usize,
+        from: usize,
+        panel: &mut [Chunk<Self::V, 8, 2>],
+    ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(weights, row, panel) }
+        unsafe { matmul::panel(rows, row, from, panel) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 8, 1>],
+        panel: &[Chunk<Self::V, 8, 2>],
         x: &Activations<'_>,
+        place: Place,
         out: &mut TileMut<'_>,
-        row: usize,
-        column: usize,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, out, row, column) }
+        unsafe { matmul::tile::<Self, B, 8, 2, C>(panel, x, place, out) }
     }
 }
 

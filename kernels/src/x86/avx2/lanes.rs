@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::registers;
 use crate::blocks::{F16, IQ4_VALUES};
 use crate::x86::lanes::Lanes;
 
@@ -12,6 +13,46 @@ impl Lanes<8> for __m256i {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn zero_floats() -> __m256 {
         _mm256_setzero_ps()
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load_floats(from: *const u8) -> __m256 {
+        // SAFETY: the caller promises the floats, here and below.
+        unsafe { _mm256_loadu_ps(from.cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load_halves(from: *const u8) -> __m256 {
+        // SAFETY: as above.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load_upper_halves(from: *const u8) -> __m256 {
+        // SAFETY: as above.
+        let words = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(from.cast()) });
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn broadcast(float: f32) -> __m256 {
+        _mm256_set1_ps(float)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn fused(a: __m256, b: __m256, c: __m256) -> __m256 {
+        _mm256_fmadd_ps(a, b, c)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn total(floats: __m256) -> f32 {
+        registers::total(floats)
     }
 
     #[inline]
@@ -42,7 +83,7 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn halves(rows: [F16; 8]) -> __m256 {
+    unsafe fn gather_halves(rows: [F16; 8]) -> __m256 {
         let [a, b, c, d, e, f, g, h] = rows.map(|half| i16::from_le_bytes(half.0));
         _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
     }
@@ -76,6 +117,43 @@ impl Lanes<8> for __m256i {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn or(self, other: __m256i) -> __m256i {
         _mm256_or_si256(self, other)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn right(self, shift: usize, mask: u32) -> __m256i {
+        let shifted = _mm256_srl_epi32(self, _mm_cvtsi32_si128(shift as i32));
+        _mm256_and_si256(shifted, _mm256_set1_epi32(mask as i32))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn left(self, shift: usize, mask: u32) -> __m256i {
+        let shifted = _mm256_sll_epi32(self, _mm_cvtsi32_si128(shift as i32));
+        _mm256_and_si256(shifted, _mm256_set1_epi32(mask as i32))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn less(self, number: i8) -> __m256i {
+        _mm256_sub_epi8(self, _mm256_set1_epi8(number))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn as_floats(self) -> __m256 {
+        _mm256_castsi256_ps(self)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn halves(self) -> __m256 {
+        // The lower bytes of each lane, in either half of the register.
+        let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+            0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1,
+        ));
+        let packed = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_shuffle_epi8(self, order));
+        _mm256_cvtph_ps(_mm256_castsi256_si128(packed))
     }
 
     #[inline]

@@ -3,20 +3,23 @@
 pub(super) mod attention;
 pub(super) mod ceiling;
 mod dot;
-mod floats;
 mod lanes;
 pub(super) mod registers;
 mod vectors;
 
+use core::arch::x86_64::__m256i;
+
 use crate::backend::{FormatKernels, Table};
 use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format};
+use crate::columns::Columns;
 use crate::scalar;
+use crate::tile::TileMut;
+use crate::x86::floats::Float;
 use crate::x86::matmul;
 use dot::Avx2;
-use floats::Float;
 
 /// The kernels of AVX2.
-pub const TABLE: Table = matmul::table::<Avx2, 8, 1>(
+pub const TABLE: Table = matmul::table::<Avx2, 8, 2>(
     supported,
     Table {
         quantize_q8: vectors::quantize_q8,
@@ -35,7 +38,26 @@ pub const TABLE: Table = matmul::table::<Avx2, 8, 1>(
 .with(Format::BF16, floats::<BlockBF16>());
 
 const fn floats<B: Float>() -> FormatKernels {
-    FormatKernels { origin: "avx2", matmul: floats::matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+    FormatKernels {
+        origin: "avx2",
+        matmul: multiply_floats::<B>,
+        ..scalar::TABLE.formats[B::FORMAT as usize]
+    }
+}
+
+/// See [`crate::Backend::matmul`].
+///
+/// # Safety
+/// The CPU must have the features, and the lengths must be what [`crate::Backend::matmul`] checks.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn multiply_floats<B: Float>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut [u8],
+) {
+    // SAFETY: the same promises.
+    unsafe { crate::x86::floats::matmul::<__m256i, B, 8>(weights, x, out, scratch) }
 }
 
 fn supported() -> bool {

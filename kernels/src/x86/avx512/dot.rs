@@ -4,9 +4,9 @@
 use core::arch::x86_64::*;
 
 use crate::tile::TileMut;
-use crate::x86::activations::{Activations, Column, word};
+use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Dot};
+use crate::x86::matmul::{self, Dot, Place, Rows};
 
 /// The dot products of AVX-512 with VNNI.
 pub(super) struct Avx512;
@@ -14,6 +14,7 @@ pub(super) struct Avx512;
 impl Dot<16, 2> for Avx512 {
     const NAME: &'static str = "avx512";
     type V = __m512i;
+    const FEW: usize = 8;
     const COLUMNS: usize = 6;
     const SIGNED_OFFSET: i32 = 128;
 
@@ -30,7 +31,8 @@ impl Dot<16, 2> for Avx512 {
             let mut dots = [[_mm512_setzero_si512(); S]; C];
             if !matches!(B::TERM, Term::Minimum) {
                 for c in 0..C {
-                    dots[c] = [_mm512_set1_epi32(columns[c].terms[b * B::GROUPS + g] as i32); S];
+                    // SAFETY: there is a block `b`, promises the caller, here and below.
+                    dots[c] = [_mm512_set1_epi32(unsafe { columns[c].offset(b, g, B::GROUPS) }); S];
                 }
             }
             for i in g * steps..(g + 1) * steps {
@@ -41,20 +43,22 @@ impl Dot<16, 2> for Avx512 {
                     }
                 }
                 for c in 0..C {
-                    let x = _mm512_set1_epi32(word(&columns[c].q[b], i));
+                    // SAFETY: as above.
+                    let x = _mm512_set1_epi32(unsafe { columns[c].step(b, i) });
                     for s in 0..S {
                         dots[c][s] = _mm512_dpbusd_epi32(dots[c][s], w[s], x);
                     }
                 }
             }
             for c in 0..C {
-                let column = &columns[c];
+                // SAFETY: as above.
+                let scale = _mm512_set1_ps(unsafe { columns[c].scale(b) });
                 for s in 0..S {
-                    let dot = _mm512_cvtepi32_ps(dots[c][s]);
-                    let scaled = _mm512_mul_ps(dot, _mm512_set1_ps(column.d[b]));
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[c][s]), scale);
                     acc[c][s] = _mm512_fmadd_ps(scaled, chunk.d[g][s], acc[c][s]);
                     if let Term::Minimum = B::TERM {
-                        let sum = _mm512_set1_ps(f32::from_bits(column.terms[b * B::GROUPS + g]));
+                        // SAFETY: as above.
+                        let sum = _mm512_set1_ps(unsafe { columns[c].sum(b, g, B::GROUPS) });
                         acc[c][s] = _mm512_fmadd_ps(sum, chunk.m[g][s], acc[c][s]);
                     }
                 }
@@ -63,26 +67,30 @@ impl Dot<16, 2> for Avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(weights: &[B], x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 16, 2, C>(weights, x, out) }
+        unsafe { matmul::few::<Self, B, 16, 2, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn panel<B: Unpack>(weights: &[B], row: usize, panel: &mut [Chunk<Self::V, 16, 2>]) {
+    unsafe fn panel<B: Unpack>(
+        rows: &Rows<'_, B>,
+        row: usize,
+        from: usize,
+        panel: &mut [Chunk<Self::V, 16, 2>],
+    ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(weights, row, panel) }
+        unsafe { matmul::panel(rows, row, from, panel) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn tile<B: Unpack, const C: usize>(
         panel: &[Chunk<Self::V, 16, 2>],
         x: &Activations<'_>,
+        place: Place,
         out: &mut TileMut<'_>,
-        row: usize,
-        column: usize,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 16, 2, C>(panel, x, out, row, column) }
+        unsafe { matmul::tile::<Self, B, 16, 2, C>(panel, x, place, out) }
     }
 }

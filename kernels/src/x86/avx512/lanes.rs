@@ -16,6 +16,46 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn load_floats(from: *const u8) -> __m512 {
+        // SAFETY: the caller promises the floats, here and below.
+        unsafe { _mm512_loadu_ps(from.cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn load_halves(from: *const u8) -> __m512 {
+        // SAFETY: as above.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn load_upper_halves(from: *const u8) -> __m512 {
+        // SAFETY: as above.
+        let words = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(from.cast()) });
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn broadcast(float: f32) -> __m512 {
+        _mm512_set1_ps(float)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn fused(a: __m512, b: __m512, c: __m512) -> __m512 {
+        _mm512_fmadd_ps(a, b, c)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn total(floats: __m512) -> f32 {
+        _mm512_reduce_add_ps(floats)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn words(rows: [[u8; 4]; 16]) -> __m512i {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows.map(i32::from_le_bytes);
         _mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
@@ -42,7 +82,7 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn halves(rows: [F16; 16]) -> __m512 {
+    unsafe fn gather_halves(rows: [F16; 16]) -> __m512 {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows.map(|half| i16::from_le_bytes(half.0));
         _mm512_cvtph_ps(_mm256_setr_epi16(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p))
     }
@@ -74,6 +114,38 @@ impl Lanes<16> for __m512i {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn or(self, other: __m512i) -> __m512i {
         _mm512_or_si512(self, other)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn right(self, shift: usize, mask: u32) -> __m512i {
+        let shifted = _mm512_srl_epi32(self, _mm_cvtsi32_si128(shift as i32));
+        _mm512_and_si512(shifted, _mm512_set1_epi32(mask as i32))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn left(self, shift: usize, mask: u32) -> __m512i {
+        let shifted = _mm512_sll_epi32(self, _mm_cvtsi32_si128(shift as i32));
+        _mm512_and_si512(shifted, _mm512_set1_epi32(mask as i32))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn less(self, number: i8) -> __m512i {
+        _mm512_sub_epi8(self, _mm512_set1_epi8(number))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn as_floats(self) -> __m512 {
+        _mm512_castsi512_ps(self)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn halves(self) -> __m512 {
+        _mm512_cvtph_ps(_mm512_cvtepi32_epi16(self))
     }
 
     #[inline]

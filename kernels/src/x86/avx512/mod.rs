@@ -1,13 +1,19 @@
 //! AVX-512 with VNNI: servers since Cascade Lake and Zen 4, laptops since Ice Lake.
 //!
-//! Products of floats and the kernels on vectors are those of AVX2.
+//! The kernels on vectors are those of AVX2.
 
 mod attention;
 mod ceiling;
 mod dot;
 mod lanes;
 
-use crate::backend::Table;
+use core::arch::x86_64::__m512i;
+
+use crate::backend::{FormatKernels, Table};
+use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format};
+use crate::columns::Columns;
+use crate::tile::TileMut;
+use crate::x86::floats::Float;
 use crate::x86::{avx2, matmul};
 use dot::Avx512;
 
@@ -15,7 +21,33 @@ use dot::Avx512;
 pub const TABLE: Table = matmul::table::<Avx512, 16, 2>(
     supported,
     Table { attend_f16: attention::attend_f16, ceiling: ceiling::CEILING, ..avx2::TABLE },
-);
+)
+.with(Format::F32, floats::<BlockF32>())
+.with(Format::F16, floats::<BlockF16>())
+.with(Format::BF16, floats::<BlockBF16>());
+
+const fn floats<B: Float>() -> FormatKernels {
+    FormatKernels {
+        origin: "avx512",
+        matmul: multiply_floats::<B>,
+        ..avx2::TABLE.formats[B::FORMAT as usize]
+    }
+}
+
+/// See [`crate::Backend::matmul`].
+///
+/// # Safety
+/// The CPU must have the features, and the lengths must be what [`crate::Backend::matmul`] checks.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+unsafe fn multiply_floats<B: Float>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut [u8],
+) {
+    // SAFETY: the same promises.
+    unsafe { crate::x86::floats::matmul::<__m512i, B, 16>(weights, x, out, scratch) }
+}
 
 fn supported() -> bool {
     (avx2::TABLE.supported)() && has!("avx512f", "avx512bw", "avx512vl", "avx512vnni")

@@ -4,17 +4,18 @@
 use core::arch::x86_64::*;
 
 use crate::tile::TileMut;
-use crate::x86::activations::{Activations, Column, word};
+use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Dot};
+use crate::x86::matmul::{self, Dot, Place, Rows};
 
 /// The dot products of AVX-VNNI.
 pub(super) struct AvxVnni;
 
-impl Dot<8, 1> for AvxVnni {
+impl Dot<8, 2> for AvxVnni {
     const NAME: &'static str = "avxvnni";
     type V = __m256i;
-    const COLUMNS: usize = 4;
+    const FEW: usize = 4;
+    const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = 128;
 
     #[inline]
@@ -27,29 +28,37 @@ impl Dot<8, 1> for AvxVnni {
     ) {
         let steps = const { STEPS / B::GROUPS };
         for g in 0..B::GROUPS {
-            for s in 0..S {
-                let mut dots = [_mm256_setzero_si256(); C];
-                if !matches!(B::TERM, Term::Minimum) {
-                    for c in 0..C {
-                        dots[c] = _mm256_set1_epi32(columns[c].terms[b * B::GROUPS + g] as i32);
-                    }
+            let mut dots = [[_mm256_setzero_si256(); S]; C];
+            if !matches!(B::TERM, Term::Minimum) {
+                for c in 0..C {
+                    // SAFETY: there is a block `b`, promises the caller, here and below.
+                    dots[c] = [_mm256_set1_epi32(unsafe { columns[c].offset(b, g, B::GROUPS) }); S];
                 }
-                for i in g * steps..(g + 1) * steps {
-                    let mut w = chunk.w[i][s];
-                    if B::BITS == 8 {
-                        w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
-                    }
-                    for c in 0..C {
-                        let x = _mm256_set1_epi32(word(&columns[c].q[b], i));
-                        dots[c] = _mm256_dpbusd_avx_epi32(dots[c], w, x);
+            }
+            for i in g * steps..(g + 1) * steps {
+                let mut w = chunk.w[i];
+                if B::BITS == 8 {
+                    for s in 0..S {
+                        w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
                     }
                 }
                 for c in 0..C {
-                    let column = &columns[c];
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[c]), _mm256_set1_ps(column.d[b]));
+                    // SAFETY: as above.
+                    let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
+                    for s in 0..S {
+                        dots[c][s] = _mm256_dpbusd_avx_epi32(dots[c][s], w[s], x);
+                    }
+                }
+            }
+            for c in 0..C {
+                // SAFETY: as above.
+                let scale = _mm256_set1_ps(unsafe { columns[c].scale(b) });
+                for s in 0..S {
+                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[c][s]), scale);
                     acc[c][s] = _mm256_fmadd_ps(scaled, chunk.d[g][s], acc[c][s]);
                     if let Term::Minimum = B::TERM {
-                        let sum = _mm256_set1_ps(f32::from_bits(column.terms[b * B::GROUPS + g]));
+                        // SAFETY: as above.
+                        let sum = _mm256_set1_ps(unsafe { columns[c].sum(b, g, B::GROUPS) });
                         acc[c][s] = _mm256_fmadd_ps(sum, chunk.m[g][s], acc[c][s]);
                     }
                 }
@@ -58,26 +67,30 @@ impl Dot<8, 1> for AvxVnni {
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(weights: &[B], x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, 1, C>(weights, x, out) }
+        unsafe { matmul::few::<Self, B, 8, 2, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn panel<B: Unpack>(weights: &[B], row: usize, panel: &mut [Chunk<Self::V, 8, 1>]) {
+    unsafe fn panel<B: Unpack>(
+        rows: &Rows<'_, B>,
+        row: usize,
+        from: usize,
+        panel: &mut [Chunk<Self::V, 8, 2>],
+    ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(weights, row, panel) }
+        unsafe { matmul::panel(rows, row, from, panel) }
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
     unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 8, 1>],
+        panel: &[Chunk<Self::V, 8, 2>],
         x: &Activations<'_>,
+        place: Place,
         out: &mut TileMut<'_>,
-        row: usize,
-        column: usize,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, out, row, column) }
+        unsafe { matmul::tile::<Self, B, 8, 2, C>(panel, x, place, out) }
     }
 }

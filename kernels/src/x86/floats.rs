@@ -1,0 +1,286 @@
+//! The matrix products of the formats that are floats, for registers of any width.
+//!
+//! Few columns: a lane of a sum is `k` modulo the lanes of a register; the lanes are added up last, and then what is
+//! left of a row behind its last whole register. So every number of columns up to [`NARROW`] gives the same bits.
+//! Many columns: the rows of a panel are turned into floats, transposed and kept, and a lane is a row.
+
+use super::lanes::Lanes;
+use crate::backend::NARROW;
+use crate::blocks::{BlockBF16, BlockF16, BlockF32, as_blocks};
+use crate::columns::Columns;
+use crate::dequantize::Weights;
+use crate::tile::TileMut;
+
+/// Rows of a tile of few columns.
+const ROWS: usize = 4;
+/// Registers of rows of a panel.
+const STRIPS: usize = 2;
+/// Weights along `k` of a panel: it stays in the first cache, beside the activations it is multiplied with.
+const PANEL: usize = 256;
+/// Columns of a tile of few, at most: their sums, the columns and a row fit into the registers.
+const fn columns<const N: usize>() -> usize {
+    if N == 16 { 6 } else { 2 }
+}
+
+/// Bytes of a panel.
+pub(crate) const fn scratch_bytes<const N: usize>() -> usize {
+    PANEL * STRIPS * N * size_of::<f32>()
+}
+
+/// A block of one float.
+pub(crate) trait Float: Weights {
+    /// Loads the first `N` weights, which must be as many.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to, here and below.
+    unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats;
+
+    /// Sixteen bytes of each row as floats, transposed: a register holds one weight of each row.
+    unsafe fn transpose<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N], out: &mut [V::Floats]);
+}
+
+impl Float for BlockF32 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats {
+        // SAFETY: there are N floats, and the CPU's features are promised by the caller, here and below.
+        unsafe { V::load_floats(weights.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N], out: &mut [V::Floats]) {
+        // SAFETY: as above.
+        unsafe {
+            let words = V::transpose(rows);
+            for i in 0..4 {
+                out[i] = words[i].as_floats();
+            }
+        }
+    }
+}
+
+impl Float for BlockF16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats {
+        // SAFETY: as above.
+        unsafe { V::load_halves(weights.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N], out: &mut [V::Floats]) {
+        // SAFETY: as above.
+        unsafe {
+            let words = V::transpose(rows);
+            for i in 0..4 {
+                out[2 * i] = words[i].halves();
+                out[2 * i + 1] = words[i].right(16, 0xffff).halves();
+            }
+        }
+    }
+}
+
+impl Float for BlockBF16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats {
+        // SAFETY: as above.
+        unsafe { V::load_upper_halves(weights.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N], out: &mut [V::Floats]) {
+        // SAFETY: as above.
+        unsafe {
+            let words = V::transpose(rows);
+            for i in 0..4 {
+                out[2 * i] = words[i].left(16, 0xffff_0000).as_floats();
+                out[2 * i + 1] = words[i].right(0, 0xffff_0000).as_floats();
+            }
+        }
+    }
+}
+
+/// See [`crate::Backend::matmul`].
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to, and the lengths must be what
+/// [`crate::Backend::matmul`] checks.
+#[inline(always)]
+pub(crate) unsafe fn matmul<V: Lanes<N>, B: Float, const N: usize>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut [u8],
+) {
+    let weights = as_blocks::<B>(weights);
+    // SAFETY: the CPU's features are promised by the caller; any bits are floats.
+    unsafe {
+        if x.n > NARROW && x.k > 0 {
+            many::<V, B, N>(weights, x, out, scratch.align_to_mut().1);
+        } else {
+            few::<V, B, N>(weights, x, out);
+        }
+    }
+}
+
+/// Multiplies with few columns: four rows at once, as they lie.
+#[inline(always)]
+unsafe fn few<V: Lanes<N>, B: Float, const N: usize>(weights: &[B], x: &Columns<'_>, out: &mut TileMut<'_>) {
+    let tiles = x.n.div_ceil(const { columns::<N>() });
+    for r in (0..out.rows()).step_by(ROWS) {
+        for t in 0..tiles {
+            let (c, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
+            // SAFETY: the CPU's features are promised by the caller; there are the rows and columns.
+            unsafe {
+                match to - c {
+                    1 => few_tile::<V, B, N, 1>(weights, x, out, r, c),
+                    2 => few_tile::<V, B, N, 2>(weights, x, out, r, c),
+                    3 => few_tile::<V, B, N, 3>(weights, x, out, r, c),
+                    4 => few_tile::<V, B, N, 4>(weights, x, out, r, c),
+                    5 => few_tile::<V, B, N, 5>(weights, x, out, r, c),
+                    _ => few_tile::<V, B, N, 6>(weights, x, out, r, c),
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies the [`ROWS`] rows from `r` on with `C` columns; what lies behind the last row is filled up with it.
+#[inline(always)]
+unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const C: usize>(
+    weights: &[B],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    r: usize,
+    c: usize,
+) {
+    let last = out.rows() - 1;
+    let rows: [&[B]; ROWS] = core::array::from_fn(|i| &weights[(r + i).min(last) * x.k..][..x.k]);
+    let columns: [&[f32]; C] = core::array::from_fn(|j| &x.f32[(c + j) * x.k..][..x.k]);
+    let whole = x.k / N * N;
+    // SAFETY: the CPU's features are promised by the caller; a row and a column have N values from a step on.
+    unsafe {
+        let mut sums = [[V::zero_floats(); ROWS]; C];
+        for k in (0..whole).step_by(N) {
+            let mut column = [V::zero_floats(); C];
+            for j in 0..C {
+                column[j] = V::load_floats(columns[j].as_ptr().add(k).cast());
+            }
+            for i in 0..ROWS {
+                let row = B::load::<V, N>(rows[i].get_unchecked(k..k + N));
+                for j in 0..C {
+                    sums[j][i] = V::fused(row, column[j], sums[j][i]);
+                }
+            }
+        }
+        for j in 0..C {
+            let out = &mut out.column(c + j)[r..];
+            for i in 0..ROWS.min(out.len()) {
+                let mut sum = V::total(sums[j][i]);
+                for (w, x) in rows[i][whole..].iter().zip(&columns[j][whole..]) {
+                    let mut value = [0.0];
+                    w.write(&mut value);
+                    sum += value[0] * x;
+                }
+                out[i] = sum;
+            }
+        }
+    }
+}
+
+/// Multiplies with many columns: a panel of rows is turned into floats once, and multiplied tile by tile.
+#[inline(always)]
+unsafe fn many<V: Lanes<N>, B: Float, const N: usize>(
+    weights: &[B],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    panel: &mut [[V::Floats; STRIPS]],
+) {
+    let tiles = x.n.div_ceil(6);
+    for from in (0..x.k).step_by(PANEL) {
+        let panel = &mut panel[..usize::min(PANEL, x.k - from)];
+        for r in (0..out.rows()).step_by(STRIPS * N) {
+            // SAFETY: the CPU's features are promised by the caller; there are the rows and columns.
+            unsafe {
+                unpack::<V, B, N>(weights, x.k, r, from, panel);
+                for t in 0..tiles {
+                    let (c, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
+                    match to - c {
+                        1 => many_tile::<V, N, 1>(panel, x, from, out, r, c),
+                        2 => many_tile::<V, N, 2>(panel, x, from, out, r, c),
+                        3 => many_tile::<V, N, 3>(panel, x, from, out, r, c),
+                        4 => many_tile::<V, N, 4>(panel, x, from, out, r, c),
+                        5 => many_tile::<V, N, 5>(panel, x, from, out, r, c),
+                        _ => many_tile::<V, N, 6>(panel, x, from, out, r, c),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Turns weights from `from` on of the rows from `r` on into floats, one register of rows for each `k` and strip; what
+/// lies behind the last row is filled up with it.
+#[inline(always)]
+unsafe fn unpack<V: Lanes<N>, B: Float, const N: usize>(
+    weights: &[B],
+    k: usize,
+    r: usize,
+    from: usize,
+    panel: &mut [[V::Floats; STRIPS]],
+) {
+    let (step, last) = (const { 16 / size_of::<B>() }, weights.len() / k - 1);
+    for strip in 0..STRIPS {
+        let rows: [&[B]; N] = core::array::from_fn(|i| {
+            let row = (r + strip * N + i).min(last);
+            &weights[row * k + from..][..panel.len()]
+        });
+        let whole = panel.len() / step * step;
+        for at in (0..whole).step_by(step) {
+            // SAFETY: the CPU's features are promised by the caller; a row has 16 bytes from a step on.
+            unsafe {
+                let mut floats = [V::zero_floats(); 8];
+                B::transpose::<V, N>(rows.map(|row| &*row.as_ptr().add(at).cast()), &mut floats);
+                for i in 0..step {
+                    panel[at + i][strip] = floats[i];
+                }
+            }
+        }
+        for at in whole..panel.len() {
+            let mut floats = [0.0; N];
+            for (float, row) in floats.iter_mut().zip(rows) {
+                row[at].write(core::slice::from_mut(float));
+            }
+            // SAFETY: as above; there are N floats.
+            panel[at][strip] = unsafe { V::load_floats(floats.as_ptr().cast()) };
+        }
+    }
+}
+
+/// Adds the product of a panel and `C` columns to a tile.
+#[inline(always)]
+unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
+    panel: &[[V::Floats; STRIPS]],
+    x: &Columns<'_>,
+    from: usize,
+    out: &mut TileMut<'_>,
+    r: usize,
+    c: usize,
+) {
+    let columns: [&[f32]; C] = core::array::from_fn(|j| &x.f32[(c + j) * x.k + from..][..panel.len()]);
+    // SAFETY: the CPU's features are promised by the caller; a column has a value for each `k` of the panel; registers
+    // of floats are nothing but floats.
+    unsafe {
+        let mut acc = [[V::zero_floats(); STRIPS]; C];
+        if from > 0 {
+            super::matmul::get(&mut acc, out, r, c);
+        }
+        for (k, w) in panel.iter().enumerate() {
+            for j in 0..C {
+                let x = V::broadcast(*columns[j].get_unchecked(k));
+                for s in 0..STRIPS {
+                    acc[j][s] = V::fused(w[s], x, acc[j][s]);
+                }
+            }
+        }
+        super::matmul::put(&acc, out, r, c);
+    }
+}
