@@ -7,7 +7,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm deny fuzz
+.PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ check-bare: ## Check that the core needs no operating system (Debian's rustc-web
 
 test-arm: model ## Run the kernel tests and golden answers as Arm CPUs of three generations (qemu)
 	scripts/test-arm
+
+bench-arm: model ## Count the instructions per token of three generations of Arm CPUs (qemu; ARGS="--models q4_1 --symbols 20")
+	scripts/bench-arm $(ARGS)
 
 fuzz: ## Fuzz FUZZ_TARGET, gguf or model, for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 	fuzz/make-seeds fuzz/corpus/$(FUZZ_TARGET)
