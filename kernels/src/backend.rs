@@ -110,6 +110,8 @@ static ALL: &[Table] = &[
     #[cfg(target_arch = "x86_64")]
     crate::x86::avx2::TABLE,
     #[cfg(target_arch = "aarch64")]
+    crate::arm::i8mm::TABLE,
+    #[cfg(target_arch = "aarch64")]
     crate::arm::dotprod::TABLE,
     #[cfg(target_arch = "aarch64")]
     crate::arm::neon::TABLE,

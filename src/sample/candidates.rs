@@ -29,13 +29,17 @@ impl<'a> Candidates<'a> {
 
     /// The first of the tokens with the greatest logit.
     pub(crate) fn most_likely(&self) -> TokenId {
+        // The greatest of each block is found without its place, many values side by side.
+        const BLOCK: usize = 256;
         let mut best = (f32::NEG_INFINITY, 0);
-        for (token, &logit) in self.logits.iter().enumerate() {
-            if logit > best.0 {
-                best = (logit, token);
+        for (block, logits) in self.logits.chunks(BLOCK).enumerate() {
+            let greatest = greatest(logits);
+            if greatest > best.0 {
+                best = (greatest, block * BLOCK);
             }
         }
-        best.1 as TokenId
+        let first = self.logits[best.1..].iter().position(|&logit| logit == best.0).unwrap_or(0);
+        (best.1 + first) as TokenId
     }
 
     /// Keeps the `k` most likely, sorted; equal ones by token.
@@ -119,4 +123,18 @@ pub(crate) fn weight(logit: f32, max: f32) -> f64 {
 /// The more likely first; of equals the lower token.
 fn order(a: &Candidate, b: &Candidate) -> core::cmp::Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+/// The greatest of the values that are numbers, -inf of none.
+fn greatest(values: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, value);
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| greater(a, b))
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::needless_range_loop, reason = "the loops over a tile index several arrays alike")]
 
 pub mod dotprod;
+pub mod i8mm;
 mod insn;
 mod narrow;
 pub mod neon;
+mod panel;
 mod unpack;

@@ -72,6 +72,70 @@ struct Cursor<const C: usize> {
     s: [*const f32; C],
 }
 
+/// Of one group of each column: its scale, and of each part the sum by which a minimum or an offset is multiplied.
+#[derive(Clone, Copy)]
+struct Group<const C: usize> {
+    d: [f32; C],
+    s: [[f32; 2]; C],
+}
+
+impl<const C: usize> Cursor<C> {
+    /// What belongs to groups `g` and `g + 1`, which share the loads.
+    #[inline(always)]
+    unsafe fn two_groups<B: Unpack>(&self, g: usize) -> [Group<C>; 2] {
+        let mut groups = [Group { d: [0.0; C], s: [[0.0; 2]; C] }; 2];
+        for c in 0..C {
+            // SAFETY: as in tile, whose loops stay inside the columns.
+            unsafe {
+                let d = vld1_f32(self.d[c].add(g));
+                (groups[0].d[c], groups[1].d[c]) = (vget_lane_f32::<0>(d), vget_lane_f32::<1>(d));
+                if B::OFFSET == 0 && !B::MINIMA {
+                    continue;
+                }
+                let mut s = vld1q_f32(self.s[c].add(2 * g));
+                if B::SCALES == 1 {
+                    let whole = vpaddq_f32(s, s);
+                    s = vzip1q_f32(whole, whole);
+                }
+                if B::OFFSET != 0 {
+                    s = vmulq_n_f32(s, -f32::from(B::OFFSET));
+                }
+                groups[0].s[c] = [vgetq_lane_f32::<0>(s), vgetq_lane_f32::<1>(s)];
+                groups[1].s[c] = [vgetq_lane_f32::<2>(s), vgetq_lane_f32::<3>(s)];
+            }
+        }
+        groups
+    }
+
+    /// What belongs to a last group that has no other behind it.
+    #[inline(always)]
+    unsafe fn last_group<B: Unpack>(&self) -> Group<C> {
+        let mut group = Group { d: [0.0; C], s: [[0.0; 2]; C] };
+        for c in 0..C {
+            // SAFETY: as in tile, whose loops stay inside the columns.
+            let whole = unsafe {
+                group.d[c] = *self.d[c];
+                *self.s[c] + *self.s[c].add(1)
+            };
+            group.s[c] = [if B::OFFSET != 0 { whole * -f32::from(B::OFFSET) } else { whole }; 2];
+        }
+        group
+    }
+
+    /// Moves on behind so many values.
+    #[inline(always)]
+    unsafe fn move_on(&mut self, values: usize) {
+        for c in 0..C {
+            // SAFETY: as in tile, whose loops stay inside the columns, or end with them.
+            unsafe {
+                self.q[c] = insn::opaque(self.q[c].add(values));
+                self.d[c] = insn::opaque(self.d[c].add(values / 32));
+                self.s[c] = insn::opaque(self.s[c].add(values / 16));
+            }
+        }
+    }
+}
+
 /// The outputs of `4 * QUADS` rows from `r` on and `C` columns from `c` on.
 #[inline(always)]
 unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
@@ -109,8 +173,21 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             at.d[i] = d.add((c + i) * (x.k / 32));
             at.s[i] = s.add((c + i) * (x.k / 16));
         }
-        for _ in 0..row_blocks {
-            block::<B, D, QUADS, C>(&mut row, &mut at, &mut sums);
+        if B::LEN > 32 {
+            for _ in 0..row_blocks {
+                super_block::<B, D, QUADS, C>(&mut row, &mut at, &mut sums);
+            }
+        } else {
+            for _ in 0..row_blocks / 2 {
+                let factors = at.two_groups::<B>(0);
+                block::<B, D, QUADS, C>(&mut row, &at, 0, &factors[0], &mut sums);
+                block::<B, D, QUADS, C>(&mut row, &at, 1, &factors[1], &mut sums);
+                at.move_on(64);
+            }
+            if row_blocks % 2 == 1 {
+                let factors = at.last_group::<B>();
+                block::<B, D, QUADS, C>(&mut row, &at, 0, &factors, &mut sums);
+            }
         }
         for q in 0..QUADS {
             for i in 0..C {
@@ -120,9 +197,36 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     }
 }
 
-/// Adds the products of one block of each row, and moves rows and columns on behind it.
+/// Adds the products of one block of 32 of each row with group `g` of the columns, and moves the rows on behind it.
 #[inline(always)]
 unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
+    row: &mut [[*const B; 4]; QUADS],
+    x: &Cursor<C>,
+    g: usize,
+    factors: &Group<C>,
+    sums: &mut Sums<QUADS, C>,
+) {
+    // SAFETY: as in tile, whose loops stay inside the rows.
+    unsafe {
+        if B::CROWDED {
+            // The heads, which would take registers meanwhile, come last.
+            group::<B, D, QUADS, C>(row, None, 0, x.q, g, factors, sums);
+        } else {
+            let head = heads(row);
+            for row in row.as_flattened_mut() {
+                *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
+            }
+            group::<B, D, QUADS, C>(row, Some(&head), 0, x.q, g, factors, sums);
+        }
+        for row in row.as_flattened_mut() {
+            *row = insn::opaque(row.add(1));
+        }
+    }
+}
+
+/// Adds the products of one super-block of each row, and moves rows and columns on behind it.
+#[inline(always)]
+unsafe fn super_block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &mut [[*const B; 4]; QUADS],
     x: &mut Cursor<C>,
     sums: &mut Sums<QUADS, C>,
@@ -130,28 +234,41 @@ unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     // SAFETY: as in tile, whose loops stay inside the rows.
     unsafe {
         let head = heads(row);
-        for row in row.as_flattened_mut() {
-            *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
-        }
-        for step in 0..B::LEN / 32 / B::STEP {
-            let g = step * B::STEP;
-            group::<B, D, QUADS, C>(row, &head, g, x, sums);
-            if B::STEP > 1 {
-                group::<B, D, QUADS, C>(row, &head, g + 1, x, sums);
-            }
-            if B::STEP > 2 {
-                group::<B, D, QUADS, C>(row, &head, g + 2, x, sums);
-                group::<B, D, QUADS, C>(row, &head, g + 3, x, sums);
+        let step = B::STEP.max(2);
+        for g in (0..B::LEN / 32).step_by(step) {
+            two_groups::<B, D, QUADS, C>(row, &head, g, x, sums);
+            if step > 2 {
+                two_groups::<B, D, QUADS, C>(row, &head, g + 2, x, sums);
             }
         }
         for row in row.as_flattened_mut() {
-            *row = row.add(1);
+            *row = insn::opaque(row.add(1));
         }
-        for c in 0..C {
-            x.q[c] = insn::opaque(x.q[c].add(B::LEN));
-            x.d[c] = insn::opaque(x.d[c].add(B::LEN / 32));
-            x.s[c] = insn::opaque(x.s[c].add(B::LEN / 16));
+        x.move_on(B::LEN);
+    }
+}
+
+/// Adds the products of groups `g` and `g + 1` of a super-block of each row.
+#[inline(always)]
+unsafe fn two_groups<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
+    row: &[[*const B; 4]; QUADS],
+    head: &[B::Head; QUADS],
+    g: usize,
+    x: &Cursor<C>,
+    sums: &mut Sums<QUADS, C>,
+) {
+    if B::STEP > 2 {
+        // What four groups share does not fit the registers: each loads it again, where the compiler would spill it.
+        compiler_fence(Ordering::SeqCst);
+    }
+    // SAFETY: as in tile, whose loops stay inside the rows and columns.
+    unsafe {
+        let factors = x.two_groups::<B>(g);
+        group::<B, D, QUADS, C>(row, Some(head), g, x.q, g, &factors[0], sums);
+        if B::STEP > 2 {
+            compiler_fence(Ordering::SeqCst);
         }
+        group::<B, D, QUADS, C>(row, Some(head), g + 1, x.q, g + 1, &factors[1], sums);
     }
 }
 
@@ -171,48 +288,41 @@ unsafe fn heads<B: Unpack, const QUADS: usize>(row: &[[*const B; 4]; QUADS]) -> 
     }
 }
 
-/// Adds the products of group `g` of the block.
+/// Adds the products of group `g` of the block with group `at` of the columns; heads that are not there yet are read.
 #[inline(always)]
 unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &[[*const B; 4]; QUADS],
-    head: &[B::Head; QUADS],
+    head: Option<&[B::Head; QUADS]>,
     g: usize,
-    x: &Cursor<C>,
+    q: [*const i8; C],
+    at: usize,
+    factors: &Group<C>,
     sums: &mut Sums<QUADS, C>,
 ) {
-    if B::STEP > 2 {
-        // What four groups share does not fit the registers: each loads it again, where the compiler would spill it.
-        compiler_fence(Ordering::SeqCst);
-    }
     // SAFETY: as in tile, whose loops stay inside the columns.
     unsafe {
         let mut xq = [[vdupq_n_s8(0); 2]; C];
         for c in 0..C {
-            let q = x.q[c].add(32 * g);
+            let q = q[c].add(32 * at);
             xq[c] = [vld1q_s8(q), vld1q_s8(q.add(16))];
         }
-        for quad in 0..QUADS {
-            for i in 0..4 {
-                let w = (*row[quad][i]).weights(g);
-                for c in 0..C {
-                    let running = &mut sums.running[quad][c];
-                    if B::SCALES == 2 {
-                        running[0][i] = D::dot16(running[0][i], w[0], xq[c][0]);
-                        running[1][i] = D::dot16(running[1][i], w[1], xq[c][1]);
-                    } else if B::SMALL {
-                        running[0][i] = D::dot32::<true>(running[0][i], w, xq[c]);
-                    } else {
-                        running[0][i] = D::dot32::<false>(running[0][i], w, xq[c]);
-                    }
-                }
-            }
+        // Written out, lest the compiler makes it a loop, and keeps the sums in memory.
+        add_four_rows::<B, D, C>(&row[0], g, &xq, &mut sums.running[0]);
+        if QUADS > 1 {
+            add_four_rows::<B, D, C>(&row[QUADS - 1], g, &xq, &mut sums.running[QUADS - 1]);
         }
+        let late;
+        let head = match head {
+            Some(head) => head,
+            None => {
+                late = heads(row);
+                &late
+            }
+        };
         for c in 0..C {
-            let d = *x.d[c].add(g);
-            let s = [*x.s[c].add(2 * g), *x.s[c].add(2 * g + 1)];
+            let d = factors.d[c];
             for part in 0..B::SCALES {
-                let s = if B::SCALES == 2 { s[part] } else { s[0] + s[1] };
-                let s = if B::OFFSET != 0 { s * -f32::from(B::OFFSET) } else { s };
+                let s = factors.s[c][part];
                 for quad in 0..QUADS {
                     let [a, b, c_, d_] = sums.running[quad][c][part];
                     let total = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c_, d_));
@@ -227,6 +337,52 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
                         *out = vfmaq_n_f32(*out, head[quad].minimum(g * B::SCALES + part), s);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Adds the products of group `g` of four rows with the columns.
+#[inline(always)]
+unsafe fn add_four_rows<B: Unpack, D: Dot, const C: usize>(
+    row: &[*const B; 4],
+    g: usize,
+    x: &[[int8x16_t; 2]; C],
+    running: &mut [[[int32x4_t; 4]; 2]; C],
+) {
+    // SAFETY: as in tile, whose loops stay inside the rows.
+    unsafe {
+        add_row::<B, D, C, 0>(row, g, x, running);
+        add_row::<B, D, C, 1>(row, g, x, running);
+        add_row::<B, D, C, 2>(row, g, x, running);
+        add_row::<B, D, C, 3>(row, g, x, running);
+    }
+}
+
+/// Adds the products of group `g` of one of four rows with the columns.
+#[inline(always)]
+unsafe fn add_row<B: Unpack, D: Dot, const C: usize, const ROW: usize>(
+    row: &[*const B; 4],
+    g: usize,
+    x: &[[int8x16_t; 2]; C],
+    running: &mut [[[int32x4_t; 4]; 2]; C],
+) {
+    if B::CROWDED {
+        // The loads of several rows would not fit the registers beside what unpacks them.
+        compiler_fence(Ordering::SeqCst);
+    }
+    // SAFETY: as in tile, whose loops stay inside the rows.
+    unsafe {
+        let w = (*row[ROW]).weights(g);
+        for c in 0..C {
+            let [first, second] = &mut running[c];
+            if B::SCALES == 2 {
+                first[ROW] = D::dot16(first[ROW], w[0], x[c][0]);
+                second[ROW] = D::dot16(second[ROW], w[1], x[c][1]);
+            } else if B::SMALL {
+                first[ROW] = D::dot32::<true>(first[ROW], w, x[c]);
+            } else {
+                first[ROW] = D::dot32::<false>(first[ROW], w, x[c]);
             }
         }
     }

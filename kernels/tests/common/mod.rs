@@ -15,7 +15,7 @@ macro_rules! backends {
         #[cfg(target_arch = "x86_64")]
         $then! { [avx512 avxvnni avx2 scalar] $($rest)* }
         #[cfg(target_arch = "aarch64")]
-        $then! { [dotprod neon scalar] $($rest)* }
+        $then! { [i8mm dotprod neon scalar] $($rest)* }
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         $then! { [scalar] $($rest)* }
     };

@@ -1,13 +1,14 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
 mod ceiling;
-mod panel;
+mod wide;
 
 use core::arch::aarch64::*;
 
 use crate::arm::insn::sdot;
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
+use crate::arm::panel;
 use crate::arm::unpack::Unpack;
 use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
@@ -16,25 +17,19 @@ use crate::scalar;
 use crate::tile::TileMut;
 
 /// The kernels of NEON with dot products.
-pub const TABLE: Table = Table {
-    name: "dotprod",
-    supported,
-    scratch_bytes: panel::bytes,
-    ceiling: ceiling::CEILING,
-    ..neon::TABLE
-}
-.with(Format::Q8_0, quantized::<BlockQ8_0>())
-.with(Format::Q4_0, quantized::<BlockQ4_0>())
-.with(Format::Q4_1, quantized::<BlockQ4_1>())
-.with(Format::Q5_0, quantized::<BlockQ5_0>())
-.with(Format::Q5_1, quantized::<BlockQ5_1>())
-.with(Format::Q2_K, quantized::<BlockQ2K>())
-.with(Format::Q3_K, quantized::<BlockQ3K>())
-.with(Format::Q4_K, quantized::<BlockQ4K>())
-.with(Format::Q5_K, quantized::<BlockQ5K>())
-.with(Format::Q6_K, quantized::<BlockQ6K>())
-.with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-.with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
+pub const TABLE: Table = Table { name: "dotprod", supported, ceiling: ceiling::CEILING, ..neon::TABLE }
+    .with(Format::Q8_0, quantized::<BlockQ8_0>())
+    .with(Format::Q4_0, quantized::<BlockQ4_0>())
+    .with(Format::Q4_1, quantized::<BlockQ4_1>())
+    .with(Format::Q5_0, quantized::<BlockQ5_0>())
+    .with(Format::Q5_1, quantized::<BlockQ5_1>())
+    .with(Format::Q2_K, quantized::<BlockQ2K>())
+    .with(Format::Q3_K, quantized::<BlockQ3K>())
+    .with(Format::Q4_K, quantized::<BlockQ4K>())
+    .with(Format::Q5_K, quantized::<BlockQ5K>())
+    .with(Format::Q6_K, quantized::<BlockQ6K>())
+    .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
+    .with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
 
 fn supported() -> bool {
     has!("neon", "dotprod")
@@ -51,13 +46,13 @@ unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'
         if x.n <= NARROW {
             narrow::matmul::<B, Sdot>(weights, x, out);
         } else {
-            panel::matmul::<B>(weights, x, out, scratch);
+            panel::matmul::<B, Sdot>(weights, x, out, scratch);
         }
     }
 }
 
 /// Sixteen products per instruction.
-struct Sdot;
+pub(crate) struct Sdot;
 
 impl Dot for Sdot {
     #[inline]

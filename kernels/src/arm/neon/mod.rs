@@ -4,13 +4,15 @@ mod attention;
 pub(super) mod ceiling;
 mod floats;
 mod vectors;
+mod wide;
 
 use core::arch::aarch64::*;
 
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon::floats::Float;
+use crate::arm::panel;
 use crate::arm::unpack::Unpack;
-use crate::backend::{FormatKernels, Table};
+use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
@@ -21,7 +23,7 @@ pub const TABLE: Table = Table {
     name: "neon",
     supported,
     formats: scalar::TABLE.formats,
-    scratch_bytes: |_| 0,
+    scratch_bytes: panel::bytes,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
     rope: vectors::rope,
@@ -60,9 +62,15 @@ const fn quantized<B: Unpack>() -> FormatKernels {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, _scratch: &mut [u8]) {
+unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
     // SAFETY: the caller checked the lengths; the tier is NEON itself.
-    unsafe { narrow::matmul::<B, Smull>(weights, x, out) }
+    unsafe {
+        if x.n <= NARROW {
+            narrow::matmul::<B, Smull>(weights, x, out);
+        } else {
+            panel::matmul::<B, Smull>(weights, x, out, scratch);
+        }
+    }
 }
 
 /// Eight products per instruction, in 16 bits, that are then added pair by pair to 32.

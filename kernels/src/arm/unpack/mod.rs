@@ -25,6 +25,8 @@ pub(crate) trait Unpack: Block {
 
     /// Whether few registers are enough to unpack weights, so that eight rows can be read at once.
     const LIGHT: bool = false;
+    /// Whether unpacking takes so many registers that rows go one after the other.
+    const CROWDED: bool = false;
     /// Bytes of the head, where it lies before the weights.
     const HEAD: usize = 0;
 
@@ -110,12 +112,32 @@ fn halves(d: [F16; 4]) -> float32x4_t {
     insn::f16_to_f32(unsafe { vld1_u16(d.as_ptr()) })
 }
 
+/// The halves of eight rows as floats.
+#[inline(always)]
+fn halves8([[a, b, c, d], [e, f, g, h]]: [[F16; 4]; 2]) -> [float32x4_t; 2] {
+    let half = |d: F16| u16::from_le_bytes(d.0);
+    // Lane by lane behind a first that fills them all: a load each, and no detour through other registers.
+    // SAFETY: NEON is baseline.
+    let halves = unsafe {
+        let first = vsetq_lane_u16::<1>(half(b), vdupq_n_u16(half(a)));
+        let first = vsetq_lane_u16::<3>(half(d), vsetq_lane_u16::<2>(half(c), first));
+        let second = vsetq_lane_u16::<5>(half(f), vsetq_lane_u16::<4>(half(e), first));
+        vsetq_lane_u16::<7>(half(h), vsetq_lane_u16::<6>(half(g), second))
+    };
+    [insn::f16_low_to_f32(halves), insn::f16_high_to_f32(halves)]
+}
+
 /// The pairs of halves (scale, minimum) of four rows, a word each.
 #[inline(always)]
 fn words(pairs: [(F16, F16); 4]) -> uint32x4_t {
-    let words = map4(pairs, |(d, m)| u32::from_le_bytes([d.0[0], d.0[1], m.0[0], m.0[1]]));
-    // SAFETY: the array is as long as the load.
-    unsafe { vld1q_u32(words.as_ptr()) }
+    // Seen as floats they are loaded where they are wanted, and not through other registers.
+    let word = |(d, m): (F16, F16)| f32::from_le_bytes([d.0[0], d.0[1], m.0[0], m.0[1]]);
+    let [a, b, c, d] = map4(pairs, word);
+    // SAFETY: NEON is baseline.
+    unsafe {
+        let first = vsetq_lane_f32::<1>(b, vdupq_n_f32(a));
+        vreinterpretq_u32_f32(vsetq_lane_f32::<3>(d, vsetq_lane_f32::<2>(c, first)))
+    }
 }
 
 /// The pairs of halves (scale, minimum) of four rows as floats.
@@ -124,6 +146,18 @@ fn pairs_of_halves(pairs: [(F16, F16); 4]) -> [float32x4_t; 2] {
     let words = words(pairs);
     // SAFETY: NEON is baseline.
     unsafe { [insn::f16_to_f32(vmovn_u32(words)), insn::f16_to_f32(vshrn_n_u32::<16>(words))] }
+}
+
+/// The pairs of halves (scale, minimum) of eight rows as floats, taken apart together.
+#[inline(always)]
+fn pairs_of_halves8(pairs: [[(F16, F16); 4]; 2]) -> [[float32x4_t; 2]; 2] {
+    let [a, b] = map2(pairs, words);
+    // SAFETY: NEON is baseline.
+    let [d, m] = unsafe {
+        let (a, b) = (vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+        [vuzp1q_u16(a, b), vuzp2q_u16(a, b)]
+    };
+    [[insn::f16_low_to_f32(d), insn::f16_low_to_f32(m)], [insn::f16_high_to_f32(d), insn::f16_high_to_f32(m)]]
 }
 
 /// The low and the high nibbles of sixteen bytes.

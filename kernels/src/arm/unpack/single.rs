@@ -2,8 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{Unpack, halves, levels, load, map2, map4, nibbles, pairs_of_halves, words};
-use crate::arm::insn;
+use super::{Unpack, halves, halves8, levels, load, map2, map4, nibbles, pairs_of_halves, pairs_of_halves8};
 use crate::blocks::*;
 
 impl Unpack for BlockQ8_0 {
@@ -15,6 +14,11 @@ impl Unpack for BlockQ8_0 {
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> float32x4_t {
         halves(map4(blocks, |block| block.d))
+    }
+
+    #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [float32x4_t; 2] {
+        halves8(map2(blocks, |quad| map4(quad, |block| block.d)))
     }
 
     #[inline(always)]
@@ -36,6 +40,11 @@ impl Unpack for BlockQ4_0 {
     }
 
     #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [float32x4_t; 2] {
+        halves8(map2(blocks, |quad| map4(quad, |block| block.d)))
+    }
+
+    #[inline(always)]
     fn weights(&self, _g: usize) -> [int8x16_t; 2] {
         nibbles(load(&self.qs))
     }
@@ -52,19 +61,9 @@ impl Unpack for BlockQ4_1 {
         pairs_of_halves(map4(blocks, |block| (block.d, block.m)))
     }
 
-    /// Two quads are taken apart together.
     #[inline(always)]
     fn heads(blocks: [[&Self; 4]; 2]) -> [Self::Head; 2] {
-        let [a, b] = map2(blocks, |quad| words(map4(quad, |block| (block.d, block.m))));
-        // SAFETY: NEON is baseline.
-        let [d, m] = unsafe {
-            let (a, b) = (vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
-            [vuzp1q_u16(a, b), vuzp2q_u16(a, b)]
-        };
-        [
-            [insn::f16_low_to_f32(d), insn::f16_low_to_f32(m)],
-            [insn::f16_high_to_f32(d), insn::f16_high_to_f32(m)],
-        ]
+        pairs_of_halves8(map2(blocks, |quad| map4(quad, |block| (block.d, block.m))))
     }
 
     #[inline(always)]
@@ -74,12 +73,19 @@ impl Unpack for BlockQ4_1 {
 }
 
 impl Unpack for BlockQ5_0 {
+    const LIGHT: bool = true;
+    const CROWDED: bool = true;
     const HEAD: usize = 2;
     type Head = float32x4_t;
 
     #[inline(always)]
     fn head(blocks: [&Self; 4]) -> float32x4_t {
         halves(map4(blocks, |block| block.d))
+    }
+
+    #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [float32x4_t; 2] {
+        halves8(map2(blocks, |quad| map4(quad, |block| block.d)))
     }
 
     #[inline(always)]
@@ -90,6 +96,8 @@ impl Unpack for BlockQ5_0 {
 
 /// The weights are read as `q - 16`, so that the minimum is that of `q = 16`.
 impl Unpack for BlockQ5_1 {
+    const LIGHT: bool = true;
+    const CROWDED: bool = true;
     const MINIMA: bool = true;
     const HEAD: usize = 4;
     type Head = [float32x4_t; 2];
@@ -99,6 +107,13 @@ impl Unpack for BlockQ5_1 {
         let [d, m] = pairs_of_halves(map4(blocks, |block| (block.d, block.m)));
         // SAFETY: NEON is baseline.
         [d, unsafe { vfmaq_n_f32(m, d, 16.0) }]
+    }
+
+    #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [Self::Head; 2] {
+        let heads = pairs_of_halves8(map2(blocks, |quad| map4(quad, |block| (block.d, block.m))));
+        // SAFETY: NEON is baseline.
+        map2(heads, |[d, m]| [d, unsafe { vfmaq_n_f32(m, d, 16.0) }])
     }
 
     #[inline(always)]
@@ -119,6 +134,11 @@ impl Unpack for BlockIQ4NL {
     }
 
     #[inline(always)]
+    fn heads(blocks: [[&Self; 4]; 2]) -> [float32x4_t; 2] {
+        halves8(map2(blocks, |quad| map4(quad, |block| block.d)))
+    }
+
+    #[inline(always)]
     fn weights(&self, _g: usize) -> [int8x16_t; 2] {
         levels(load(&self.qs))
     }
@@ -136,7 +156,7 @@ fn five_bits_less_16(qh: [u8; 4], qs: &[u8; 16]) -> [int8x16_t; 2] {
     const BIT: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     // SAFETY: NEON is baseline.
     unsafe {
-        let clear = vreinterpretq_u8_u32(vdupq_n_u32(!u32::from_le_bytes(qh)));
+        let clear = vmvnq_u8(vreinterpretq_u8_u32(vdupq_n_u32(u32::from_le_bytes(qh))));
         let low = load(qs);
         map2([0, 1], |half| {
             let clear = vtstq_u8(vqtbl1q_u8(clear, load(&BYTE[half])), load(&BIT));

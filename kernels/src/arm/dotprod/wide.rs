@@ -1,0 +1,131 @@
+//! Panels for `sdot` with four bytes of a column: a lane per row, a vector per column.
+
+use core::arch::aarch64::*;
+
+use super::Sdot;
+use crate::arm::insn::sdot_steps;
+use crate::arm::panel::{self, Engine, Spread};
+use crate::arm::unpack::{map2, map4};
+use crate::columns::Columns;
+use crate::tile::TileMut;
+
+/// ```text
+/// weights of four rows:   [step]  16 bytes: weights 4 step .. 4 step + 4 of row 0, of row 1, ..      step: 0..8
+/// ```
+impl Engine for Sdot {
+    const ROWS: usize = 16;
+    const VECTORS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8) {
+        for half in 0..2 {
+            // SAFETY: NEON is baseline, and the caller has room.
+            unsafe {
+                let steps = transpose(map4(rows, |row| vreinterpretq_s32_s8(row[half])));
+                for i in 0..4 {
+                    vst1q_s32(to.add(16 * (4 * half + i)).cast(), steps[i]);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn columns(x: [[int8x16_t; 2]; 4]) -> [[int8x16_t; 2]; 4] {
+        x
+    }
+
+    #[inline(always)]
+    fn row_factors(rows: float32x4_t) -> Spread {
+        [rows; 2]
+    }
+
+    #[inline(always)]
+    fn column_factors(columns: float32x4_t) -> Spread {
+        [columns; 2]
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn products<const FROM: usize, const TO: usize, const SMALL: bool>(
+        weights: &mut *const u8,
+        x: &[[int8x16_t; 2]; 4],
+    ) -> [int32x4_t; 4] {
+        let mut products = [vdupq_n_s32(0); 4];
+        // SAFETY: the caller's weights have so many steps.
+        unsafe {
+            if FROM == 0 {
+                let x = map4(*x, |x| x[0]);
+                products = sdot_steps::<0>(products, weights, x);
+                products = sdot_steps::<2>(products, weights, x);
+            }
+            if TO == 2 {
+                let x = map4(*x, |x| x[1]);
+                products = sdot_steps::<0>(products, weights, x);
+                products = sdot_steps::<2>(products, weights, x);
+            }
+        }
+        products
+    }
+
+    #[inline(always)]
+    fn by_rows(values: [float32x4_t; 4], rows: Spread) -> [float32x4_t; 4] {
+        // SAFETY: NEON is baseline.
+        map4(values, |values| unsafe { vmulq_f32(values, rows[0]) })
+    }
+
+    #[inline(always)]
+    fn add_by_columns(out: &mut [float32x4_t; 4], [a, b, c, d]: [float32x4_t; 4], columns: Spread) {
+        // SAFETY: NEON is baseline.
+        unsafe {
+            out[0] = vfmaq_laneq_f32::<0>(out[0], a, columns[0]);
+            out[1] = vfmaq_laneq_f32::<1>(out[1], b, columns[0]);
+            out[2] = vfmaq_laneq_f32::<2>(out[2], c, columns[0]);
+            out[3] = vfmaq_laneq_f32::<3>(out[3], d, columns[0]);
+        }
+    }
+
+    #[inline(always)]
+    fn add_outer(out: &mut [float32x4_t; 4], rows: Spread, columns: Spread) {
+        let (rows, columns) = (rows[0], columns[0]);
+        // SAFETY: NEON is baseline.
+        unsafe {
+            out[0] = vfmaq_laneq_f32::<0>(out[0], rows, columns);
+            out[1] = vfmaq_laneq_f32::<1>(out[1], rows, columns);
+            out[2] = vfmaq_laneq_f32::<2>(out[2], rows, columns);
+            out[3] = vfmaq_laneq_f32::<3>(out[3], rows, columns);
+        }
+    }
+
+    #[inline(always)]
+    fn by_column(out: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        out
+    }
+
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
+        panel: *const u8,
+        x: &Columns<'_>,
+        out: &mut TileMut<'_>,
+        c: usize,
+    ) {
+        // SAFETY: the caller's promise, and this function has the tier's instructions.
+        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, x, out, c) }
+    }
+}
+
+/// Lane `j` of vector `i` to lane `i` of vector `j`.
+#[inline(always)]
+fn transpose([a, b, c, d]: [int32x4_t; 4]) -> [int32x4_t; 4] {
+    // SAFETY: NEON is baseline.
+    unsafe {
+        let even = map2([vtrn1q_s32(a, b), vtrn1q_s32(c, d)], |v| vreinterpretq_s64_s32(v));
+        let odd = map2([vtrn2q_s32(a, b), vtrn2q_s32(c, d)], |v| vreinterpretq_s64_s32(v));
+        let columns = [
+            vzip1q_s64(even[0], even[1]),
+            vzip1q_s64(odd[0], odd[1]),
+            vzip2q_s64(even[0], even[1]),
+            vzip2q_s64(odd[0], odd[1]),
+        ];
+        map4(columns, |v| vreinterpretq_s32_s64(v))
+    }
+}

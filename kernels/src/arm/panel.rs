@@ -1,0 +1,317 @@
+//! The product with many columns, for quantised weights: some rows at a time are unpacked into scratch, in the order in
+//! which a tier's instructions want them, and multiplied with every column. Generic in the format and in the tier.
+//! Invariant: a panel is read from end to end for every four columns, and stays in the caches meanwhile.
+
+use core::arch::aarch64::*;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use crate::arm::insn;
+use crate::arm::narrow::store;
+use crate::arm::unpack::{Factors, Unpack, map2, map4, zero};
+use crate::blocks::as_blocks;
+use crate::columns::Columns;
+use crate::tile::TileMut;
+
+/// Columns that are multiplied at once.
+const COLUMNS: usize = 4;
+/// The most rows of a panel.
+const ROWS_MAX: usize = 16;
+/// Bytes of the weights of one group of 32 of four rows.
+const QUAD_BYTES: usize = 4 * 32;
+
+/// A factor of four rows or of four columns, in the order in which a tier wants it: one vector or two.
+pub(crate) type Spread = [float32x4_t; 2];
+
+/// How a tier multiplies four rows with four columns. It chooses which of the sixteen outputs each lane holds.
+pub(crate) trait Engine {
+    /// Rows of a panel: as many as leave registers for the rest, a multiple of four.
+    const ROWS: usize;
+    /// Vectors that hold a factor of four rows.
+    const VECTORS: usize;
+
+    /// Writes a group of 32 weights of four rows: [`QUAD_BYTES`], where both halves of a group have one half.
+    ///
+    /// # Safety
+    /// There must be room.
+    unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8);
+    /// A group of 32 values of four columns, as [`Engine::products`] wants them.
+    fn columns(x: [[int8x16_t; 2]; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS];
+    /// Factors of four rows, as they lie beside the lanes of the output.
+    fn row_factors(rows: float32x4_t) -> Spread;
+    /// Factors of four columns, as they lie beside the lanes of the output.
+    fn column_factors(columns: float32x4_t) -> Spread;
+    /// The products of four rows with four columns, of half a group or of both halves, from `weights` on, which moves on
+    /// behind them. `SMALL` is [`Unpack::SMALL`].
+    ///
+    /// # Safety
+    /// `weights` must be what `pack` wrote, and the CPU have the tier's instructions.
+    unsafe fn products<const FROM: usize, const TO: usize, const SMALL: bool>(
+        weights: &mut *const u8,
+        x: &[[int8x16_t; 2]; COLUMNS],
+    ) -> [int32x4_t; 4];
+    /// Outputs, each by its row's factor.
+    fn by_rows(values: [float32x4_t; 4], rows: Spread) -> [float32x4_t; 4];
+    /// Adds values, each by its column's factor.
+    fn add_by_columns(out: &mut [float32x4_t; 4], values: [float32x4_t; 4], columns: Spread);
+    /// Adds the product of each row's factor and each column's.
+    fn add_outer(out: &mut [float32x4_t; 4], rows: Spread, columns: Spread);
+    /// Brings outputs into their final order: a vector per column, a lane per row.
+    fn by_column(out: [float32x4_t; 4]) -> [float32x4_t; COLUMNS];
+    /// [`multiply`], compiled for the tier's instructions.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
+        panel: *const u8,
+        x: &Columns<'_>,
+        out: &mut TileMut<'_>,
+        c: usize,
+    );
+}
+
+/// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each.
+pub(crate) fn bytes(k: usize) -> usize {
+    k.div_ceil(32) * ROWS_MAX / 4 * (QUAD_BYTES + 4 * 2 * 16)
+}
+
+/// The product of every row with every column.
+///
+/// # Safety
+/// The lengths must be those of [`crate::Backend::matmul`], `scratch` be [`bytes`] long, and the CPU have what `E` uses.
+#[inline(always)]
+pub(crate) unsafe fn matmul<B: Unpack, E: Engine>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut [u8],
+) {
+    let blocks = as_blocks::<B>(weights);
+    for r in (0..out.rows()).step_by(E::ROWS) {
+        let mut rows = out.rows_range(r, out.rows().min(r + E::ROWS));
+        // SAFETY: the lengths and the CPU are the caller's promise, and the rows are inside the output.
+        unsafe {
+            unpack::<B, E>(&blocks[r * (x.k / B::LEN)..], rows.rows(), x.k, scratch.as_mut_ptr());
+            for c in (0..x.n).step_by(COLUMNS) {
+                let panel = scratch.as_ptr();
+                match (B::SCALES, B::MINIMA, B::SMALL) {
+                    (1, false, true) => E::multiply::<1, false, true>(panel, x, &mut rows, c),
+                    (1, false, false) => E::multiply::<1, false, false>(panel, x, &mut rows, c),
+                    (1, true, _) => E::multiply::<1, true, true>(panel, x, &mut rows, c),
+                    (_, false, _) => E::multiply::<2, false, true>(panel, x, &mut rows, c),
+                    (_, true, _) => E::multiply::<2, true, true>(panel, x, &mut rows, c),
+                }
+            }
+        }
+    }
+}
+
+/// Writes the panel of some rows; where they are fewer than a panel has, the last stands in for the others.
+///
+/// ```text
+/// of each group of 32, of each quad of rows:
+///     weights  128 bytes, in the order of the tier
+///     scales   [part]  one vector or two                    part: the whole group, or each 16
+///     minima   [part]  one vector or two, if the format has minima
+/// ```
+#[inline(always)]
+unsafe fn unpack<B: Unpack, E: Engine>(blocks: &[B], rows: usize, k: usize, panel: *mut u8) {
+    let mut to = panel;
+    let row_blocks = k / B::LEN;
+    for b in 0..row_blocks {
+        // SAFETY: the caller's blocks are so many rows, and each row is row_blocks long.
+        let block = |row: usize| unsafe { blocks.get_unchecked(row.min(rows - 1) * row_blocks + b) };
+        // A panel of fewer rows leaves the rest of these out.
+        let quad = |q: usize| map4([0, 1, 2, 3], |i| block(4 * q % E::ROWS + i));
+        let quads = map4([0, 1, 2, 3], quad);
+        let heads = map4(quads, B::head);
+        for g in 0..B::LEN / 32 {
+            for q in 0..E::ROWS / 4 {
+                // SAFETY: a group is no longer than what `bytes` counts for it.
+                unsafe {
+                    to = unpack_quad::<B, E>(quads[q], &heads[q], g, to);
+                }
+            }
+        }
+    }
+}
+
+/// Writes one group of four rows, and returns where the next begins.
+#[inline(always)]
+unsafe fn unpack_quad<B: Unpack, E: Engine>(
+    quad: [&B; 4],
+    head: &B::Head,
+    g: usize,
+    panel: *mut u8,
+) -> *mut u8 {
+    // SAFETY: the caller's panel has room for a group; NEON is baseline.
+    unsafe {
+        let rows = map4(quad, |block| {
+            map2(block.weights(g), |w| if B::OFFSET == 0 { w } else { vsubq_s8(w, vdupq_n_s8(B::OFFSET)) })
+        });
+        E::pack(rows, panel);
+        let mut to = panel.add(QUAD_BYTES);
+        let mut write = |factors: float32x4_t| {
+            for vector in &E::row_factors(factors)[..E::VECTORS] {
+                vst1q_f32(to.cast(), *vector);
+                to = to.add(16);
+            }
+        };
+        for part in 0..B::SCALES {
+            write(head.scale(g * B::SCALES + part));
+        }
+        if B::MINIMA {
+            for part in 0..B::SCALES {
+                write(head.minimum(g * B::SCALES + part));
+            }
+        }
+        to
+    }
+}
+
+/// Where the next group lies: in the panel, and in each column's values, scales and sums.
+struct Groups {
+    panel: *const u8,
+    q: [*const i8; COLUMNS],
+    d: [*const f32; COLUMNS],
+    s: [*const f32; COLUMNS],
+}
+
+/// The outputs of a panel's rows, `4 * QUADS` of them, and four columns from `c` on; columns past the last repeat it.
+///
+/// # Safety
+/// The panel must be what [`unpack`] wrote for such a format, of rows as long as the columns, and the CPU have what `E`
+/// uses.
+#[inline(always)]
+pub(crate) unsafe fn multiply<
+    E: Engine,
+    const QUADS: usize,
+    const SCALES: usize,
+    const MINIMA: bool,
+    const SMALL: bool,
+>(
+    panel: *const u8,
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    c: usize,
+) {
+    const { assert!(4 * QUADS == E::ROWS) };
+    let mut sums = [[zero(); 4]; QUADS];
+    // SAFETY: unpack wrote as many groups as a column has, and columns are clamped to the last.
+    unsafe {
+        let column = map4([0, 1, 2, 3], |i| (c + i).min(x.n - 1));
+        let mut at = Groups {
+            panel,
+            q: map4(column, |c| x.q.as_ptr().add(c * x.k)),
+            d: map4(column, |c| x.d.as_ptr().add(c * (x.k / 32))),
+            s: map4(column, |c| x.s.as_ptr().add(c * (x.k / 16))),
+        };
+        for _ in 0..x.k / 32 {
+            multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut at);
+        }
+    }
+    for quad in 0..QUADS {
+        let columns = E::by_column(sums[quad]);
+        for i in 0..COLUMNS.min(x.n - c) {
+            store(out, 4 * quad, c + i, columns[i]);
+        }
+    }
+}
+
+/// Adds the products of one group, and moves on behind it.
+#[inline(always)]
+unsafe fn multiply_group<
+    E: Engine,
+    const QUADS: usize,
+    const SCALES: usize,
+    const MINIMA: bool,
+    const SMALL: bool,
+>(
+    sums: &mut [[float32x4_t; 4]; QUADS],
+    at: &mut Groups,
+) {
+    // SAFETY: the caller has this group; the CPU is its promise.
+    unsafe {
+        let x = E::columns(map4(at.q, |q| [vld1q_s8(q), vld1q_s8(q.add(16))]));
+        let d = E::column_factors(insn::whole(gather(at.d)));
+        let s = if MINIMA { column_sums::<SCALES>(at.s) } else { [zero(); 2] };
+        let s = map2(s, |s| E::column_factors(insn::whole(s)));
+        // Written out, lest the compiler makes it a loop, and keeps the outputs in memory.
+        multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[0], &mut at.panel, &x, d, s);
+        multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[1], &mut at.panel, &x, d, s);
+        if QUADS > 2 {
+            multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[2], &mut at.panel, &x, d, s);
+            multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[QUADS - 1], &mut at.panel, &x, d, s);
+        }
+        at.q = map4(at.q, |q| insn::opaque(q.add(32)));
+        at.d = map4(at.d, |d| insn::opaque(d.add(1)));
+        at.s = map4(at.s, |s| insn::opaque(s.add(2)));
+    }
+}
+
+/// Adds the products of one group of four rows, and moves the panel on behind it; `d` are the scales of the columns, and
+/// `s` the sums of each part.
+#[inline(always)]
+unsafe fn multiply_quad<E: Engine, const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
+    sums: &mut [float32x4_t; 4],
+    panel: &mut *const u8,
+    x: &[[int8x16_t; 2]; COLUMNS],
+    d: Spread,
+    s: [Spread; 2],
+) {
+    // Keeps the loads of two quads apart: both at once would not fit the registers.
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: the caller has this group; the CPU is its promise.
+    unsafe {
+        let scales = panel.add(QUAD_BYTES);
+        for part in 0..SCALES {
+            let products = match (SCALES, part) {
+                (1, _) => E::products::<0, 2, SMALL>(panel, x),
+                (_, 0) => E::products::<0, 1, SMALL>(panel, x),
+                _ => E::products::<1, 2, SMALL>(panel, x),
+            };
+            let products = map4(products, |products| vcvtq_f32_s32(products));
+            E::add_by_columns(sums, E::by_rows(products, load::<E>(scales, part)), d);
+        }
+        if MINIMA {
+            for part in 0..SCALES {
+                E::add_outer(sums, load::<E>(scales, SCALES + part), s[part]);
+            }
+        }
+        *panel = panel.add(SCALES * if MINIMA { 2 } else { 1 } * E::VECTORS * 16);
+        *sums = insn::settle(*sums);
+    }
+}
+
+/// Factor `i` of those at `factors`.
+#[inline(always)]
+unsafe fn load<E: Engine>(factors: *const u8, i: usize) -> Spread {
+    // SAFETY: the caller has so many; NEON is baseline.
+    unsafe {
+        let first = factors.add(16 * E::VECTORS * i).cast();
+        let first_vector = vld1q_f32(first);
+        [first_vector, if E::VECTORS == 2 { vld1q_f32(first.add(4)) } else { first_vector }]
+    }
+}
+
+/// One value of each column.
+#[inline(always)]
+unsafe fn gather([a, b, c, d]: [*const f32; 4]) -> float32x4_t {
+    // SAFETY: the caller has one value at each place; NEON is baseline.
+    unsafe {
+        let ab = vld1q_lane_f32::<1>(b, vld1q_dup_f32(a));
+        vld1q_lane_f32::<3>(d, vld1q_lane_f32::<2>(c, ab))
+    }
+}
+
+/// The sums of a group of each column: of its two halves, or of both together.
+#[inline(always)]
+unsafe fn column_sums<const SCALES: usize>(s: [*const f32; 4]) -> [float32x4_t; 2] {
+    // SAFETY: the caller has two values at each place; NEON is baseline.
+    unsafe {
+        // A column of an odd number of floats lies at no multiple of eight bytes.
+        let [a, b, c, d] = map4(s, |s| s.cast::<u64>().read_unaligned());
+        let ab = vreinterpretq_f32_u64(vsetq_lane_u64::<1>(b, vdupq_n_u64(a)));
+        let cd = vreinterpretq_f32_u64(vsetq_lane_u64::<1>(d, vdupq_n_u64(c)));
+        if SCALES == 1 { [vpaddq_f32(ab, cd); 2] } else { [vuzp1q_f32(ab, cd), vuzp2q_f32(ab, cd)] }
+    }
+}
