@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 /// A helper that is waited for this long has probably lost its core: systems take one away for milliseconds.
 const LOST: Duration = Duration::from_micros(500);
-/// A thread is left out for so many times as long as it was waited for, at first.
-const PENALTY: u32 = 4;
-/// The longest time that a thread is left out.
-const PENALTY_MAX: Duration = Duration::from_secs(1);
+/// How long a thread is left out at first, and at most.
+const PENALTY: Duration = Duration::from_millis(10);
+const PENALTY_MAX: Duration = Duration::from_millis(320);
 
 /// The threads that have cores, as far as is known.
 pub(super) struct Crowd {
@@ -46,8 +45,8 @@ impl Crowd {
         if waited < LOST || waited < worked {
             return;
         }
-        let again = now < self.until + self.penalty;
-        self.penalty = if again { self.penalty * 2 } else { waited * PENALTY }.min(PENALTY_MAX);
+        let again = now < self.until;
+        self.penalty = if again { (self.penalty * 2).clamp(PENALTY, PENALTY_MAX) } else { PENALTY };
         self.absent = (self.absent + 1).min(most.min(self.cpus).saturating_sub(1));
         self.until = now + self.penalty;
     }
@@ -70,17 +69,17 @@ mod tests {
     fn a_thread_that_lost_its_core_is_left_out_for_a_while_and_longer_the_next_time() {
         let mut crowd = Crowd::new(4);
         let start = Instant::now();
-        crowd.waited(4, MS, 3 * MS, start);
-        assert_eq!(crowd.threads(8, start + 11 * MS), 3);
-        assert_eq!(crowd.threads(8, start + 12 * MS), 4);
+        let mut left_out = |from: u32, to: u32| {
+            crowd.waited(4, MS, 3 * MS, start + from * MS);
+            assert_eq!(crowd.threads(8, start + (to - 1) * MS), 3);
+            assert_eq!(crowd.threads(8, start + to * MS), 4);
+        };
+        left_out(0, 10);
         // Soon again: twice as long.
-        crowd.waited(4, MS, 3 * MS, start + 20 * MS);
-        assert_eq!(crowd.threads(8, start + 43 * MS), 3);
-        assert_eq!(crowd.threads(8, start + 44 * MS), 4);
-        // Long after: as at first.
-        crowd.waited(4, MS, 5 * MS, start + 900 * MS);
-        assert_eq!(crowd.threads(8, start + 919 * MS), 3);
-        assert_eq!(crowd.threads(8, start + 920 * MS), 4);
+        left_out(19, 39);
+        left_out(58, 98);
+        // After as long a time as it was left out: as at first.
+        left_out(138, 148);
     }
 
     #[test]
