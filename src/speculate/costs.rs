@@ -13,6 +13,10 @@ pub struct Costs {
     least: usize,
 }
 
+/// How much faster than one at a time tokens must be expected to come for a guess to be verified: chances are estimates, and
+/// a guess that promises nothing is not worth its risk.
+const WORTH: f32 = 1.05;
+
 /// What a further column costs as a share of the first, before anything was measured.
 const COLUMN: f32 = 0.15;
 
@@ -66,7 +70,7 @@ impl Costs {
     pub fn worth(&self, chances: impl Iterator<Item = f32>, each: f32) -> usize {
         // Tokens that a pass gives, the one that is certain included, for what it costs.
         let (mut tokens, mut all_right) = (1.0f32, 1.0f32);
-        let (mut best, mut count) = ((1.0, 0), 0);
+        let (mut best, mut count) = ((WORTH, 0), 0);
         for (i, chance) in chances.take(NARROW - 1).enumerate() {
             count = i + 1;
             all_right *= chance;
