@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use bantam::{EncodeOptions, Model, Pool, Sampler, Session, SessionOptions};
+use bantam::{EncodeOptions, Lookup, Model, Pool, Sampler, Session, SessionOptions};
 use libfuzzer_sys::fuzz_target;
 
 /// A larger plan is not opened: a small file may rightly ask for a large cache.
@@ -22,7 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
     if encoded.is_err() || prompt.is_empty() {
         return;
     }
-    let options = SessionOptions { context: Some(8), batch: Some(2) };
+    let options =
+        SessionOptions { context: Some(8), batch: Some(2), draft_max: 1, ..SessionOptions::default() };
     match Session::plan(&model, &options, 1) {
         Ok(plan) if plan.total_bytes() <= PLAN_BYTES_MAX => {}
         _ => return,
@@ -31,12 +32,12 @@ fuzz_target!(|bytes: &[u8]| {
     if session.prefill(&prompt).is_err() {
         return;
     }
-    let mut sampler = Sampler::greedy();
+    let (mut sampler, mut drafter) = (Sampler::greedy(), Lookup::new());
     // One more than fits: the last is refused.
     for _ in 0..=8 {
         let token = session.sample(&mut sampler).unwrap();
         let _ = model.tokenizer().token_bytes(token);
-        if session.decode(token).is_err() {
+        if session.speculate(token, &mut drafter).is_err() {
             break;
         }
     }
