@@ -204,7 +204,6 @@ pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize
     x: &Activations<'_>,
     out: &mut TileMut<'_>,
 ) {
-    prefetch(all.blocks.as_ptr(), usize::min(N * all.len, all.blocks.len()));
     for row in (0..out.rows()).step_by(N) {
         let rows: [&[B]; N] = all.strip(row);
         // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
@@ -213,7 +212,7 @@ pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize
             let acc = [[T::V::zero_floats()]; C];
             let mut products = Products::<T, N, R, C> { columns, block: 0, acc };
             for b in 0..all.len {
-                all.ask_for::<N>(row + N, b);
+                all.ask_for::<N>(row, N, b);
                 let at = if B::LEN == CHUNK { opaque(b) } else { b };
                 B::unpack(rows.map(|row| row.get_unchecked(at)), &mut products);
                 products.block += B::LEN / CHUNK;
@@ -256,7 +255,7 @@ pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize, const R: usiz
         let row = row + strip * N;
         let rows: [&[B]; N] = all.strip(row);
         for (b, chunks) in panel.chunks_exact_mut(B::LEN / CHUNK).enumerate() {
-            all.ask_for::<N>(row + N * R, from + b);
+            all.ask_for::<N>(row, N * R, from + b);
             // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
             unsafe {
                 let at = opaque(from + b);
@@ -341,13 +340,16 @@ impl<'a, B> Rows<'a, B> {
         rows
     }
 
-    /// Asks for what will be wanted later, when a strip has come to block `b`: as much of the strip at `row`. Memory is far,
-    /// and gives most to who reads it in its own order, across the rows of a strip.
+    /// Asks for what will be wanted later, when the strip at `row` has come to block `b`: as much of the strip that is `later`
+    /// rows on, though that be another thread's. Memory is far, and gives most to who reads it in its own order, across the
+    /// rows of a strip. Long blocks are asked for again shortly before, as those of a strip may be more than the first
+    /// cache holds.
     #[inline(always)]
-    fn ask_for<const N: usize>(&self, row: usize, b: usize) {
-        let from = row * self.len + b * N;
-        if from + N <= self.blocks.len() {
-            prefetch(self.blocks.as_ptr().wrapping_add(from), N);
+    fn ask_for<const N: usize>(&self, row: usize, later: usize, b: usize) {
+        let at = |row: usize, b: usize| self.blocks.as_ptr().wrapping_add(row * self.len + b);
+        prefetch(at(row + later, N * b), N);
+        if const { size_of::<B>() > 64 } && b + 2 < self.len {
+            (row..row + N).for_each(|row| prefetch(at(row, b + 2), 1));
         }
     }
 }
