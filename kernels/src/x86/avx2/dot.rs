@@ -11,11 +11,11 @@ use crate::x86::matmul::{self, Dot, Place, Rows};
 /// The dot products of AVX2.
 pub(super) struct Avx2;
 
-impl Dot<8, 2> for Avx2 {
+impl Dot<8, 1> for Avx2 {
     const NAME: &'static str = "avx2";
     type V = __m256i;
     const FEW: usize = 4;
-    const COLUMNS: usize = 3;
+    const COLUMNS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
 
     #[inline]
@@ -80,7 +80,7 @@ impl Dot<8, 2> for Avx2 {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, 2, C>(rows, x, out) }
+        unsafe { matmul::few::<Self, B, 8, 1, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -88,7 +88,7 @@ impl Dot<8, 2> for Avx2 {
         rows: &Rows<'_, B>,
         row: usize,
         from: usize,
-        panel: &mut [Chunk<Self::V, 8, 2>],
+        panel: &mut [Chunk<Self::V, 8, 1>],
     ) {
         // SAFETY: the same promises.
         unsafe { matmul::panel(rows, row, from, panel) }
@@ -96,13 +96,13 @@ impl Dot<8, 2> for Avx2 {
 
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 8, 2>],
+        panel: &[Chunk<Self::V, 8, 1>],
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, 2, C>(panel, x, place, out) }
+        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, place, out) }
     }
 }
 

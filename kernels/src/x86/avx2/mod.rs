@@ -19,7 +19,7 @@ use crate::x86::matmul;
 use dot::Avx2;
 
 /// The kernels of AVX2.
-pub const TABLE: Table = matmul::table::<Avx2, 8, 2>(
+pub const TABLE: Table = matmul::table::<Avx2, 8, 1>(
     supported,
     Table {
         quantize_q8: vectors::quantize_q8,
