@@ -1,16 +1,16 @@
-//! Floor 2. The cache of keys and values of past tokens, as halves.
+//! Floor 2. The cache of keys and values of past tokens.
 //!
 //! ```text
-//! keys:   layer | key head | position | head_dim values
+//! keys:   layer | key head | position | head_dim values, in blocks of the cache's format
 //! values: the same
 //! ```
 //! So one head's keys lie in order of position, which is how attention reads them.
 #![forbid(unsafe_code)]
 
-use bantam_kernels::{Backend, f16};
+use bantam_kernels::{Backend, KvFormat};
 
 use crate::arena::{Arena, Slab};
-use crate::error::Result;
+use crate::error::{Error, Result, text};
 
 /// Shape of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -20,22 +20,44 @@ pub(crate) struct KvShape {
     pub(crate) head_dim: usize,
     /// Positions.
     pub(crate) context: usize,
+    pub(crate) format: KvFormat,
+}
+
+impl KvShape {
+    /// Bytes of one head's keys at one position. A product that overflows asks for more than there can be, which the
+    /// arena refuses.
+    fn row_bytes(&self) -> usize {
+        self.format.row_bytes(self.head_dim).unwrap_or(usize::MAX)
+    }
+
+    /// An error if heads cannot be kept so.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (name, block) = (self.format.name(), self.format.format().block_len());
+        if self.head_dim.is_multiple_of(block) {
+            return Ok(());
+        }
+        Err(Error::Argument(text!(
+            "a {name} cache keeps heads in blocks of {block} values, and this model's heads have {}; use an f16 cache",
+            self.head_dim
+        )))
+    }
 }
 
 pub(crate) struct KvCache {
     shape: KvShape,
-    keys: Slab<f16>,
-    values: Slab<f16>,
+    row_bytes: usize,
+    keys: Slab<u8>,
+    values: Slab<u8>,
 }
 
 impl KvCache {
     pub(crate) fn carve(shape: KvShape, arena: &mut Arena) -> Result<KvCache> {
-        // A product that overflows asks for more than there can be, which the arena refuses.
-        let len = [shape.layers, shape.kv_heads, shape.head_dim, shape.context]
+        let row_bytes = shape.row_bytes();
+        let len = [shape.layers, shape.kv_heads, shape.context, row_bytes]
             .iter()
             .try_fold(1usize, |len, &n| len.checked_mul(n))
             .unwrap_or(usize::MAX);
-        Ok(KvCache { shape, keys: arena.slab(len)?, values: arena.slab(len)? })
+        Ok(KvCache { shape, row_bytes, keys: arena.slab(len)?, values: arena.slab(len)? })
     }
 
     /// Writes the keys and values of consecutive positions from `position` on: columns of `kv_heads * head_dim`.
@@ -47,23 +69,27 @@ impl KvCache {
         keys: &[f32],
         values: &[f32],
     ) {
-        let KvShape { kv_heads, head_dim, .. } = self.shape;
+        let KvShape { kv_heads, head_dim, format, .. } = self.shape;
         let heads = keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim));
         for (i, (key, value)) in heads.enumerate() {
             let start = self.start(layer, i % kv_heads, position + i / kv_heads);
-            backend.to_f16(key, &mut self.keys[start..start + head_dim]);
-            backend.to_f16(value, &mut self.values[start..start + head_dim]);
+            backend.store_kv(format, key, &mut self.keys[start..start + self.row_bytes]);
+            backend.store_kv(format, value, &mut self.values[start..start + self.row_bytes]);
         }
     }
 
+    pub(crate) fn format(&self) -> KvFormat {
+        self.shape.format
+    }
+
     /// The keys and values of one head at positions `from..to`.
-    pub(crate) fn head(&self, layer: usize, head: usize, from: usize, to: usize) -> (&[f16], &[f16]) {
+    pub(crate) fn head(&self, layer: usize, head: usize, from: usize, to: usize) -> (&[u8], &[u8]) {
         let range = self.start(layer, head, from)..self.start(layer, head, to);
         (&self.keys[range.clone()], &self.values[range])
     }
 
     fn start(&self, layer: usize, head: usize, position: usize) -> usize {
-        let KvShape { kv_heads, head_dim, context, .. } = self.shape;
-        ((layer * kv_heads + head) * context + position) * head_dim
+        let KvShape { kv_heads, context, .. } = self.shape;
+        ((layer * kv_heads + head) * context + position) * self.row_bytes
     }
 }

@@ -60,7 +60,7 @@ mod session;
 mod speculate;
 pub mod tokenizer;
 
-pub use bantam_kernels::{Backend, Format, Origin};
+pub use bantam_kernels::{Backend, Format, KvFormat, Origin};
 pub use cancel::Cancel;
 pub use error::{Error, Result, Text};
 pub use model::{HyperParameters, Model, ModelOptions};

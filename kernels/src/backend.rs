@@ -4,8 +4,7 @@
 
 use core::fmt;
 
-use half::f16;
-
+use crate::attention::{AttendMut, KvFormat, KvKernels};
 use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
@@ -15,10 +14,6 @@ use crate::tile::TileMut;
 /// Up to this many columns, every column of a product is computed by the same operations in the same order, whatever
 /// the number of columns: checking sixteen drafted tokens at once gives the very bits of decoding them one by one.
 pub const NARROW: usize = 16;
-
-/// The most keys that one call of an attention kernel takes. Longer ranges are cut at multiples of this position,
-/// never by the number of threads.
-pub const ATTEND_KEYS: usize = 256;
 
 /// `out[c][r] = sum over i of weights[r][i] * x[c][i]`: rows of one weight matrix, as many as `out` has, times all
 /// columns of `x`. `scratch` is the thread's own, at least [`Backend::scratch_bytes`] long and 64-byte aligned.
@@ -47,18 +42,6 @@ pub enum RopePairs {
     Halves,
 }
 
-/// The softmax-weighted sum of values seen so far, for the query heads that share one key and value head.
-///
-/// The finished output of head `h` is `acc[h] / sum[h]`. It starts as `max = -inf, sum = 0, acc = 0`.
-pub struct AttendMut<'a> {
-    /// The greatest score so far, per head.
-    pub max: &'a mut [f32],
-    /// The sum of `exp(score - max)`, per head.
-    pub sum: &'a mut [f32],
-    /// The sum of `exp(score - max) * value`, `head_dim` values per head.
-    pub acc: &'a mut [f32],
-}
-
 /// One instruction set's kernels. A tier takes what it does not improve from the one below:
 /// `Table { name: "dotprod", .., ..neon::TABLE }.with(Format::Q4_0, ..)`.
 ///
@@ -84,11 +67,12 @@ pub struct Table {
     pub silu_mul: unsafe fn(gate: &mut [f32], up: &[f32]),
     /// See [`Backend::add`].
     pub add: unsafe fn(x: &mut [f32], y: &[f32]),
-    /// See [`Backend::to_f16`].
-    pub to_f16: unsafe fn(x: &[f32], out: &mut [f16]),
-    /// See [`Backend::attend_f16`].
-    pub attend_f16:
-        unsafe fn(query: &[f32], keys: &[f16], values: &[f16], scale: f32, state: &mut AttendMut<'_>),
+    /// The kernels of each way to keep keys and values, in the order of [`KvFormat::ALL`].
+    pub kv: [KvKernels; KvFormat::COUNT],
+    /// See [`Backend::attend_join`].
+    pub attend_join: unsafe fn(all: &mut AttendMut<'_>, run: &AttendMut<'_>),
+    /// Floats of scratch for a block of so many query heads: see [`Backend::attend_scratch`].
+    pub attend_scratch: fn(rows: usize, dim: usize) -> usize,
     /// The machine's limits with this instruction set.
     pub ceiling: Ceiling,
 }
@@ -97,6 +81,12 @@ impl Table {
     /// This table with other kernels for one format.
     pub const fn with(mut self, format: Format, kernels: FormatKernels) -> Table {
         self.formats[format as usize] = kernels;
+        self
+    }
+
+    /// This table with other kernels for one way to keep keys and values.
+    pub const fn with_kv(mut self, format: KvFormat, kernels: KvKernels) -> Table {
+        self.kv[format as usize] = kernels;
         self
     }
 }
@@ -140,7 +130,7 @@ pub enum BackendError {
 
 /// The kernels that this CPU runs: a proof of support, cheap to copy.
 #[derive(Clone, Copy)]
-pub struct Backend(&'static Table);
+pub struct Backend(pub(crate) &'static Table);
 
 impl Backend {
     /// The best backend of this CPU.
@@ -290,46 +280,6 @@ impl Backend {
         assert_eq!(x.len(), y.len());
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
         unsafe { (self.0.add)(x, y) }
-    }
-
-    /// Rounds to halves, to nearest and even.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    pub fn to_f16(self, x: &[f32], out: &mut [f16]) {
-        assert_eq!(x.len(), out.len());
-        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
-        unsafe { (self.0.to_f16)(x, out) }
-    }
-
-    /// Attends from the query heads of one token that share a key head to a run of at most [`ATTEND_KEYS`] keys,
-    /// and adds the values to `state`: `score = scale * query . key`. No keys leave it as it was.
-    ///
-    /// With `g = state.max.len()` heads of `dim` values: `query` is `g x dim`, `keys` and `values` are `n x dim`.
-    ///
-    /// # Panics
-    /// If a length does not fit the others.
-    pub fn attend_f16(
-        self,
-        query: &[f32],
-        keys: &[f16],
-        values: &[f16],
-        scale: f32,
-        state: &mut AttendMut<'_>,
-    ) {
-        let group = state.max.len();
-        assert!(group > 0 && query.len().is_multiple_of(group) && !query.is_empty(), "whole heads");
-        let dim = query.len() / group;
-        assert_eq!(state.sum.len(), group);
-        assert_eq!(state.acc.len(), group * dim);
-        assert_eq!(keys.len(), values.len());
-        assert!(keys.len().is_multiple_of(dim) && keys.len() / dim <= ATTEND_KEYS, "a run of whole keys");
-        // Without a key there is no maximum: a fresh state would turn into NaN.
-        if keys.is_empty() {
-            return;
-        }
-        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
-        unsafe { (self.0.attend_f16)(query, keys, values, scale, state) }
     }
 
     /// Reads all of `bytes` as fast as it can. The result depends on every byte, and means nothing.

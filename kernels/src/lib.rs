@@ -28,6 +28,7 @@ macro_rules! has {
 
 #[cfg(target_arch = "aarch64")]
 pub mod arm;
+pub mod attention;
 pub mod backend;
 pub mod blocks;
 pub mod ceiling;
@@ -39,6 +40,7 @@ pub mod tile;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 
+pub use attention::KvFormat;
 pub use backend::{Backend, BackendError, Origin};
 pub use blocks::Format;
 pub use columns::{Columns, ColumnsMut};

@@ -14,7 +14,8 @@
 
 use half::f16;
 
-use crate::backend::{ATTEND_KEYS, AttendMut, FormatKernels, RopePairs, Table};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Queries};
+use crate::backend::{FormatKernels, RopePairs, Table};
 use crate::blocks::*;
 use crate::ceiling;
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
@@ -33,8 +34,9 @@ pub const TABLE: Table = Table {
     rope,
     silu_mul,
     add,
-    to_f16,
-    attend_f16,
+    kv: [cached::<BlockF16>(store_f16), cached::<BlockQ8_0>(store_q8_0), cached::<BlockQ4_0>(store_q4_0)],
+    attend_join,
+    attend_scratch: |_, _| 0,
     ceiling: ceiling::SCALAR,
 };
 
@@ -56,6 +58,10 @@ const FORMATS: [FormatKernels; Format::COUNT] = [
     quantized::<BlockIQ4NL>(),
     quantized::<BlockIQ4XS>(),
 ];
+
+const fn cached<B: Weights>(store: fn(&[f32], &mut [u8])) -> KvKernels {
+    KvKernels { origin: "scalar", store, attend: attend::<B>, attend_wide: attend_wide::<B> }
+}
 
 const fn floats<B: Weights>() -> FormatKernels {
     FormatKernels { origin: "scalar", matmul: matmul_f32::<B>, dequantize: dequantize::<B> }
@@ -176,36 +182,136 @@ fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// See [`crate::Backend::to_f16`].
-fn to_f16(x: &[f32], out: &mut [f16]) {
-    for (x, out) in x.iter().zip(out) {
-        *out = f16::from_f32(*x);
+/// See [`crate::Backend::store_kv`].
+fn store_f16(x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.iter().zip(out.as_chunks_mut().0) {
+        *out = f16::from_f32(*x).to_le_bytes();
     }
 }
 
-/// See [`crate::Backend::attend_f16`].
-fn attend_f16(query: &[f32], keys: &[f16], values: &[f16], scale: f32, state: &mut AttendMut<'_>) {
+/// See [`crate::Backend::store_kv`]: `d = max|x| / 127`, `q = round(x / d)`.
+fn store_q8_0(x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<34>().0) {
+        let max = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
+        let ([d0, d1], q) = out.split_first_chunk_mut().expect("a block begins with its scale");
+        [*d0, *d1] = f16::from_f32(max / 127.0).to_le_bytes();
+        for (x, q) in x.iter().zip(q) {
+            // `as` saturates and takes a NaN to 0; the clamp keeps -128 out.
+            *q = (math::round(x * inverse) as i8).max(-127) as u8;
+        }
+    }
+}
+
+/// See [`crate::Backend::store_kv`]: `d` is an eighth of the value farthest from 0, negated, and `q = round(x / d) + 8`.
+#[inline(always)]
+pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<18>().0) {
+        let farthest = x.iter().fold(0.0f32, |max, &x| if x.abs() > max.abs() { x } else { max });
+        let d = farthest / -8.0;
+        let inverse = if d != 0.0 { 1.0 / d } else { 0.0 };
+        let ([d0, d1], qs) = out.split_first_chunk_mut().expect("a block begins with its scale");
+        [*d0, *d1] = f16::from_f32(d).to_le_bytes();
+        let (low, high) = x.split_at(16);
+        for ((low, high), qs) in low.iter().zip(high).zip(qs) {
+            // Half of a step more, and cut off: `as` saturates and takes a NaN to 0.
+            let [low, high] = [low, high].map(|x| ((x * inverse + 8.5) as i32).clamp(0, 15) as u8);
+            *qs = low | high << 4;
+        }
+    }
+}
+
+/// See [`crate::Backend::attend`].
+fn attend<B: Weights>(query: &[f32], keys: &[u8], values: &[u8], scale: f32, state: &mut AttendMut<'_>) {
     let dim = query.len() / state.max.len();
-    let mut scores = [0.0; ATTEND_KEYS];
-    let scores = &mut scores[..keys.len() / dim];
+    let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
     let heads = query.chunks_exact(dim).zip(state.acc.chunks_exact_mut(dim));
     for ((query, acc), (max, sum)) in heads.zip(state.max.iter_mut().zip(state.sum.iter_mut())) {
-        let mut new_max = *max;
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(dim)) {
-            *score = scale * dot(query, key.iter().map(|k| k.to_f32()));
-            new_max = new_max.max(*score);
+        attend_head(query, keys, values, scale, max, sum, acc);
+    }
+}
+
+/// Attends from one head to a run of keys.
+fn attend_head<B: Weights>(
+    query: &[f32],
+    keys: &[B],
+    values: &[B],
+    scale: f32,
+    max: &mut f32,
+    sum: &mut f32,
+    acc: &mut [f32],
+) {
+    let row_blocks = query.len() / B::LEN;
+    let mut scores = [0.0; ATTEND_KEYS];
+    let scores = &mut scores[..keys.len() / row_blocks];
+    let mut new_max = *max;
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(row_blocks)) {
+        let mut dot = 0.0;
+        for_each_value(key, |i, key| dot += query[i] * key);
+        *score = scale * dot;
+        new_max = new_max.max(*score);
+    }
+    // What was summed relative to the old maximum is brought to the new one; nothing yet: exp(-inf) is 0.
+    let shrink = math::exp(*max - new_max);
+    *max = new_max;
+    *sum *= shrink;
+    acc.iter_mut().for_each(|acc| *acc *= shrink);
+    for (score, value) in scores.iter().zip(values.chunks_exact(row_blocks)) {
+        let weight = math::exp(score - new_max);
+        *sum += weight;
+        for_each_value(value, |i, value| acc[i] += weight * value);
+    }
+}
+
+/// See [`crate::Backend::attend_join`].
+#[inline(always)]
+pub(crate) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
+    let dim = all.acc.len() / all.max.len();
+    let heads = all.acc.chunks_exact_mut(dim).zip(run.acc.chunks_exact(dim)).enumerate();
+    for (h, (acc, more)) in heads {
+        let max = all.max[h].max(run.max[h]);
+        let shrink = |old: f32| if old == max { 1.0 } else { math::exp(old - max) };
+        let (old, new) = (shrink(all.max[h]), shrink(run.max[h]));
+        all.max[h] = max;
+        all.sum[h] = all.sum[h] * old + run.sum[h] * new;
+        for (acc, more) in acc.iter_mut().zip(more) {
+            *acc = *acc * old + more * new;
         }
-        // What was summed relative to the old maximum is brought to the new one; nothing yet: exp(-inf) is 0.
-        let shrink = math::exp(*max - new_max);
-        *max = new_max;
-        *sum *= shrink;
-        acc.iter_mut().for_each(|acc| *acc *= shrink);
-        for (score, value) in scores.iter().zip(values.chunks_exact(dim)) {
-            let weight = math::exp(score - new_max);
-            *sum += weight;
-            for (acc, value) in acc.iter_mut().zip(value) {
-                *acc += weight * value.to_f32();
-            }
+    }
+}
+
+/// See [`crate::Backend::attend_wide`].
+fn attend_wide<B: Weights>(
+    queries: &Queries<'_>,
+    keys: &[u8],
+    values: &[u8],
+    out: &mut TileMut<'_>,
+    _scratch: &mut [f32],
+) {
+    let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
+    let row_blocks = queries.dim / B::LEN;
+    let before = keys.len() / row_blocks - queries.tokens;
+    for row in 0..queries.rows() {
+        let (token, head) = (row / queries.group, row % queries.group);
+        let acc = &mut out.column(token)[head * queries.dim..][..queries.dim];
+        acc.fill(0.0);
+        let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+        let seen = (before + token + 1) * row_blocks;
+        let runs = keys[..seen].chunks(ATTEND_KEYS * row_blocks).zip(values.chunks(ATTEND_KEYS * row_blocks));
+        for (keys, values) in runs {
+            let values = &values[..keys.len()];
+            attend_head(queries.row(row), keys, values, queries.scale, &mut max, &mut sum, acc);
         }
+        acc.iter_mut().for_each(|acc| *acc /= sum);
+    }
+}
+
+/// Calls `each(i, value i)` for the values of some blocks.
+fn for_each_value<B: Weights>(blocks: &[B], mut each: impl FnMut(usize, f32)) {
+    for (b, block) in blocks.iter().enumerate() {
+        let mut values = [0.0; 32];
+        let values = &mut values[..B::LEN];
+        block.write(values);
+        values.iter().enumerate().for_each(|(i, &value)| each(b * B::LEN + i, value));
     }
 }

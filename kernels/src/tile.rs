@@ -2,6 +2,7 @@
 //! Invariant: two tiles that exist at once never share an element, so tiles may go to different threads.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// A mutable view of `rows` consecutive values in each of `cols` columns that lie `stride` apart.
 ///
@@ -101,6 +102,19 @@ impl<'a> TileMut<'a> {
     /// The range must be inside the tile, and no other tile of an overlapping range may exist for `'a`.
     pub unsafe fn rows_unchecked(&self, from: usize, to: usize) -> TileMut<'a> {
         TileMut { start: self.start.wrapping_add(from), rows: to - from, ..*self }
+    }
+
+    /// The tile of some rows of some columns, not borrowing this one.
+    ///
+    /// # Safety
+    /// Both ranges must be inside the tile, and no other tile of an element of theirs may exist for `'a`.
+    pub unsafe fn block_unchecked(&self, rows: Range<usize>, cols: Range<usize>) -> TileMut<'a> {
+        TileMut {
+            start: self.start.wrapping_add(cols.start * self.stride + rows.start),
+            rows: rows.len(),
+            cols: cols.len(),
+            ..*self
+        }
     }
 }
 

@@ -1,81 +1,141 @@
 //! Floor 3. Attention of a batch to the cache: each query head against the keys of its key head, up to its own position.
 //!
-//! Keys are taken in runs that end at multiples of [`ATTEND_KEYS`]. Each run's softmax-weighted sum is computed by
-//! itself and the runs are joined in order, so a result depends on the position alone, and not on how many tokens the
-//! batch has or which thread computes it.
+//! Up to [`NARROW`] tokens, keys are taken in runs that end at multiples of [`ATTEND_KEYS`]. Each run's softmax-weighted
+//! sum is computed by itself and the runs are joined in order, so a result depends on the position alone, and not on how
+//! many tokens the batch has or which thread computes it. More tokens go in blocks through a kernel that turns keys and
+//! values into floats once for a whole block; there, too, a token's result depends on the position alone.
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 use bantam_kernels::Backend;
-use bantam_kernels::backend::{ATTEND_KEYS, AttendMut};
-use bantam_kernels::math;
+use bantam_kernels::TileMut;
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::backend::NARROW;
 
 use super::Forward;
+use crate::kv::{KvCache, KvShape};
 use crate::model::program::Buffer;
 
-/// Floats a thread needs: the state of all runs so far, and of one run.
-pub(super) fn scratch_len(group: usize, head_dim: usize) -> usize {
-    2 * group * (2 + head_dim)
+/// Floats of the state of the `group` query heads that share a key head.
+fn state_len(group: usize, head_dim: usize) -> usize {
+    group.saturating_mul(2 + head_dim)
+}
+
+/// Floats a thread needs: the state of all runs so far and of one run, or what a block of tokens asks for.
+pub(super) fn scratch_len(backend: Backend, group: usize, head_dim: usize, batch: usize) -> usize {
+    let wide = if batch > NARROW { backend.attend_scratch(group, head_dim) } else { 0 };
+    // Shares start at multiples of 64 bytes.
+    state_len(group, head_dim).saturating_mul(2).max(wide).next_multiple_of(16)
+}
+
+/// Floats of the states of all runs of one token.
+pub(super) fn runs_len(group: usize, kv: &KvShape) -> usize {
+    let runs = kv.context.div_ceil(ATTEND_KEYS);
+    runs.saturating_mul(kv.kv_heads).saturating_mul(state_len(group, kv.head_dim))
+}
+
+/// What one layer attends with.
+struct Layer<'a> {
+    backend: Backend,
+    kv: &'a KvCache,
+    layer: usize,
+    scale: f32,
 }
 
 impl Forward<'_> {
     /// `Attended = softmax(Query . keys * scale) . values`
     pub(super) fn attend(&mut self, n: usize, position: usize, layer: usize, scale: f32) {
-        let backend = self.backend;
         let hyper = self.model.hyper();
-        let group = hyper.heads / hyper.kv_heads;
+        let (kv_heads, head_dim) = (hyper.kv_heads, hyper.head_dim);
+        let group = hyper.heads / kv_heads;
         // The query heads of one key head are neighbours, so they are one part of a column.
-        let part = group * hyper.head_dim;
-        let (kv, scratch) = (&*self.kv, &mut *self.scratch);
+        let part = group * head_dim;
+        let scratch = &mut *self.scratch;
+        let layer = Layer { backend: self.backend, kv: self.kv, layer, scale };
         let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
         let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
-        self.pool.parts((attended, part), &mut scratch.threads.attention, self.cancel, &|i, out, own| {
-            let (column, head) = (i / hyper.kv_heads, i % hyper.kv_heads);
-            let query = &query[i * part..][..part];
-            let keys = position + column + 1;
-            let (all, run) = own.split_at_mut(own.len() / 2);
-            let mut all = state(all, group);
-            reset(&mut all);
-            for from in (0..keys).step_by(ATTEND_KEYS) {
-                let (keys, values) = kv.head(layer, head, from, keys.min(from + ATTEND_KEYS));
-                let mut run = state(run, group);
-                reset(&mut run);
-                backend.attend_f16(query, keys, values, scale, &mut run);
-                join(backend, &mut all, &mut run);
+        let own = &mut scratch.threads.attention;
+        if n > NARROW {
+            let tile = TileMut::new(attended, kv_heads * part, n);
+            let block = (part, wide_tokens(group));
+            self.pool.blocks(tile, block, own, self.cancel, &|row, column, out, own| {
+                let tokens = out.cols();
+                let values = &query[column * kv_heads * part + row..];
+                let queries =
+                    Queries { values, stride: kv_heads * part, tokens, group, dim: head_dim, scale };
+                layer.attend_block(row / part, &queries, position + column + tokens, out, own);
+            });
+        } else if n == 1 && position >= ATTEND_KEYS {
+            // One token has few heads to share out, and many runs.
+            let (keys, len) = (position + 1, state_len(group, head_dim));
+            let runs = keys.div_ceil(ATTEND_KEYS);
+            let states = &mut scratch.runs[..runs * kv_heads * len];
+            self.pool.parts((states, len), own, self.cancel, &|i, run, _| {
+                let (head, from) = (i / runs, i % runs * ATTEND_KEYS);
+                let query = &query[head * part..][..part];
+                layer.attend_run(head, query, from..keys.min(from + ATTEND_KEYS), &mut state(run, group));
+            });
+            let heads = attended.chunks_exact_mut(part).zip(states.chunks_exact_mut(runs * len));
+            for (out, runs) in heads {
+                let all = &mut state(&mut own[..len], group);
+                all.reset();
+                runs.chunks_exact_mut(len).for_each(|run| self.backend.attend_join(all, &state(run, group)));
+                finish(all, out);
             }
-            for (h, out) in out.chunks_exact_mut(hyper.head_dim).enumerate() {
-                let scale = 1.0 / all.sum[h];
-                for (out, acc) in out.iter_mut().zip(&all.acc[h * hyper.head_dim..]) {
-                    *out = acc * scale;
+        } else {
+            self.pool.parts((attended, part), own, self.cancel, &|i, out, own| {
+                let (column, head) = (i / kv_heads, i % kv_heads);
+                let query = &query[i * part..][..part];
+                let keys = position + column + 1;
+                let (all, rest) = own.split_at_mut(state_len(group, head_dim));
+                let (all, run) = (&mut state(all, group), &mut rest[..state_len(group, head_dim)]);
+                all.reset();
+                for from in (0..keys).step_by(ATTEND_KEYS) {
+                    let run = &mut state(run, group);
+                    layer.attend_run(head, query, from..keys.min(from + ATTEND_KEYS), run);
+                    layer.backend.attend_join(all, run);
                 }
-            }
-        });
+                finish(all, out);
+            });
+        }
     }
 }
 
-/// Sees a share of scratch as a state: maxima, sums, weighted values.
-fn state(scratch: &mut [f32], group: usize) -> AttendMut<'_> {
-    let (max, rest) = scratch.split_at_mut(group);
+impl Layer<'_> {
+    /// The state of one run of keys alone.
+    fn attend_run(&self, head: usize, query: &[f32], run: Range<usize>, state: &mut AttendMut<'_>) {
+        let (keys, values) = self.kv.head(self.layer, head, run.start, run.end);
+        state.reset();
+        self.backend.attend(self.kv.format(), query, keys, values, self.scale, state);
+    }
+
+    /// The outputs of a block of tokens, the last of which sees `keys` keys.
+    fn attend_block(
+        &self,
+        head: usize,
+        queries: &Queries<'_>,
+        keys: usize,
+        out: &mut TileMut<'_>,
+        own: &mut [f32],
+    ) {
+        let (keys, values) = self.kv.head(self.layer, head, 0, keys);
+        self.backend.attend_wide(self.kv.format(), queries, keys, values, out, own);
+    }
+}
+
+/// Sees floats as a state: maxima, sums, weighted values.
+fn state(floats: &mut [f32], group: usize) -> AttendMut<'_> {
+    let (max, rest) = floats.split_at_mut(group);
     let (sum, acc) = rest.split_at_mut(group);
     AttendMut { max, sum, acc }
 }
 
-fn reset(state: &mut AttendMut<'_>) {
-    state.max.fill(f32::NEG_INFINITY);
-    state.sum.fill(0.0);
-    state.acc.fill(0.0);
-}
-
-/// Adds a later run to the runs so far, both brought to the greater of their maxima.
-fn join(backend: Backend, all: &mut AttendMut<'_>, run: &mut AttendMut<'_>) {
+/// Writes the outputs of all heads.
+fn finish(all: &AttendMut<'_>, out: &mut [f32]) {
     let dim = all.acc.len() / all.max.len();
-    for h in 0..all.max.len() {
-        let max = all.max[h].max(run.max[h]);
-        let (old, new) = (math::exp(all.max[h] - max), math::exp(run.max[h] - max));
-        all.max[h] = max;
-        all.sum[h] = all.sum[h] * old + run.sum[h] * new;
-        let (acc, more) = (&mut all.acc[h * dim..][..dim], &mut run.acc[h * dim..][..dim]);
-        acc.iter_mut().for_each(|acc| *acc *= old);
-        more.iter_mut().for_each(|more| *more *= new);
-        backend.add(acc, more);
+    for ((out, acc), sum) in out.chunks_exact_mut(dim).zip(all.acc.chunks_exact(dim)).zip(all.sum.iter()) {
+        let scale = 1.0 / sum;
+        out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc * scale);
     }
 }

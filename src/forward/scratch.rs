@@ -8,6 +8,7 @@ use bantam_kernels::Columns;
 use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
 
+use super::attention::{runs_len, scratch_len};
 use crate::arena::{Arena, Slab};
 use crate::error::Result;
 use crate::kv::KvShape;
@@ -28,6 +29,8 @@ pub(crate) struct Scratch {
     /// Cosines and sines of each column's position.
     pub(crate) cos: Slab<f32>,
     pub(crate) sin: Slab<f32>,
+    /// The states of one token's attention to all runs of keys: see `forward/attention.rs`.
+    pub(super) runs: Slab<f32>,
     pub(crate) threads: Threads,
 }
 
@@ -80,9 +83,10 @@ impl Scratch {
             frequencies: arena.slab(pairs)?,
             cos: arena.slab(per_column(pairs))?,
             sin: arena.slab(per_column(pairs))?,
+            runs: arena.slab(runs_len(group, &kv))?,
             threads: Threads {
                 kernels: arena.slab(per_thread(share))?,
-                attention: arena.slab(per_thread(super::attention::scratch_len(group, kv.head_dim)))?,
+                attention: arena.slab(per_thread(scratch_len(backend, group, kv.head_dim, batch)))?,
             },
         })
     }

@@ -51,6 +51,8 @@ type ZipBody<'a, A, B, C> = dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync +
 type PartBody<'a, T, S> = dyn Fn(usize, &mut [T], &mut [S]) + Sync + 'a;
 /// With the number of a tile, a row of it, the chunk that starts there, and the thread's share of scratch.
 type TileBody<'a> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [u8]) + Sync + 'a;
+/// With the first row and the first column of a block of a tile, the block, and the thread's share of scratch.
+type BlockBody<'a, S> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [S]) + Sync + 'a;
 
 /// A loop without helpers.
 fn alone(len: usize, most: usize, body: &Body<'_>) {
@@ -178,12 +180,42 @@ impl Pool {
             }
         });
     }
+
+    /// Cuts a tile into blocks of `rows` rows and `cols` columns, the last column's first, and calls `body(first row,
+    /// first column, the block, the thread's share of scratch)`, until `cancel` is set.
+    pub(crate) fn blocks<S: Send>(
+        &self,
+        tile: TileMut<'_>,
+        (rows, cols): (usize, usize),
+        scratch: &mut [S],
+        cancel: &Cancel,
+        body: &BlockBody<'_, S>,
+    ) {
+        let share = scratch.len() / self.capacity();
+        let scratch = Parts::new((scratch, share));
+        let (down, across) = (tile.rows().div_ceil(rows), tile.cols().div_ceil(cols));
+        let mut tile = [tile];
+        let tiles = SharedTiles(&mut tile);
+        self.each(down * across, &|i, thread| {
+            if cancel.is_cancelled() {
+                return;
+            }
+            let tile = &tiles.get()[0];
+            let (row, col) = (i % down * rows, (across - 1 - i / down) * cols);
+            let (to_row, to_col) = ((row + rows).min(tile.rows()), (col + cols).min(tile.cols()));
+            // SAFETY: every index goes to one thread (Pool::run), so no other block has these elements; the tile is borrowed
+            // exclusively by this call.
+            let mut block = unsafe { tile.block_unchecked(row..to_row, col..to_col) };
+            // SAFETY: every thread has its own number (Pool::run).
+            body(row, col, &mut block, unsafe { scratch.take(thread) });
+        });
+    }
 }
 
 /// Tiles that several threads cut chunks from.
 struct SharedTiles<'a, 'b>(&'a mut [TileMut<'b>]);
 
-// SAFETY: through a shared reference only TileMut::rows_unchecked reaches the values, whose caller keeps chunks apart.
+// SAFETY: through a shared reference only the unchecked cuts of TileMut reach the values, whose callers keep them apart.
 unsafe impl Sync for SharedTiles<'_, '_> {}
 
 impl<'b> SharedTiles<'_, 'b> {

@@ -8,6 +8,8 @@ mod ahead;
 use alloc::sync::Arc;
 use core::ops::Range;
 
+use bantam_kernels::KvFormat;
+
 use crate::arena::{Arena, Slab};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result, text};
@@ -33,6 +35,8 @@ pub struct SessionOptions {
     pub context: Option<usize>,
     /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`].
     pub batch: Option<usize>,
+    /// How keys and values are kept.
+    pub kv_format: KvFormat,
     /// The most guesses that [`Session::speculate`] verifies at once: up to [`DRAFT_MAX`], and one less than the batch. Each
     /// takes memory for the logits behind it. 0, the default, reads one token at a time.
     pub draft_max: usize,
@@ -118,7 +122,7 @@ impl Session {
     /// What a session of these options will allocate when run by a pool made for `threads`, to the byte.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a context or batch of 0.
+    /// [`Error::Argument`] for a context or batch of 0, or a cache format that the model's heads do not fit.
     pub fn plan(model: &Model, options: &SessionOptions, threads: usize) -> Result<Plan> {
         let (plan, _) = Session::count(model, options, threads)?;
         Ok(plan)
@@ -127,13 +131,13 @@ impl Session {
     /// Opens a session and has all its memory.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a context or batch of 0; [`Error::Memory`] with the number of bytes that could not be had;
+    /// [`Error::Argument`] as [`Session::plan`]; [`Error::Memory`] with the number of bytes that could not be had;
     /// [`Error::Changed`] if the model's file was cut short.
     pub fn open(model: &Model, pool: Arc<Pool>, options: &SessionOptions) -> Result<Session> {
         model.file().mapping().check()?;
         let threads = pool.capacity();
         let (plan, counted) = Session::count(model, options, threads)?;
-        let kv_shape = Session::kv_shape(model, plan.context);
+        let kv_shape = Session::kv_shape(model, options, plan.context);
         let kv = KvCache::carve(kv_shape, &mut Arena::allocate(&counted.kv)?)?;
         let mut arena = Arena::allocate(&counted.scratch)?;
         let mut work = Work::carve(model, options, kv_shape, threads, &mut arena)?;
@@ -305,7 +309,8 @@ impl Session {
         if options.batch == Some(0) {
             return Err(Error::Argument(text!("a batch must have at least 1 token")));
         }
-        let kv_shape = Session::kv_shape(model, context);
+        let kv_shape = Session::kv_shape(model, options, context);
+        kv_shape.check()?;
         let mut kv = Arena::counting("the KV cache of the context");
         KvCache::carve(kv_shape, &mut kv)?;
         let mut scratch = Arena::counting("the session's scratch");
@@ -314,9 +319,15 @@ impl Session {
         Ok((plan, Counted { kv, scratch }))
     }
 
-    fn kv_shape(model: &Model, context: usize) -> KvShape {
+    fn kv_shape(model: &Model, options: &SessionOptions, context: usize) -> KvShape {
         let hyper = model.hyper();
-        KvShape { layers: hyper.layers, kv_heads: hyper.kv_heads, head_dim: hyper.head_dim, context }
+        KvShape {
+            layers: hyper.layers,
+            kv_heads: hyper.kv_heads,
+            head_dim: hyper.head_dim,
+            context,
+            format: options.kv_format,
+        }
     }
 
     /// What `prefill` promises to find out before anything happens.

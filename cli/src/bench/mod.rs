@@ -34,8 +34,9 @@ With --kernels no model is needed. Each kernel of each backend that this CPU run
 --threads says more:
   matmul       weights of every format, read from memory, times 1, 8 and 512 columns: one column is a token that is decoded, \
 many are a prompt; GB/s are bytes of weights, GMAC/s 10^9 multiplications per second
-  attend_f16   the query heads of a token against keys and values, read from memory
-  dequantize, quantize_q8, rms_norm, rope, silu_mul, add, to_f16
+  attend       the query heads of a token against keys and values of each cache format, read from memory
+  attend_wide  those of a block of tokens, as a prompt has them
+  store_kv, dequantize, quantize_q8, rms_norm, rope, silu_mul, add
                vectors of --k values in the cache; GB/s are bytes read and written
   ceiling      the time that the machine needs at least, to read the bytes or to make the products with the instruction that the \
 backend multiplies with, as a share of the time that the kernel took; both limits are measured too, at their best

@@ -6,6 +6,8 @@
 //! ([`matmul::Dot`]): straight after unpacking for a few columns, else from a panel of rows in the thread's scratch,
 //! unpacked once for all columns. Weights that are floats multiply likewise ([`floats`]).
 //!
+//! Attention is written once for all tiers likewise, on registers of floats ([`attention`], [`register::Floats`]).
+//!
 //! Invariant: of quantised formats the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
 //! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
 //! of rows and every tier.
@@ -13,6 +15,7 @@
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of registers")]
 
 mod activations;
+mod attention;
 pub mod avx2;
 pub mod avx512;
 pub mod avxvnni;
@@ -21,4 +24,5 @@ mod floats;
 mod lanes;
 mod large;
 mod matmul;
+mod register;
 mod small;

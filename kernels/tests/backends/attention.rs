@@ -1,11 +1,12 @@
-//! Attention to a run of keys, in one call and in several.
+//! Attention to a run of keys, in one call and in several, and of a block of tokens to all keys, for every way to keep
+//! keys and values.
 
 #![forbid(unsafe_code)]
 
-use bantam_kernels::backend::{ATTEND_KEYS, AttendMut};
-use bantam_kernels::{Backend, f16};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::{Backend, KvFormat, TileMut};
 
-use crate::common::Random;
+use crate::common::{Placed, Random, dequantized, scalar};
 
 /// The error that an output may have, relative to the weighted mean of `|value|`: rounding of a score moves its
 /// exponential by as much, and there are `dim` additions behind a score and `n` behind an output.
@@ -16,6 +17,42 @@ properties! {
     attention_in_parts_equals_the_whole
     one_great_score_takes_all
     attention_to_nothing_changes_nothing
+    wide_attention_is_exact_up_to_rounding
+    a_token_of_wide_attention_does_not_depend_on_the_others
+    heads_are_stored_as_the_reference_does
+}
+
+/// Keys or values as they are kept, and what they stand for.
+struct Kept {
+    format: KvFormat,
+    bytes: Vec<u8>,
+    values: Vec<f32>,
+    dim: usize,
+}
+
+impl Kept {
+    /// `n` heads of random values.
+    fn random(random: &mut Random, format: KvFormat, n: usize, dim: usize) -> Kept {
+        Kept::of(format, &random.units(n * dim), dim)
+    }
+
+    /// Heads of `dim` values each.
+    fn of(format: KvFormat, values: &[f32], dim: usize) -> Kept {
+        let mut bytes = vec![0; format.row_bytes(values.len()).expect("whole blocks")];
+        let rows = bytes.chunks_exact_mut(format.row_bytes(dim).expect("whole blocks"));
+        values.chunks_exact(dim).zip(rows).for_each(|(head, row)| scalar().store_kv(format, head, row));
+        Kept { format, values: dequantized(format.format(), &bytes), bytes, dim }
+    }
+
+    /// The bytes of heads `from..to`.
+    fn heads(&self, from: usize, to: usize) -> &[u8] {
+        let row_bytes = self.format.row_bytes(self.dim).expect("whole blocks");
+        &self.bytes[from * row_bytes..to * row_bytes]
+    }
+
+    fn len(&self) -> usize {
+        self.values.len() / self.dim
+    }
 }
 
 /// The running state of some heads.
@@ -31,9 +68,17 @@ impl State {
         State { max: vec![f32::NEG_INFINITY; group], sum: vec![0.0; group], acc: vec![0.0; group * dim] }
     }
 
-    fn attend(&mut self, backend: Backend, query: &[f32], keys: &[f16], values: &[f16], scale: f32) {
+    /// Attends to keys `from..to`.
+    fn attend(
+        &mut self,
+        backend: Backend,
+        query: &[f32],
+        [keys, values]: [&Kept; 2],
+        (from, to): (usize, usize),
+        scale: f32,
+    ) {
         let mut state = AttendMut { max: &mut self.max, sum: &mut self.sum, acc: &mut self.acc };
-        backend.attend_f16(query, keys, values, scale, &mut state);
+        backend.attend(keys.format, query, keys.heads(from, to), values.heads(from, to), scale, &mut state);
     }
 
     /// The finished outputs, head after head.
@@ -43,33 +88,62 @@ impl State {
     }
 }
 
-/// Checks a state against softmax attention in 64-bit floats.
-fn assert_attends(state: &State, query: &[f32], keys: &[f16], values: &[f16], scale: f32, what: &str) {
-    let dim = query.len() / state.max.len();
-    let outputs = state.outputs();
-    for (h, query) in query.chunks_exact(dim).enumerate() {
-        let scores: Vec<f64> = keys
-            .chunks_exact(dim)
-            .map(|key| {
-                f64::from(scale) * key.iter().zip(query).map(|(k, q)| k.to_f64() * f64::from(*q)).sum::<f64>()
-            })
-            .collect();
+/// What one head gets from the first `n` keys, in 64-bit floats.
+struct Exact {
+    /// The greatest score.
+    max: f64,
+    outputs: Vec<f64>,
+    /// The weighted means of `|value|`.
+    magnitudes: Vec<f64>,
+}
+
+impl Exact {
+    fn of(query: &[f32], [keys, values]: [&Kept; 2], n: usize, scale: f32) -> Exact {
+        let dim = query.len();
+        let dot =
+            |key: &[f32]| -> f64 { key.iter().zip(query).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum() };
+        let scores: Vec<f64> =
+            keys.values.chunks_exact(dim).take(n).map(|key| f64::from(scale) * dot(key)).collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
         let sum: f64 = weights.iter().sum();
-        let error = (f64::from(state.max[h]) - max).abs();
-        assert!(error <= 1e-5 * (1.0 + max.abs()), "{what}: greatest score {} is not {max}", state.max[h]);
-        for i in 0..dim {
-            let (mut exact, mut magnitude) = (0.0, 0.0);
-            for (weight, value) in weights.iter().zip(values[i..].iter().step_by(dim)) {
-                exact += weight * value.to_f64() / sum;
-                magnitude += weight * value.to_f64().abs() / sum;
+        let mut exact = Exact { max, outputs: vec![0.0; dim], magnitudes: vec![0.0; dim] };
+        for (weight, value) in weights.iter().zip(values.values.chunks_exact(dim)) {
+            for (i, &value) in value.iter().enumerate() {
+                exact.outputs[i] += weight * f64::from(value) / sum;
+                exact.magnitudes[i] += weight * f64::from(value).abs() / sum;
             }
-            let got = outputs[h * dim + i];
-            let error = (f64::from(got) - exact).abs();
-            assert!(error <= TOLERANCE * magnitude, "{what}: head {h}, {i}: {got} is not {exact}");
+        }
+        exact
+    }
+
+    fn assert_near(&self, got: &[f32], what: &str) {
+        for (i, got) in got.iter().enumerate() {
+            let error = (f64::from(*got) - self.outputs[i]).abs();
+            let exact = self.outputs[i];
+            assert!(error <= TOLERANCE * self.magnitudes[i], "{what}: value {i}: {got} is not {exact}");
         }
     }
+}
+
+/// Checks a state against softmax attention in 64-bit floats.
+fn assert_attends(state: &State, query: &[f32], kept: [&Kept; 2], scale: f32, what: &str) {
+    let dim = query.len() / state.max.len();
+    let outputs = state.outputs();
+    for (h, query) in query.chunks_exact(dim).enumerate() {
+        let exact = Exact::of(query, kept, kept[0].len(), scale);
+        let (got, max) = (state.max[h], exact.max);
+        assert!(
+            (f64::from(got) - max).abs() <= 1e-5 * (1.0 + max.abs()),
+            "{what}: greatest {got} is not {max}"
+        );
+        exact.assert_near(&outputs[h * dim..][..dim], &format!("{what}: head {h}"));
+    }
+}
+
+/// Whether heads of that many values can be kept so.
+fn fits(format: KvFormat, dim: usize) -> bool {
+    format.row_bytes(dim).is_some()
 }
 
 fn attention_is_exact_up_to_rounding(backend: Backend) {
@@ -77,42 +151,38 @@ fn attention_is_exact_up_to_rounding(backend: Backend) {
     let counts = [1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 64, 100, 255, ATTEND_KEYS];
     let mut turn = 0;
     for dim in [8, 32, 40, 64, 80, 96, 128, 256] {
-        for group in [1, 3, 4, 8] {
-            // Two of the counts each, so that in all every count meets every group.
-            for n in [counts[turn % counts.len()], counts[(turn + 5) % counts.len()]] {
-                let query = random.units(group * dim);
-                let (keys, values) = (random.halves(n * dim), random.halves(n * dim));
-                let scale = 4.0 / (dim as f32).sqrt();
-                let mut state = State::new(group, dim);
-                state.attend(backend, &query, &keys, &values, scale);
-                let what = format!("{group} heads of {dim}, {n} keys");
-                assert_attends(&state, &query, &keys, &values, scale, &what);
+        for group in [1, 2, 3, 4, 5, 7, 8] {
+            for &format in KvFormat::ALL.iter().filter(|&&format| fits(format, dim)) {
+                // Two of the counts each, so that in all every count meets every group.
+                for n in [counts[turn % counts.len()], counts[(turn + 5) % counts.len()]] {
+                    let query = random.units(group * dim);
+                    let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
+                    let scale = 4.0 / (dim as f32).sqrt();
+                    let mut state = State::new(group, dim);
+                    state.attend(backend, &query, [&keys, &values], (0, n), scale);
+                    let what = format!("{}, {group} heads of {dim}, {n} keys", format.name());
+                    assert_attends(&state, &query, [&keys, &values], scale, &what);
+                }
+                turn += 1;
             }
-            turn += 1;
         }
     }
 }
 
 fn attention_in_parts_equals_the_whole(backend: Backend) {
     let mut random = Random::new(2);
-    for (group, dim) in [(1, 128), (3, 64), (4, 40)] {
+    for (format, group, dim) in
+        [(KvFormat::F16, 1, 128), (KvFormat::F16, 3, 64), (KvFormat::F16, 4, 40), (KvFormat::Q8_0, 3, 64)]
+    {
         let n = 200;
         let query = random.units(group * dim);
-        let (keys, values) = (random.halves(n * dim), random.halves(n * dim));
+        let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
         for cut in [1, 64, 100, 199] {
             let mut state = State::new(group, dim);
-            let ((keys_a, keys_b), (values_a, values_b)) =
-                (keys.split_at(cut * dim), values.split_at(cut * dim));
-            state.attend(backend, &query, keys_a, values_a, 0.5);
-            state.attend(backend, &query, keys_b, values_b, 0.5);
-            assert_attends(
-                &state,
-                &query,
-                &keys,
-                &values,
-                0.5,
-                &format!("{group} heads of {dim}, cut at {cut}"),
-            );
+            state.attend(backend, &query, [&keys, &values], (0, cut), 0.5);
+            state.attend(backend, &query, [&keys, &values], (cut, n), 0.5);
+            let what = format!("{}, {group} heads of {dim}, cut at {cut}", format.name());
+            assert_attends(&state, &query, [&keys, &values], 0.5, &what);
         }
     }
 }
@@ -122,23 +192,21 @@ fn one_great_score_takes_all(backend: Backend) {
     let (group, dim, n) = (3, 64, 70);
     // Scores of about 1e4, 1e3 apart: all but the greatest have a weight of zero.
     let query = vec![100.0; group * dim];
-    let values = random.halves(n * dim);
-    for great in [0, 1, 31, 32, 69] {
-        for (low, high) in [(-1.5, 1.5), (-1.5, -1.0), (0.0, 0.25)] {
-            let mut keys = vec![f16::from_f32(low); n * dim];
-            keys[great * dim..][..dim].fill(f16::from_f32(high));
-            for cut in [0, 32, n] {
-                let mut state = State::new(group, dim);
-                let (from, to) = (keys.split_at(cut * dim), values.split_at(cut * dim));
-                for (keys, values) in [(from.0, to.0), (from.1, to.1)] {
-                    if !keys.is_empty() {
-                        state.attend(backend, &query, keys, values, 1.0);
+    for &format in KvFormat::ALL {
+        let values = Kept::random(&mut random, format, n, dim);
+        for great in [0, 1, 31, 32, 69] {
+            for (low, high) in [(-1.5, 1.5), (-1.5, -1.0), (0.0, 0.25)] {
+                let mut keys = vec![low; n * dim];
+                keys[great * dim..][..dim].fill(high);
+                let keys = Kept::of(format, &keys, dim);
+                for cut in [0, 32, n] {
+                    let mut state = State::new(group, dim);
+                    state.attend(backend, &query, [&keys, &values], (0, cut), 1.0);
+                    state.attend(backend, &query, [&keys, &values], (cut, n), 1.0);
+                    for (i, got) in state.outputs().iter().enumerate() {
+                        let value = values.values[great * dim + i % dim];
+                        assert_eq!(*got, value, "key {great} of score {high} among {low}, cut at {cut}: {i}");
                     }
-                }
-                let outputs = state.outputs();
-                for (i, got) in outputs.iter().enumerate() {
-                    let value = values[great * dim + i % dim].to_f32();
-                    assert_eq!(*got, value, "key {great} of score {high} among {low}, cut at {cut}: {i}");
                 }
             }
         }
@@ -147,12 +215,95 @@ fn one_great_score_takes_all(backend: Backend) {
 
 fn attention_to_nothing_changes_nothing(backend: Backend) {
     let query = [1.0; 64];
-    let mut state = State::new(2, 32);
-    state.attend(backend, &query, &[], &[], 1.0);
-    assert_eq!(state, State::new(2, 32));
-    let ones = [f16::ONE; 32];
-    state.attend(backend, &query, &ones, &ones, 1.0);
-    let before = state.clone();
-    state.attend(backend, &query, &[], &[], 1.0);
-    assert_eq!(state, before);
+    for &format in KvFormat::ALL {
+        let ones = Kept::of(format, &[1.0; 32], 32);
+        let mut state = State::new(2, 32);
+        state.attend(backend, &query, [&ones, &ones], (0, 0), 1.0);
+        assert_eq!(state, State::new(2, 32));
+        state.attend(backend, &query, [&ones, &ones], (0, 1), 1.0);
+        let before = state.clone();
+        state.attend(backend, &query, [&ones, &ones], (1, 1), 1.0);
+        assert_eq!(state, before);
+    }
+}
+
+/// The outputs of a block of tokens, token after token; their heads lie among others that must not matter.
+fn wide(
+    backend: Backend,
+    queries: &[f32],
+    (tokens, group, dim): (usize, usize, usize),
+    [keys, values]: [&Kept; 2],
+    n: usize,
+    scale: f32,
+) -> Vec<f32> {
+    let stride = queries.len() / tokens;
+    let queries = Queries { values: queries, stride, tokens, group, dim, scale };
+    // Old values that would spoil any sum they came into.
+    let mut scratch = vec![f32::NAN; backend.attend_scratch(group, dim)];
+    let mut out = vec![f32::NAN; tokens * stride];
+    let mut tile = TileMut::new(&mut out, stride, tokens);
+    let mut tile = tile.rows_range(0, group * dim);
+    let (keys, values) = (Placed::copy(keys.heads(0, n), 1), (values.heads(0, n), values.format));
+    backend.attend_wide(values.1, &queries, &keys, values.0, &mut tile, &mut scratch);
+    let others = out.chunks_exact(stride).flat_map(|token| &token[group * dim..]);
+    assert!(others.copied().all(f32::is_nan), "only the tile is written");
+    out.chunks_exact(stride).flat_map(|token| &token[..group * dim]).copied().collect()
+}
+
+fn wide_attention_is_exact_up_to_rounding(backend: Backend) {
+    let mut random = Random::new(4);
+    let shapes = [(1, 64), (2, 8), (3, 64), (3, 80), (4, 128), (7, 32), (9, 40), (71, 64)];
+    for (turn, (group, dim)) in shapes.into_iter().enumerate() {
+        for &format in KvFormat::ALL.iter().filter(|&&format| fits(format, dim)) {
+            for (tokens, before) in [(1, 0), (5, 3), (17, 0), (64, 250), (2, 600), (33, 256)] {
+                let tokens = tokens.min(wide_tokens(group));
+                let n = before + tokens + turn;
+                let stride = group * dim + 3;
+                let queries = random.units(tokens * stride);
+                let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
+                let scale = 4.0 / (dim as f32).sqrt();
+                let outputs = wide(backend, &queries, (tokens, group, dim), [&keys, &values], n, scale);
+                for (row, got) in outputs.chunks_exact(dim).enumerate().step_by(3) {
+                    let (token, head) = (row / group, row % group);
+                    let query = &queries[token * stride + head * dim..][..dim];
+                    let exact = Exact::of(query, [&keys, &values], n - tokens + token + 1, scale);
+                    let what = format!("{}, {group} heads of {dim}, token {token} of {n}", format.name());
+                    exact.assert_near(got, &what);
+                }
+            }
+        }
+    }
+}
+
+fn a_token_of_wide_attention_does_not_depend_on_the_others(backend: Backend) {
+    let mut random = Random::new(5);
+    let (group, dim, n) = (3, 64, 300);
+    let tokens = wide_tokens(group);
+    for &format in KvFormat::ALL {
+        let queries = random.units(tokens * group * dim);
+        let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
+        let whole = wide(backend, &queries, (tokens, group, dim), [&keys, &values], n, 0.5);
+        for token in [0, 1, 7, tokens - 1] {
+            let part = token * group * dim..(token + 1) * group * dim;
+            let seen = n - tokens + token + 1;
+            let alone = wide(backend, &queries[part.clone()], (1, group, dim), [&keys, &values], seen, 0.5);
+            assert_eq!(alone, whole[part], "token {token}");
+        }
+    }
+}
+
+fn heads_are_stored_as_the_reference_does(backend: Backend) {
+    let mut random = Random::new(6);
+    for &format in KvFormat::ALL {
+        for dim in [32, 64, 96, 7, 40].into_iter().filter(|&dim| fits(format, dim)) {
+            let mut heads = vec![random.units(dim), vec![0.0; dim], vec![-3.5; dim], vec![f32::MAX; dim]];
+            heads.push((0..dim).map(|i| 1e-30 * i as f32).collect());
+            for head in heads {
+                let mut rows = [0, 1].map(|_| vec![0; format.row_bytes(dim).expect("whole blocks")]);
+                backend.store_kv(format, &head, &mut rows[0]);
+                scalar().store_kv(format, &head, &mut rows[1]);
+                assert_eq!(rows[0], rows[1], "{} of {head:?}", format.name());
+            }
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
-use bantam_kernels::backend::{AttendMut, RopePairs};
-use bantam_kernels::{Backend, Columns, ColumnsMut, Format, TileMut, f16};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::backend::RopePairs;
+use bantam_kernels::{Backend, Columns, ColumnsMut, Format, KvFormat, TileMut};
 
 use crate::common::{Activations, Placed, Random};
 
@@ -109,7 +110,7 @@ fn vectors_stay_inside(backend: Backend) {
         let y = Guarded::new(&random.units(n));
         let mut out = Guarded::new(&vec![0.0; n]);
         backend.rms_norm(&x, &y, 1e-5, &mut out);
-        backend.to_f16(&x, &mut Guarded::new(&vec![f16::ZERO; n]));
+        backend.store_kv(KvFormat::F16, &x, &mut Guarded::new(&vec![0; 2 * n]));
         backend.add(&mut x, &y);
         backend.silu_mul(&mut x, &y);
         let angles = Guarded::new(&vec![0.5; n / 2]);
@@ -126,12 +127,27 @@ fn vectors_stay_inside(backend: Backend) {
 
 fn attention_stays_inside(backend: Backend) {
     let mut random = Random::new(3);
-    for (group, dim, n) in [(1, 8, 1), (3, 40, 3), (4, 64, 9), (8, 128, 5), (3, 80, 31)] {
-        let query = Guarded::new(&random.units(group * dim));
-        let (keys, values) = (Guarded::new(&random.halves(n * dim)), Guarded::new(&random.halves(n * dim)));
-        let mut max = Guarded::new(&vec![f32::NEG_INFINITY; group]);
-        let (mut sum, mut acc) = (Guarded::new(&vec![0.0; group]), Guarded::new(&vec![0.0; group * dim]));
-        let mut state = AttendMut { max: &mut max, sum: &mut sum, acc: &mut acc };
-        backend.attend_f16(&query, &keys, &values, 0.1, &mut state);
+    for (group, dim, n) in [(1, 8, 1), (3, 40, 3), (4, 64, 9), (8, 128, 5), (3, 80, 31), (2, 96, 260)] {
+        for &format in KvFormat::ALL {
+            let Some(row_bytes) = format.row_bytes(dim) else { continue };
+            let kept = random.weights(format.format(), n * dim);
+            let run = &kept[..n.min(ATTEND_KEYS) * row_bytes];
+            let (keys, values) = (Guarded::new(run), Guarded::new(run));
+            let query = Guarded::new(&random.units(group * dim));
+            let mut max = Guarded::new(&vec![f32::NEG_INFINITY; group]);
+            let (mut sum, mut acc) = (Guarded::new(&vec![0.0; group]), Guarded::new(&vec![0.0; group * dim]));
+            let mut state = AttendMut { max: &mut max, sum: &mut sum, acc: &mut acc };
+            backend.attend(format, &query, &keys, &values, 0.1, &mut state);
+            backend.store_kv(format, &query[..dim], &mut Guarded::new(&kept[..row_bytes]));
+
+            let tokens = n.min(wide_tokens(group));
+            let values = Guarded::new(&random.units(tokens * group * dim));
+            let queries = Queries { values: &values, stride: group * dim, tokens, group, dim, scale: 0.1 };
+            let (keys, values) = (Guarded::new(&kept), Guarded::new(&kept));
+            let mut out = Guarded::new(&vec![0.0; tokens * group * dim]);
+            let mut tile = TileMut::new(&mut out, group * dim, tokens);
+            let mut scratch = Guarded::new(&vec![0.0; backend.attend_scratch(group, dim)]);
+            backend.attend_wide(format, &queries, &keys, &values, &mut tile, &mut scratch);
+        }
     }
 }

@@ -4,9 +4,10 @@
 use std::hint::black_box;
 
 use bantam::{Backend, Format};
-use bantam_kernels::backend::{ATTEND_KEYS, AttendMut, RopePairs};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::backend::RopePairs;
 use bantam_kernels::ceiling::READ;
-use bantam_kernels::{ColumnsMut, TileMut, f16};
+use bantam_kernels::{ColumnsMut, KvFormat, TileMut};
 
 use super::buffers::{Activations, BYTE, Scratch, matrix_bytes, values};
 use super::clock::{Work, seconds};
@@ -27,48 +28,54 @@ pub(super) enum Kernel {
     /// A matrix of a format times so many columns.
     Matmul(Format, usize),
     /// The query heads of a token against keys and values from memory.
-    Attend,
+    Attend(KvFormat),
+    /// The query heads of a block of tokens against keys and values from memory.
+    AttendWide(KvFormat),
+    /// A head brought into the form in which it is kept.
+    StoreKv(KvFormat),
     Dequantize(Format),
     QuantizeQ8,
     RmsNorm,
     Rope,
     SiluMul,
     Add,
-    ToF16,
 }
 
 impl Kernel {
     /// One of each.
-    pub(super) const ALL: [Kernel; 9] = [
+    pub(super) const ALL: [Kernel; 10] = [
         Kernel::Matmul(Format::F32, 1),
-        Kernel::Attend,
+        Kernel::Attend(KvFormat::F16),
+        Kernel::AttendWide(KvFormat::F16),
+        Kernel::StoreKv(KvFormat::F16),
         Kernel::Dequantize(Format::F32),
         Kernel::QuantizeQ8,
         Kernel::RmsNorm,
         Kernel::Rope,
         Kernel::SiluMul,
         Kernel::Add,
-        Kernel::ToF16,
     ];
 
     /// The name of the method of [`Backend`].
     pub(super) fn name(self) -> &'static str {
         match self {
             Kernel::Matmul(..) => "matmul",
-            Kernel::Attend => "attend_f16",
+            Kernel::Attend(_) => "attend",
+            Kernel::AttendWide(_) => "attend_wide",
+            Kernel::StoreKv(_) => "store_kv",
             Kernel::Dequantize(_) => "dequantize",
             Kernel::QuantizeQ8 => "quantize_q8",
             Kernel::RmsNorm => "rms_norm",
             Kernel::Rope => "rope",
             Kernel::SiluMul => "silu_mul",
             Kernel::Add => "add",
-            Kernel::ToF16 => "to_f16",
         }
     }
 
     pub(super) fn format(self) -> Option<Format> {
         match self {
             Kernel::Matmul(format, _) | Kernel::Dequantize(format) => Some(format),
+            Kernel::Attend(kept) | Kernel::AttendWide(kept) | Kernel::StoreKv(kept) => Some(kept.format()),
             _ => None,
         }
     }
@@ -79,13 +86,10 @@ impl Kernel {
 
     /// All but the products, of every format.
     pub(super) fn others() -> impl Iterator<Item = Kernel> {
-        Kernel::ALL.into_iter().skip(1).flat_map(|kernel| {
-            let formats = if kernel.format().is_some() { Format::ALL } else { &Format::ALL[..1] };
-            formats.iter().map(move |&format| match kernel {
-                Kernel::Dequantize(_) => Kernel::Dequantize(format),
-                other => other,
-            })
-        })
+        let kept = |kernel: fn(KvFormat) -> Kernel| KvFormat::ALL.iter().map(move |&format| kernel(format));
+        let attention = kept(Kernel::Attend).chain(kept(Kernel::AttendWide)).chain(kept(Kernel::StoreKv));
+        let vectors = Kernel::ALL.into_iter().filter(|kernel| kernel.format().is_none());
+        attention.chain(Format::ALL.iter().map(|&format| Kernel::Dequantize(format))).chain(vectors)
     }
 }
 
@@ -154,7 +158,15 @@ impl Machine {
         let k = self.product.k;
         match kernel {
             Kernel::Matmul(format, columns) => self.matmul(backend, format, columns),
-            Kernel::Attend => self.attend(backend),
+            Kernel::Attend(format) => self.attend(backend, format),
+            Kernel::AttendWide(format) => self.attend_wide(backend, format),
+            Kernel::StoreKv(format) => {
+                let row_bytes = format.row_bytes(HEAD_DIM).unwrap_or_default();
+                self.vectors(4 * HEAD_DIM + row_bytes, &|| {
+                    let (x, mut out) = (values(HEAD_DIM), vec![0; row_bytes]);
+                    Box::new(move || backend.store_kv(format, black_box(&x), &mut out))
+                })
+            }
             Kernel::Dequantize(format) => {
                 let len = matrix_bytes(format, k, 1);
                 let weights = &self.memory(0)[..len];
@@ -190,10 +202,6 @@ impl Machine {
                 let (mut x, y) = (values(k), values(k));
                 Box::new(move || backend.add(black_box(&mut x), &y))
             }),
-            Kernel::ToF16 => self.vectors(6 * k, &|| {
-                let (x, mut out) = (values(k), vec![f16::ZERO; k]);
-                Box::new(move || backend.to_f16(black_box(&x), &mut out))
-            }),
         }
     }
 
@@ -224,28 +232,55 @@ impl Machine {
         Measured { seconds: seconds.median, bytes: (bytes * self.threads) as f64, macs: Some(macs) }
     }
 
-    fn attend(&self, backend: Backend) -> Measured {
-        const RUN: usize = ATTEND_KEYS * HEAD_DIM;
-        // Half of the memory are keys, half values.
-        let halves = vec![f16::from_f32(0.25); MEMORY / 4];
-        let halves = &halves;
+    /// Keys, and values behind them, of `n` positions: parts of a thread's memory that take turns. Each thread starts
+    /// elsewhere, so that none finds in a shared cache what another has read.
+    fn kept(&self, thread: usize, format: KvFormat, n: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let bytes = n * format.row_bytes(HEAD_DIM).unwrap_or_default();
+        let runs = self.memory(thread).chunks_exact(2 * bytes).cycle().skip(thread * 101);
+        runs.map(move |run| run.split_at(bytes))
+    }
+
+    fn attend(&self, backend: Backend, format: KvFormat) -> Measured {
         let seconds = seconds(self.threads, &|thread| {
-            // Each thread starts elsewhere, so that none finds in a shared cache what another has read.
-            let mut runs = halves.chunks_exact(2 * RUN).cycle().skip(thread * 101);
+            let mut runs = self.kept(thread, format, ATTEND_KEYS);
             let query = values(GROUP * HEAD_DIM);
-            let (mut max, mut sum) = (vec![f32::NEG_INFINITY; GROUP], vec![0.0; GROUP]);
+            let (mut max, mut sum) = (vec![0.0; GROUP], vec![0.0; GROUP]);
             let mut acc = vec![0.0; GROUP * HEAD_DIM];
             Box::new(move || {
-                let (keys, values) = runs.next().unwrap_or_default().split_at(RUN);
-                max.fill(f32::NEG_INFINITY);
-                sum.fill(0.0);
-                acc.fill(0.0);
+                let (keys, values) = runs.next().unwrap_or_default();
                 let mut state = AttendMut { max: &mut max, sum: &mut sum, acc: &mut acc };
-                backend.attend_f16(&query, keys, values, 0.125, &mut state);
+                state.reset();
+                backend.attend(format, &query, keys, values, 0.125, &mut state);
             })
         });
-        let threads = self.threads as f64;
-        let bytes = (2 * RUN * size_of::<f16>()) as f64 * threads;
-        Measured { seconds: seconds.median, bytes, macs: Some((2 * GROUP * RUN) as f64 * threads) }
+        self.attended(seconds.median, format, ATTEND_KEYS, GROUP)
+    }
+
+    /// A block of tokens that sees four runs of keys, of which the last are its own.
+    fn attend_wide(&self, backend: Backend, format: KvFormat) -> Measured {
+        const KEYS: usize = 4 * ATTEND_KEYS;
+        let tokens = wide_tokens(GROUP);
+        let seconds = seconds(self.threads, &|thread| {
+            let mut runs = self.kept(thread, format, KEYS);
+            let heads = values(tokens * GROUP * HEAD_DIM);
+            let mut out = vec![0.0; heads.len()];
+            let mut scratch = vec![0.0; backend.attend_scratch(GROUP, HEAD_DIM)];
+            Box::new(move || {
+                let (keys, values) = runs.next().unwrap_or_default();
+                let stride = GROUP * HEAD_DIM;
+                let queries =
+                    Queries { values: &heads, stride, tokens, group: GROUP, dim: HEAD_DIM, scale: 0.125 };
+                let mut out = TileMut::new(&mut out, stride, tokens);
+                backend.attend_wide(format, &queries, keys, values, &mut out, &mut scratch);
+            })
+        });
+        self.attended(seconds.median, format, KEYS, tokens * GROUP)
+    }
+
+    /// What `rows` query heads did with `n` keys and values.
+    fn attended(&self, seconds: f64, format: KvFormat, n: usize, rows: usize) -> Measured {
+        let bytes = 2 * n * format.row_bytes(HEAD_DIM).unwrap_or_default() * self.threads;
+        let macs = 2 * n * rows * HEAD_DIM * self.threads;
+        Measured { seconds, bytes: bytes as f64, macs: Some(macs as f64) }
     }
 }

@@ -194,6 +194,7 @@ impl Ceilings {
             columns: kernel.columns(),
             origin: match kernel {
                 Kernel::Matmul(format, _) => Some(backend.origin(format)),
+                Kernel::Attend(kept) | Kernel::AttendWide(kept) => Some(backend.kv_origin(kept)),
                 _ => None,
             },
             gbs,
@@ -204,7 +205,7 @@ impl Ceilings {
                 Kernel::Matmul(format, _) if format.wants_q8() => {
                     gmacs.map(|gmacs| of_reading.max(gmacs / self.multiply_gmacs))
                 }
-                Kernel::Matmul(_, 1) | Kernel::Attend => Some(of_reading),
+                Kernel::Matmul(_, 1) | Kernel::Attend(_) => Some(of_reading),
                 // What they work on is in the cache.
                 _ => None,
             },

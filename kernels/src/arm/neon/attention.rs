@@ -8,7 +8,9 @@ use half::f16;
 use crate::arm::insn;
 use crate::arm::neon::vectors::exp;
 use crate::arm::unpack::map4;
-use crate::backend::{ATTEND_KEYS, AttendMut};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, Queries};
+use crate::scalar;
+use crate::tile::TileMut;
 
 /// The most heads of a tile.
 const HEADS: usize = 4;
@@ -16,18 +18,24 @@ const HEADS: usize = 4;
 /// Scores, and then weights: `[head][key]`. Those of each head are padded to whole registers.
 type Scores = [[f32; ATTEND_KEYS]; HEADS];
 
-/// See [`crate::Backend::attend_f16`].
+/// See [`crate::Backend::attend`].
 #[target_feature(enable = "neon")]
 pub(crate) unsafe fn attend_f16(
     query: &[f32],
-    keys: &[f16],
-    values: &[f16],
+    keys: &[u8],
+    values: &[u8],
     scale: f32,
     state: &mut AttendMut<'_>,
 ) {
-    if keys.is_empty() {
-        return;
-    }
+    // SAFETY: any bits are a half.
+    let (([], keys, []), ([], values, [])) = (unsafe { (keys.align_to::<f16>(), values.align_to::<f16>()) })
+    else {
+        // A cache starts at multiples of 64; bytes from elsewhere may be at odd addresses.
+        // SAFETY: the lengths are the caller's promise.
+        return unsafe {
+            (scalar::TABLE.kv[KvFormat::F16 as usize].attend)(query, keys, values, scale, state)
+        };
+    };
     let dim = query.len() / state.max.len();
     let n = keys.len() / dim;
     let mut scores = [[0.0; ATTEND_KEYS]; HEADS];
@@ -44,6 +52,55 @@ pub(crate) unsafe fn attend_f16(
             }
         }
     }
+}
+
+/// See [`crate::Backend::attend_wide`]: one token after the other, in runs as it would have alone.
+///
+/// `scratch` holds the state of all runs so far, and that of one run: [`wide_scratch`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn attend_wide_f16(
+    queries: &Queries<'_>,
+    keys: &[u8],
+    values: &[u8],
+    out: &mut TileMut<'_>,
+    scratch: &mut [f32],
+) {
+    let &Queries { tokens, group, dim, stride, scale, .. } = queries;
+    let row_bytes = dim * size_of::<f16>();
+    let before = keys.len() / row_bytes - tokens;
+    let (all, run) = scratch.split_at_mut(group * (2 + dim));
+    for token in 0..tokens {
+        let query = &queries.values[token * stride..][..group * dim];
+        let seen = (before + token + 1) * row_bytes;
+        let (keys, values) = (&keys[..seen], &values[..seen]);
+        let all = &mut state(all, group);
+        all.reset();
+        let runs = keys.chunks(ATTEND_KEYS * row_bytes).zip(values.chunks(ATTEND_KEYS * row_bytes));
+        for (keys, values) in runs {
+            let run = &mut state(&mut run[..group * (2 + dim)], group);
+            run.reset();
+            // SAFETY: a run is whole keys, the query whole heads, and the state is that of the heads.
+            unsafe { attend_f16(query, keys, values, scale, run) }
+            scalar::attend_join(all, run);
+        }
+        let outs = out.column(token).chunks_exact_mut(dim).zip(all.acc.chunks_exact(dim));
+        for ((out, acc), sum) in outs.zip(all.sum.iter()) {
+            let share = 1.0 / sum;
+            out.iter_mut().zip(acc).for_each(|(out, acc)| *out = acc * share);
+        }
+    }
+}
+
+/// Floats that [`attend_wide_f16`] needs for a block of so many heads.
+pub(crate) fn wide_scratch(rows: usize, dim: usize) -> usize {
+    rows.saturating_mul(2).saturating_mul(2 + dim)
+}
+
+/// Sees floats as a state: maxima, sums, weighted values.
+fn state(floats: &mut [f32], group: usize) -> AttendMut<'_> {
+    let (max, rest) = floats.split_at_mut(group);
+    let (sum, acc) = rest.split_at_mut(group);
+    AttendMut { max, sum, acc }
 }
 
 /// Attends from `H` heads.

@@ -12,6 +12,7 @@ use crate::arm::narrow::{self, Dot};
 use crate::arm::neon::floats::Float;
 use crate::arm::panel;
 use crate::arm::unpack::Unpack;
+use crate::attention::{KvFormat, KvKernels};
 use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
@@ -29,10 +30,20 @@ pub const TABLE: Table = Table {
     rope: vectors::rope,
     silu_mul: vectors::silu_mul,
     add: vectors::add,
-    to_f16: vectors::to_f16,
-    attend_f16: attention::attend_f16,
+    kv: scalar::TABLE.kv,
+    attend_join: scalar::TABLE.attend_join,
+    attend_scratch: attention::wide_scratch,
     ceiling: ceiling::CEILING,
 }
+.with_kv(
+    KvFormat::F16,
+    KvKernels {
+        origin: "neon",
+        store: vectors::store_f16,
+        attend: attention::attend_f16,
+        attend_wide: attention::attend_wide_f16,
+    },
+)
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())
 .with(Format::BF16, floats::<BlockBF16>())

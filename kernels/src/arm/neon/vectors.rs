@@ -167,17 +167,17 @@ pub(crate) unsafe fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// See [`crate::Backend::to_f16`].
+/// See [`crate::Backend::store_kv`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn to_f16(x: &[f32], out: &mut [f16]) {
+pub(crate) unsafe fn store_f16(x: &[f32], out: &mut [u8]) {
     let (xs, x_rest) = x.as_chunks::<4>();
-    let (outs, out_rest) = out.as_chunks_mut::<4>();
+    let (outs, out_rest) = out.as_chunks_mut::<8>();
     for (x, out) in xs.iter().zip(outs) {
-        // SAFETY: f16 is a transparent u16, and there are four.
-        unsafe { vst1_u16(out.as_mut_ptr().cast(), insn::f32_to_f16(load(x))) }
+        // SAFETY: there are eight bytes, and a store of bytes may go anywhere.
+        unsafe { vst1_u8(out.as_mut_ptr(), vreinterpret_u8_u16(insn::f32_to_f16(load(x)))) }
     }
-    for (x, out) in x_rest.iter().zip(out_rest) {
-        *out = f16::from_f32(*x);
+    for (x, out) in x_rest.iter().zip(out_rest.as_chunks_mut().0) {
+        *out = f16::from_f32(*x).to_le_bytes();
     }
 }
 

@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C: most desktops and servers.
 
-pub(super) mod attention;
+mod attention;
 pub(super) mod ceiling;
 mod dot;
 mod lanes;
@@ -9,17 +9,18 @@ mod vectors;
 
 use core::arch::x86_64::__m256i;
 
+use crate::attention::{KvFormat, KvKernels};
 use crate::backend::{FormatKernels, Table};
 use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format};
 use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
 use crate::x86::floats::Float;
-use crate::x86::matmul;
+use crate::x86::{attention as attend, matmul};
 use dot::Avx2;
 
 /// The kernels of AVX2.
-pub const TABLE: Table = matmul::table::<Avx2, 8, 1>(
+pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx2, 8, 1>(
     supported,
     Table {
         quantize_q8: vectors::quantize_q8,
@@ -27,12 +28,16 @@ pub const TABLE: Table = matmul::table::<Avx2, 8, 1>(
         rope: vectors::rope,
         silu_mul: vectors::silu_mul,
         add: vectors::add,
-        to_f16: vectors::to_f16,
-        attend_f16: attention::attend_f16,
+        kv: [
+            KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
+            KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },
+            KvKernels { store: vectors::store_q4_0, ..scalar::TABLE.kv[KvFormat::Q4_0 as usize] },
+        ],
+        attend_join: attention::attend_join,
         ceiling: ceiling::CEILING,
         ..scalar::TABLE
     },
-)
+))
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())
 .with(Format::BF16, floats::<BlockBF16>());

@@ -2,22 +2,8 @@
 
 use core::arch::x86_64::*;
 
-use half::f16;
-
-/// A register of floats.
-pub(crate) trait Register: Copy {}
-impl Register for __m128 {}
-impl Register for __m256 {}
-impl Register for __m512 {}
-
-/// The lanes of some registers, one after the other.
-#[inline(always)]
-pub(crate) fn floats<V: Register>(registers: &[V]) -> &[f32] {
-    // SAFETY: a register is nothing but floats, and aligned more than these.
-    unsafe {
-        core::slice::from_raw_parts(registers.as_ptr().cast(), size_of_val(registers) / size_of::<f32>())
-    }
-}
+use crate::blocks::F16;
+use crate::x86::register::Floats;
 
 /// Loads eight floats.
 #[inline]
@@ -25,14 +11,6 @@ pub(crate) fn floats<V: Register>(registers: &[V]) -> &[f32] {
 pub(crate) fn load(x: &[f32; 8]) -> __m256 {
     // SAFETY: the reference is to eight floats.
     unsafe { _mm256_loadu_ps(x.as_ptr()) }
-}
-
-/// Loads eight halves as floats.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn load_halves(x: &[f16; 8]) -> __m256 {
-    // SAFETY: the reference is to eight halves.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
 }
 
 /// Stores eight floats.
@@ -110,4 +88,125 @@ pub(crate) fn exp(x: __m256) -> __m256 {
     let power = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)));
     let result = _mm256_and_ps(_mm256_mul_ps(sum, _mm256_castsi256_ps(power)), not_less);
     _mm256_blendv_ps(result, _mm256_set1_ps(f32::INFINITY), greater)
+}
+
+impl Floats<8> for __m256 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn splat(x: f32) -> __m256 {
+        _mm256_set1_ps(x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn splat_half(x: F16) -> __m256 {
+        _mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes(x.0)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load(x: &[f32; 8]) -> __m256 {
+        load(x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn halves(x: &[F16; 8]) -> __m256 {
+        // SAFETY: the reference is to eight halves.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn bytes(x: &[i8; 8]) -> __m256 {
+        // SAFETY: the reference is to eight bytes.
+        let bytes = unsafe { _mm_loadl_epi64(x.as_ptr().cast()) };
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn low_nibbles(x: &[u8; 8]) -> __m256 {
+        // SAFETY: the reference is to eight bytes.
+        let bytes = _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(x.as_ptr().cast()) });
+        let nibbles = _mm256_and_si256(bytes, _mm256_set1_epi32(15));
+        _mm256_cvtepi32_ps(_mm256_sub_epi32(nibbles, _mm256_set1_epi32(8)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn high_nibbles(x: &[u8; 8]) -> __m256 {
+        // SAFETY: the reference is to eight bytes.
+        let bytes = _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(x.as_ptr().cast()) });
+        _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32::<4>(bytes), _mm256_set1_epi32(8)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn store(self, out: &mut [f32; 8]) {
+        store(out, self);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn plus(self, x: __m256) -> __m256 {
+        _mm256_add_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn minus(self, x: __m256) -> __m256 {
+        _mm256_sub_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn times(self, x: __m256) -> __m256 {
+        _mm256_mul_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn times_plus(self, x: __m256, y: __m256) -> __m256 {
+        _mm256_fmadd_ps(self, x, y)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn greater(self, x: __m256) -> __m256 {
+        _mm256_max_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn where_less(self, x: __m256, y: __m256) -> __m256 {
+        _mm256_blendv_ps(_mm256_set1_ps(f32::NEG_INFINITY), self, _mm256_cmp_ps::<_CMP_LT_OQ>(x, y))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn exp(self) -> __m256 {
+        exp(self)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn total(self) -> f32 {
+        total(self)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn totals(registers: [__m256; 4]) -> [f32; 4] {
+        let mut sums = [0.0; 4];
+        // SAFETY: there are four floats.
+        unsafe { _mm_storeu_ps(sums.as_mut_ptr(), totals(registers)) };
+        sums
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn maximum(self) -> f32 {
+        maximum(self)
+    }
 }

@@ -8,29 +8,15 @@ use half::f16;
 use super::registers::*;
 use crate::backend::RopePairs;
 use crate::columns::{ColumnsMut, Q8_BLOCK};
-use crate::math;
+use crate::{math, scalar};
 
 /// See [`crate::Backend::quantize_q8`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
     let blocks = x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.q.as_chunks_mut::<Q8_BLOCK>().0);
     for (((x, q), d), s) in blocks.zip(out.d.iter_mut()).zip(out.s.as_chunks_mut::<2>().0) {
-        let [a, b, c, e] = [0, 8, 16, 24].map(|at| load(x[at..].first_chunk().expect("32 values")));
-        let sign = _mm256_set1_ps(-0.0);
-        // A NaN is dropped: of two, the maximum takes the second where the first is none.
-        let mut greatest = _mm256_setzero_ps();
-        for x in [a, b, c, e] {
-            greatest = _mm256_max_ps(_mm256_andnot_ps(sign, x), greatest);
-        }
-        let max = maximum(greatest);
-        *d = max / 127.0;
-        let inverse = _mm256_set1_ps(if max > 0.0 { 127.0 / max } else { 0.0 });
-        let round = |x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
-        // Packing works within halves of registers: | a b c e | a b c e |, four bytes of each.
-        let ab = _mm256_packs_epi32(round(a), round(b));
-        let ce = _mm256_packs_epi32(round(c), round(e));
-        let bytes = _mm256_max_epi8(_mm256_packs_epi16(ab, ce), _mm256_set1_epi8(-127));
-        let bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        let (scale, bytes) = quantize_block(x);
+        *d = scale;
         // SAFETY: q has 32 bytes.
         unsafe { _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes) };
         // Sums of four in each lane, the first 16 values in the lower half.
@@ -40,6 +26,27 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
         let sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32::<0b10_11_00_01>(sums));
         *s = [_mm256_extract_epi32::<0>(sums), _mm256_extract_epi32::<4>(sums)].map(|sum| *d * sum as f32);
     }
+}
+
+/// The scale and the quantised values of a block: `d = max|x| / 127`, `q = round(x / d)`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, __m256i) {
+    let [a, b, c, e] = [0, 8, 16, 24].map(|at| load(x[at..].first_chunk().expect("32 values")));
+    let sign = _mm256_set1_ps(-0.0);
+    // A NaN is dropped: of two, the maximum takes the second where the first is none.
+    let mut greatest = _mm256_setzero_ps();
+    for x in [a, b, c, e] {
+        greatest = _mm256_max_ps(_mm256_andnot_ps(sign, x), greatest);
+    }
+    let max = maximum(greatest);
+    let inverse = _mm256_set1_ps(if max > 0.0 { 127.0 / max } else { 0.0 });
+    let round = |x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
+    // Packing works within halves of registers: | a b c e | a b c e |, four bytes of each.
+    let ab = _mm256_packs_epi32(round(a), round(b));
+    let ce = _mm256_packs_epi32(round(c), round(e));
+    let bytes = _mm256_max_epi8(_mm256_packs_epi16(ab, ce), _mm256_set1_epi8(-127));
+    (max / 127.0, _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)))
 }
 
 /// See [`crate::Backend::rms_norm`].
@@ -140,18 +147,37 @@ pub(super) fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// See [`crate::Backend::to_f16`].
+/// See [`crate::Backend::store_kv`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn to_f16(x: &[f32], out: &mut [f16]) {
-    let ((chunks, rest), (outs, last_outs)) = (x.as_chunks::<8>(), out.as_chunks_mut::<8>());
+pub(super) fn store_f16(x: &[f32], out: &mut [u8]) {
+    let ((chunks, rest), (outs, last_outs)) = (x.as_chunks::<8>(), out.as_chunks_mut::<16>());
     for (x, out) in chunks.iter().zip(outs) {
         let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(load(x));
         // SAFETY: out has eight halves.
         unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), halves) };
     }
-    for (x, out) in rest.iter().zip(last_outs) {
-        *out = f16::from_f32(*x);
+    for (x, out) in rest.iter().zip(last_outs.as_chunks_mut().0) {
+        *out = f16::from_f32(*x).to_le_bytes();
     }
+}
+
+/// See [`crate::Backend::store_kv`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn store_q8_0(x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<34>().0) {
+        let (d, bytes) = quantize_block(x);
+        let (scale, q) = out.split_first_chunk_mut().expect("a block begins with its scale");
+        *scale = f16::from_f32(d).to_le_bytes();
+        // SAFETY: q has 32 bytes.
+        unsafe { _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes) };
+    }
+}
+
+/// See [`crate::Backend::store_kv`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn store_q4_0(x: &[f32], out: &mut [u8]) {
+    // The compiler makes the best of this by itself, given the instruction set.
+    scalar::store_q4_0(x, out);
 }
 
 /// Four values, each in two neighbouring lanes.

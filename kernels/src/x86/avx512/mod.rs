@@ -6,6 +6,7 @@ mod attention;
 mod ceiling;
 mod dot;
 mod lanes;
+mod registers;
 
 use core::arch::x86_64::__m512i;
 
@@ -14,14 +15,14 @@ use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format};
 use crate::columns::Columns;
 use crate::tile::TileMut;
 use crate::x86::floats::Float;
-use crate::x86::{avx2, matmul};
+use crate::x86::{attention as attend, avx2, matmul};
 use dot::Avx512;
 
 /// The kernels of AVX-512.
-pub const TABLE: Table = matmul::table::<Avx512, 16, 2>(
+pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16, 2>(
     supported,
-    Table { attend_f16: attention::attend_f16, ceiling: ceiling::CEILING, ..avx2::TABLE },
-)
+    Table { ceiling: ceiling::CEILING, ..avx2::TABLE },
+))
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())
 .with(Format::BF16, floats::<BlockBF16>());

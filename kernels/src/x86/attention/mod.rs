@@ -1,0 +1,116 @@
+//! Attention for every tier of x86: of a few heads to a run of keys ([`few`]), and of a block of tokens to all of theirs
+//! ([`wide`]), both written once for registers of any width and keys of any format ([`cached`]).
+
+mod cached;
+mod few;
+mod wide;
+
+use super::register::Floats;
+use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, KvKernels, Queries};
+use crate::backend::Table;
+use crate::blocks::{BlockQ4_0, BlockQ8_0, F16};
+use crate::tile::TileMut;
+pub(crate) use cached::Cached;
+pub(crate) use few::few;
+pub(crate) use wide::wide;
+
+/// The scores of one head with up to one run of keys, and then their weights.
+pub(crate) type Scores = [f32; ATTEND_KEYS];
+
+/// How a tier attends: with registers of `N` floats.
+///
+/// `few` and `wide` are the functions of those files, compiled for the tier's features.
+pub(crate) trait Attention<const N: usize>: Sized {
+    /// The name of the tier's backend.
+    const NAME: &'static str;
+    /// The tier's register.
+    type F: Floats<N>;
+    /// The heads that go through keys together, at most 4.
+    const HEADS: usize;
+
+    /// See [`few`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend`] checks, for `H`
+    /// heads that are whole registers.
+    unsafe fn few<C: Cached<N>, const H: usize>(
+        query: &[f32],
+        keys: &[C],
+        values: &[C],
+        scale: f32,
+        state: &mut AttendMut<'_>,
+    );
+
+    /// See [`wide`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks.
+    unsafe fn wide<C: Cached<N>>(
+        queries: &Queries<'_>,
+        keys: &[u8],
+        values: &[u8],
+        out: &mut TileMut<'_>,
+        scratch: &mut [f32],
+    );
+}
+
+/// A tier's table: that of the tier below, with this one's attention.
+pub(crate) const fn table<T: Attention<N>, const N: usize>(parent: Table) -> Table
+where
+    [F16; N]: Cached<N>,
+    BlockQ8_0: Cached<N>,
+    BlockQ4_0: Cached<N>,
+{
+    Table { attend_scratch: wide::scratch_len::<N>, ..parent }
+        .with_kv(KvFormat::F16, kernels::<T, [F16; N], N>(&parent, KvFormat::F16))
+        .with_kv(KvFormat::Q8_0, kernels::<T, BlockQ8_0, N>(&parent, KvFormat::Q8_0))
+        .with_kv(KvFormat::Q4_0, kernels::<T, BlockQ4_0, N>(&parent, KvFormat::Q4_0))
+}
+
+const fn kernels<T: Attention<N>, C: Cached<N>, const N: usize>(
+    parent: &Table,
+    format: KvFormat,
+) -> KvKernels {
+    let parent = parent.kv[format as usize];
+    KvKernels { origin: T::NAME, attend: attend::<T, C, N>, attend_wide: T::wide::<C>, ..parent }
+}
+
+/// See [`crate::Backend::attend`]: the heads are cut as evenly as they can be, into as few groups as the tier allows.
+///
+/// # Safety
+/// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend`] checks.
+unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
+    query: &[f32],
+    keys: &[u8],
+    values: &[u8],
+    scale: f32,
+    state: &mut AttendMut<'_>,
+) {
+    let group = state.max.len();
+    let dim = query.len() / group;
+    if !dim.is_multiple_of(C::PARTS * N) {
+        // SAFETY: the CPU's features and the lengths are promised by the caller.
+        return unsafe { C::ODD(query, keys, values, scale, state) };
+    }
+    let (keys, values) = (cached::as_blocks::<C, N>(keys), cached::as_blocks::<C, N>(values));
+    let mut from = 0;
+    for cuts in (1..=group.div_ceil(T::HEADS)).rev() {
+        let to = from + (group - from).div_ceil(cuts);
+        let query = &query[from * dim..to * dim];
+        let state = &mut AttendMut {
+            max: &mut state.max[from..to],
+            sum: &mut state.sum[from..to],
+            acc: &mut state.acc[from * dim..to * dim],
+        };
+        // SAFETY: the CPU's features and the lengths are promised by the caller.
+        unsafe {
+            match to - from {
+                1 => T::few::<C, 1>(query, keys, values, scale, state),
+                2 => T::few::<C, 2>(query, keys, values, scale, state),
+                3 => T::few::<C, 3>(query, keys, values, scale, state),
+                _ => T::few::<C, 4>(query, keys, values, scale, state),
+            }
+        }
+        from = to;
+    }
+}
