@@ -81,7 +81,7 @@ fn kernels_are_measured_without_a_model() {
     .succeeds();
     assert!(told.starts_with("2 threads") && told.contains("backend scalar: reads at most "), "{told}");
     assert!(told.contains("Q4_0") && told.contains("F16") && !told.contains("rope"), "{told}");
-    assert_eq!(told.lines().count(), 3 + 2 + 2, "{told}");
+    assert_eq!(told.lines().count(), 3 + 1 + 4, "{told}");
 }
 
 #[test]
