@@ -22,24 +22,19 @@ const QUAD_BYTES: usize = 4 * 32;
 /// A factor of four rows or of four columns, in the order in which a tier wants it: one vector or two.
 pub(crate) type Spread = [float32x4_t; 2];
 
-/// How a tier multiplies four rows with four columns. It chooses which of the sixteen outputs each lane holds.
+/// How a tier multiplies four rows with four columns. It chooses which of the sixteen outputs each lane holds: a lane per
+/// row and a vector per column, unless it says otherwise.
 pub(crate) trait Engine {
     /// Rows of a panel: as many as leave registers for the rest, a multiple of four.
     const ROWS: usize;
     /// Vectors that hold a factor of four rows.
-    const VECTORS: usize;
+    const VECTORS: usize = 1;
 
-    /// Writes a group of 32 weights of four rows: [`QUAD_BYTES`], where both halves of a group have one half.
+    /// Writes a group of 32 weights of four rows: [`QUAD_BYTES`], of which the first half of the group has one half.
     ///
     /// # Safety
     /// There must be room.
     unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8);
-    /// A group of 32 values of four columns, as [`Engine::products`] wants them.
-    fn columns(x: [[int8x16_t; 2]; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS];
-    /// Factors of four rows, as they lie beside the lanes of the output.
-    fn row_factors(rows: float32x4_t) -> Spread;
-    /// Factors of four columns, as they lie beside the lanes of the output.
-    fn column_factors(columns: float32x4_t) -> Spread;
     /// The products of four rows with four columns, of half a group or of both halves, from `weights` on, which moves on
     /// behind them. `SMALL` is [`Unpack::SMALL`].
     ///
@@ -49,14 +44,6 @@ pub(crate) trait Engine {
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; COLUMNS],
     ) -> [int32x4_t; 4];
-    /// Outputs, each by its row's factor.
-    fn by_rows(values: [float32x4_t; 4], rows: Spread) -> [float32x4_t; 4];
-    /// Adds values, each by its column's factor.
-    fn add_by_columns(out: &mut [float32x4_t; 4], values: [float32x4_t; 4], columns: Spread);
-    /// Adds the product of each row's factor and each column's.
-    fn add_outer(out: &mut [float32x4_t; 4], rows: Spread, columns: Spread);
-    /// Brings outputs into their final order: a vector per column, a lane per row.
-    fn by_column(out: [float32x4_t; 4]) -> [float32x4_t; COLUMNS];
     /// [`multiply`], compiled for the tier's instructions.
     ///
     /// # Safety
@@ -67,6 +54,49 @@ pub(crate) trait Engine {
         out: &mut TileMut<'_>,
         c: usize,
     );
+
+    /// A group of 32 values of four columns, as [`Engine::products`] wants them.
+    #[inline(always)]
+    fn columns(x: [[int8x16_t; 2]; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS] {
+        x
+    }
+    /// Factors of four rows, as they lie beside the lanes of the output.
+    #[inline(always)]
+    fn row_factors(rows: float32x4_t) -> Spread {
+        [rows; 2]
+    }
+    /// Factors of four columns, as they lie beside the lanes of the output.
+    #[inline(always)]
+    fn column_factors(columns: float32x4_t) -> Spread {
+        [columns; 2]
+    }
+    /// Outputs, each by its row's factor.
+    #[inline(always)]
+    fn by_rows(values: [float32x4_t; 4], rows: Spread) -> [float32x4_t; 4] {
+        // SAFETY: NEON is baseline.
+        map4(values, |values| unsafe { vmulq_f32(values, rows[0]) })
+    }
+    /// Adds values, each by its column's factor.
+    #[inline(always)]
+    fn add_by_columns(out: &mut [float32x4_t; 4], [a, b, c, d]: [float32x4_t; 4], columns: Spread) {
+        // SAFETY: NEON is baseline.
+        unsafe {
+            out[0] = vfmaq_laneq_f32::<0>(out[0], a, columns[0]);
+            out[1] = vfmaq_laneq_f32::<1>(out[1], b, columns[0]);
+            out[2] = vfmaq_laneq_f32::<2>(out[2], c, columns[0]);
+            out[3] = vfmaq_laneq_f32::<3>(out[3], d, columns[0]);
+        }
+    }
+    /// Adds the product of each row's factor and each column's.
+    #[inline(always)]
+    fn add_outer(out: &mut [float32x4_t; 4], rows: Spread, columns: Spread) {
+        Self::add_by_columns(out, [rows[0]; 4], columns);
+    }
+    /// Brings outputs into their final order: a lane per row, a vector per column.
+    #[inline(always)]
+    fn by_column(out: [float32x4_t; 4]) -> [float32x4_t; COLUMNS] {
+        out
+    }
 }
 
 /// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each.

@@ -4,7 +4,7 @@ use core::arch::aarch64::*;
 
 use super::Sdot;
 use crate::arm::insn::sdot_steps;
-use crate::arm::panel::{self, Engine, Spread};
+use crate::arm::panel::{self, Engine};
 use crate::arm::unpack::{map2, map4};
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -14,7 +14,6 @@ use crate::tile::TileMut;
 /// ```
 impl Engine for Sdot {
     const ROWS: usize = 16;
-    const VECTORS: usize = 1;
 
     #[inline(always)]
     unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8) {
@@ -27,21 +26,6 @@ impl Engine for Sdot {
                 }
             }
         }
-    }
-
-    #[inline(always)]
-    fn columns(x: [[int8x16_t; 2]; 4]) -> [[int8x16_t; 2]; 4] {
-        x
-    }
-
-    #[inline(always)]
-    fn row_factors(rows: float32x4_t) -> Spread {
-        [rows; 2]
-    }
-
-    #[inline(always)]
-    fn column_factors(columns: float32x4_t) -> Spread {
-        [columns; 2]
     }
 
     #[inline]
@@ -65,40 +49,6 @@ impl Engine for Sdot {
             }
         }
         products
-    }
-
-    #[inline(always)]
-    fn by_rows(values: [float32x4_t; 4], rows: Spread) -> [float32x4_t; 4] {
-        // SAFETY: NEON is baseline.
-        map4(values, |values| unsafe { vmulq_f32(values, rows[0]) })
-    }
-
-    #[inline(always)]
-    fn add_by_columns(out: &mut [float32x4_t; 4], [a, b, c, d]: [float32x4_t; 4], columns: Spread) {
-        // SAFETY: NEON is baseline.
-        unsafe {
-            out[0] = vfmaq_laneq_f32::<0>(out[0], a, columns[0]);
-            out[1] = vfmaq_laneq_f32::<1>(out[1], b, columns[0]);
-            out[2] = vfmaq_laneq_f32::<2>(out[2], c, columns[0]);
-            out[3] = vfmaq_laneq_f32::<3>(out[3], d, columns[0]);
-        }
-    }
-
-    #[inline(always)]
-    fn add_outer(out: &mut [float32x4_t; 4], rows: Spread, columns: Spread) {
-        let (rows, columns) = (rows[0], columns[0]);
-        // SAFETY: NEON is baseline.
-        unsafe {
-            out[0] = vfmaq_laneq_f32::<0>(out[0], rows, columns);
-            out[1] = vfmaq_laneq_f32::<1>(out[1], rows, columns);
-            out[2] = vfmaq_laneq_f32::<2>(out[2], rows, columns);
-            out[3] = vfmaq_laneq_f32::<3>(out[3], rows, columns);
-        }
-    }
-
-    #[inline(always)]
-    fn by_column(out: [float32x4_t; 4]) -> [float32x4_t; 4] {
-        out
     }
 
     #[target_feature(enable = "neon,dotprod")]

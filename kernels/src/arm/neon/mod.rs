@@ -20,7 +20,7 @@ use crate::scalar;
 use crate::tile::TileMut;
 
 /// The kernels of baseline NEON.
-pub const TABLE: Table = Table {
+pub const TABLE: Table = attention::table(Table {
     name: "neon",
     supported,
     formats: scalar::TABLE.formats,
@@ -30,20 +30,16 @@ pub const TABLE: Table = Table {
     rope: vectors::rope,
     silu_mul: vectors::silu_mul,
     add: vectors::add,
-    kv: scalar::TABLE.kv,
+    kv: [
+        KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
+        KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },
+        // The compiler makes the best of this one by itself: every CPU that it may count on has NEON.
+        scalar::TABLE.kv[KvFormat::Q4_0 as usize],
+    ],
     attend_join: scalar::TABLE.attend_join,
-    attend_scratch: attention::wide_scratch,
+    attend_scratch: scalar::TABLE.attend_scratch,
     ceiling: ceiling::CEILING,
-}
-.with_kv(
-    KvFormat::F16,
-    KvKernels {
-        origin: "neon",
-        store: vectors::store_f16,
-        attend: attention::attend_f16,
-        attend_wide: attention::attend_wide_f16,
-    },
-)
+})
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())
 .with(Format::BF16, floats::<BlockBF16>())

@@ -6,6 +6,7 @@ use core::arch::aarch64::*;
 use half::f16;
 
 use crate::arm::insn;
+use crate::arm::unpack::map2;
 use crate::backend::RopePairs;
 use crate::columns::{ColumnsMut, Q8_BLOCK};
 use crate::math;
@@ -17,27 +18,37 @@ pub(crate) unsafe fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
     let (q, _) = out.q.as_chunks_mut::<Q8_BLOCK>();
     let (s, _) = out.s.as_chunks_mut::<2>();
     for (((x, q), d), s) in blocks.iter().zip(q).zip(out.d.iter_mut()).zip(s) {
-        // SAFETY: the block has eight registers of four.
-        let x: [float32x4_t; 8] = core::array::from_fn(|i| unsafe { vld1q_f32(x.as_ptr().add(4 * i)) });
-        // The greatest number; a NaN counts only if there is no number.
-        let mut max = vabsq_f32(x[0]);
-        for x in &x[1..] {
-            max = vmaxnmq_f32(max, vabsq_f32(*x));
-        }
-        let max = vmaxnmvq_f32(max);
-        let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
-        *d = max / 127.0;
-        for (half, sum) in s.iter_mut().enumerate() {
-            // Rounded to nearest and even; every step saturates, and the last keeps -128 out.
-            let i = |i: usize| vcvtnq_s32_f32(vmulq_n_f32(x[4 * half + i], inverse));
-            let low = vqmovn_high_s32(vqmovn_s32(i(0)), i(1));
-            let high = vqmovn_high_s32(vqmovn_s32(i(2)), i(3));
-            let sixteen = vmaxq_s8(vqmovn_high_s16(vqmovn_s16(low), high), vdupq_n_s8(-127));
-            *sum = *d * f32::from(vaddlvq_s8(sixteen));
+        let (scale, halves) = quantize_block(x);
+        *d = scale;
+        for half in 0..2 {
+            s[half] = scale * f32::from(vaddlvq_s8(halves[half]));
             // SAFETY: the block has two halves of sixteen.
-            unsafe { vst1q_s8(q.as_mut_ptr().add(16 * half), sixteen) }
+            unsafe { vst1q_s8(q.as_mut_ptr().add(16 * half), halves[half]) }
         }
     }
+}
+
+/// The scale and the quantised values of a block: `d = max|x| / 127`, `q = round(x / d)`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, [int8x16_t; 2]) {
+    // SAFETY: the block has eight registers of four.
+    let x: [float32x4_t; 8] = core::array::from_fn(|i| unsafe { vld1q_f32(x.as_ptr().add(4 * i)) });
+    // The greatest number; a NaN counts only if there is no number.
+    let mut max = vabsq_f32(x[0]);
+    for x in &x[1..] {
+        max = vmaxnmq_f32(max, vabsq_f32(*x));
+    }
+    let max = vmaxnmvq_f32(max);
+    let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
+    let halves = map2([0, 1], |half| {
+        // Rounded to nearest and even; every step saturates, and the last keeps -128 out.
+        let i = |i: usize| vcvtnq_s32_f32(vmulq_n_f32(x[4 * half + i], inverse));
+        let low = vqmovn_high_s32(vqmovn_s32(i(0)), i(1));
+        let high = vqmovn_high_s32(vqmovn_s32(i(2)), i(3));
+        vmaxq_s8(vqmovn_high_s16(vqmovn_s16(low), high), vdupq_n_s8(-127))
+    });
+    (max / 127.0, halves)
 }
 
 /// See [`crate::Backend::rms_norm`].
@@ -178,6 +189,21 @@ pub(crate) unsafe fn store_f16(x: &[f32], out: &mut [u8]) {
     }
     for (x, out) in x_rest.iter().zip(out_rest.as_chunks_mut().0) {
         *out = f16::from_f32(*x).to_le_bytes();
+    }
+}
+
+/// See [`crate::Backend::store_kv`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn store_q8_0(x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.as_chunks_mut::<{ 2 + Q8_BLOCK }>().0) {
+        let (d, [first, second]) = quantize_block(x);
+        let (scale, q) = out.split_first_chunk_mut().expect("a block begins with its scale");
+        *scale = f16::from_f32(d).to_le_bytes();
+        // SAFETY: there are 32 bytes behind the scale, and a store of bytes may go anywhere.
+        unsafe {
+            vst1q_s8(q.as_mut_ptr().cast(), first);
+            vst1q_s8(q.as_mut_ptr().add(16).cast(), second);
+        }
     }
 }
 

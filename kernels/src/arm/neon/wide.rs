@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::Smull;
-use crate::arm::panel::{self, Engine, Spread};
+use crate::arm::panel::{self, Engine};
 use crate::arm::unpack::map4;
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -13,7 +13,6 @@ use crate::tile::TileMut;
 /// ```
 impl Engine for Smull {
     const ROWS: usize = 8;
-    const VECTORS: usize = 1;
 
     #[inline(always)]
     unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8) {
@@ -21,21 +20,6 @@ impl Engine for Smull {
             // SAFETY: NEON is baseline, and the caller has room.
             unsafe { vst1q_s8(to.add(16 * i).cast(), *half) }
         }
-    }
-
-    #[inline(always)]
-    fn columns(x: [[int8x16_t; 2]; 4]) -> [[int8x16_t; 2]; 4] {
-        x
-    }
-
-    #[inline(always)]
-    fn row_factors(rows: float32x4_t) -> Spread {
-        [rows; 2]
-    }
-
-    #[inline(always)]
-    fn column_factors(columns: float32x4_t) -> Spread {
-        [columns; 2]
     }
 
     #[inline(always)]
@@ -61,40 +45,6 @@ impl Engine for Smull {
                 vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
             })
         }
-    }
-
-    #[inline(always)]
-    fn by_rows(values: [float32x4_t; 4], rows: Spread) -> [float32x4_t; 4] {
-        // SAFETY: NEON is baseline.
-        map4(values, |values| unsafe { vmulq_f32(values, rows[0]) })
-    }
-
-    #[inline(always)]
-    fn add_by_columns(out: &mut [float32x4_t; 4], [a, b, c, d]: [float32x4_t; 4], columns: Spread) {
-        // SAFETY: NEON is baseline.
-        unsafe {
-            out[0] = vfmaq_laneq_f32::<0>(out[0], a, columns[0]);
-            out[1] = vfmaq_laneq_f32::<1>(out[1], b, columns[0]);
-            out[2] = vfmaq_laneq_f32::<2>(out[2], c, columns[0]);
-            out[3] = vfmaq_laneq_f32::<3>(out[3], d, columns[0]);
-        }
-    }
-
-    #[inline(always)]
-    fn add_outer(out: &mut [float32x4_t; 4], rows: Spread, columns: Spread) {
-        let (rows, columns) = (rows[0], columns[0]);
-        // SAFETY: NEON is baseline.
-        unsafe {
-            out[0] = vfmaq_laneq_f32::<0>(out[0], rows, columns);
-            out[1] = vfmaq_laneq_f32::<1>(out[1], rows, columns);
-            out[2] = vfmaq_laneq_f32::<2>(out[2], rows, columns);
-            out[3] = vfmaq_laneq_f32::<3>(out[3], rows, columns);
-        }
-    }
-
-    #[inline(always)]
-    fn by_column(out: [float32x4_t; 4]) -> [float32x4_t; 4] {
-        out
     }
 
     #[target_feature(enable = "neon")]

@@ -1,0 +1,46 @@
+//! Attention: of the heads of one token to a run of keys (`few`), and of a block of tokens to all of theirs (`wide`),
+//! both written once for keys of any format (`cached`).
+
+mod cached;
+mod few;
+mod wide;
+
+use crate::attention::{KvFormat, KvKernels, Queries};
+use crate::backend::Table;
+use crate::blocks::{BlockF16, BlockQ4_0, BlockQ8_0};
+use crate::scalar;
+use crate::tile::TileMut;
+use cached::Cached;
+
+/// The table with attention from here.
+pub(super) const fn table(parent: Table) -> Table {
+    Table { attend_scratch: wide::scratch_len, ..parent }
+        .with_kv(KvFormat::F16, kernels::<BlockF16>(&parent))
+        .with_kv(KvFormat::Q8_0, kernels::<BlockQ8_0>(&parent))
+        .with_kv(KvFormat::Q4_0, kernels::<BlockQ4_0>(&parent))
+}
+
+const fn kernels<C: Cached>(parent: &Table) -> KvKernels {
+    let parent = parent.kv[C::KEPT as usize];
+    KvKernels { origin: "neon", attend: few::few::<C>, attend_wide: attend_wide::<C>, ..parent }
+}
+
+/// See [`crate::Backend::attend_wide`].
+#[target_feature(enable = "neon")]
+unsafe fn attend_wide<C: Cached>(
+    queries: &Queries<'_>,
+    keys: &[u8],
+    values: &[u8],
+    out: &mut TileMut<'_>,
+    scratch: &mut [f32],
+) {
+    // SAFETY: the caller checked the lengths.
+    unsafe {
+        if queries.dim.is_multiple_of(8) {
+            wide::wide::<C>(queries, keys, values, out, scratch);
+        } else {
+            // Heads that are not whole registers are too rare for a kernel of their own.
+            (scalar::TABLE.kv[C::KEPT as usize].attend_wide)(queries, keys, values, out, scratch);
+        }
+    }
+}
