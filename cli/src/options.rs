@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bantam::mmap::Mapping;
-use bantam::{Backend, Cpus, Model, ModelOptions, Pool, Priority, gguf};
-use clap::builder::PossibleValuesParser;
+use bantam::{Backend, Cpus, KvFormat, Model, ModelOptions, Pool, Priority, gguf};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
@@ -112,6 +112,20 @@ pub(crate) struct Machine {
     /// Force the kernels of one instruction set [default: the best that this CPU has]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Backend::names()))]
     pub(crate) backend: Option<String>,
+}
+
+/// How a session keeps the tokens behind it.
+#[derive(Args)]
+pub(crate) struct Cache {
+    /// How keys and values of past tokens are kept: f16; q8_0, half as large; q4_0, a quarter, and less exact
+    #[arg(long = "cache-type", value_name = "TYPE", default_value = KvFormat::F16.name(), value_parser = kv_format())]
+    pub(crate) format: KvFormat,
+}
+
+fn kv_format() -> impl TypedValueParser<Value = KvFormat> {
+    let by_name = |name: String| KvFormat::ALL.iter().copied().find(|format| format.name() == name);
+    PossibleValuesParser::new(KvFormat::ALL.iter().map(|format| format.name()))
+        .map(move |name| by_name(name).unwrap_or_default())
 }
 
 impl Machine {

@@ -20,7 +20,7 @@ use crate::conversation::{Conversation, too_long};
 use crate::failure::{Failure, Result};
 use crate::input;
 use crate::interrupt::on_interrupt;
-use crate::options::{Machine, ModelFile};
+use crate::options::{Cache, Machine, ModelFile};
 use crate::output::note;
 use crate::{progress, units};
 
@@ -56,6 +56,8 @@ pub(crate) struct Run {
     /// Tokens that prompt and answer may have together [default: 4096, or the model's own if that is smaller]
     #[arg(long = "ctx", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
+    #[command(flatten)]
+    cache: Cache,
     #[command(flatten)]
     machine: Machine,
     /// Say how to answer, instead of what the model's template says by default
@@ -176,12 +178,15 @@ impl Run {
     fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
         let options = SessionOptions {
             context: self.context.map(|context| context as usize),
+            kv_format: self.cache.format,
             draft_max: self.drafting.draft_max.into(),
             draft_min: self.drafting.draft_min.into(),
             ..SessionOptions::default()
         };
         Session::open(model, pool.clone(), &options).map_err(|error| match error {
-            Error::Memory { .. } => Failure::Message(format!("{error}: ask for less with --ctx")),
+            Error::Memory { .. } => {
+                Failure::Message(format!("{error}: ask for less with --ctx or --cache-type"))
+            }
             _ => error.into(),
         })
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Result};
 use crate::memory::Memory;
-use crate::options::{Machine, ModelFile};
+use crate::options::{Cache, Machine, ModelFile};
 use crate::output;
 use crate::progress::Progress;
 use crate::units;
@@ -81,6 +81,8 @@ pub(crate) struct Bench {
     /// Rounds that count
     #[arg(long, conflicts_with = "kernels", value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    #[command(flatten)]
+    cache: Cache,
     #[command(flatten)]
     machine: Machine,
     /// Print JSON: tokens per second as {median, min, max}, null for a part that was not measured
@@ -161,7 +163,8 @@ impl Bench {
         let model = self.machine.open(file)?;
         let lengths = [self.depth, self.prompt.max(1), self.generate].map(|length| length as usize);
         let context = lengths.into_iter().fold(0, usize::saturating_add);
-        let options = SessionOptions { context: Some(context), ..SessionOptions::default() };
+        let kv_format = self.cache.format;
+        let options = SessionOptions { context: Some(context), kv_format, ..SessionOptions::default() };
         let mut session = Session::open(&model, self.machine.pool()?, &options)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
 
