@@ -119,7 +119,7 @@ pub(crate) struct Machine {
 pub(crate) struct Cache {
     /// How keys and values of past tokens are kept: f16; q8_0, half as large; q4_0, a quarter, and less exact
     #[arg(long = "cache-type", value_name = "TYPE", default_value = KvFormat::F16.name(), value_parser = kv_format())]
-    pub(crate) format: KvFormat,
+    pub(crate) kv_format: KvFormat,
 }
 
 fn kv_format() -> impl TypedValueParser<Value = KvFormat> {

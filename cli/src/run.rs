@@ -178,7 +178,7 @@ impl Run {
     fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
         let options = SessionOptions {
             context: self.context.map(|context| context as usize),
-            kv_format: self.cache.format,
+            kv_format: self.cache.kv_format,
             draft_max: self.drafting.draft_max.into(),
             draft_min: self.drafting.draft_min.into(),
             ..SessionOptions::default()

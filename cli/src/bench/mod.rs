@@ -163,7 +163,7 @@ impl Bench {
         let model = self.machine.open(file)?;
         let lengths = [self.depth, self.prompt.max(1), self.generate].map(|length| length as usize);
         let context = lengths.into_iter().fold(0, usize::saturating_add);
-        let kv_format = self.cache.format;
+        let kv_format = self.cache.kv_format;
         let options = SessionOptions { context: Some(context), kv_format, ..SessionOptions::default() };
         let mut session = Session::open(&model, self.machine.pool()?, &options)?;
         let load_ms = start.elapsed().as_secs_f64() * 1e3;
