@@ -28,12 +28,20 @@ pub const CONTEXT_DEFAULT: usize = 4096;
 /// The columns of a prefill's batch if not asked otherwise: enough for the wide kernels, little enough memory.
 pub const BATCH_DEFAULT: usize = 256;
 
+/// The most bytes that the buffers of a batch take if its size was not asked for: for a model so wide that they would
+/// take more, a batch is as much smaller.
+const BATCH_BYTES: usize = 14 << 20;
+/// Such a batch is a multiple of so many columns.
+const BATCH_STEP: usize = 32;
+/// The least columns of such a batch: with fewer, unpacking the weights for the wide kernels would cost too much.
+const BATCH_LEAST: usize = 64;
+
 /// How to open a session. Fields may be added: write the rest as `..SessionOptions::default()`.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
     /// Positions of the cache; `None` is the smaller of [`CONTEXT_DEFAULT`] and the model's training context.
     pub context: Option<usize>,
-    /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`].
+    /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`], or less for a wide model.
     pub batch: Option<usize>,
     /// How keys and values are kept.
     pub kv_format: KvFormat,
@@ -398,6 +406,13 @@ struct Counted {
     scratch: Arena,
 }
 
+/// The batch if none is asked for: whole tiles of the wide kernels.
+fn batch_default(model: &Model) -> usize {
+    let (_, values) = model.program().places();
+    let fitting = BATCH_BYTES / size_of::<f32>() / values.max(1);
+    (fitting / BATCH_STEP * BATCH_STEP).clamp(BATCH_LEAST, BATCH_DEFAULT)
+}
+
 impl Work {
     fn carve(
         model: &Model,
@@ -406,7 +421,7 @@ impl Work {
         threads: usize,
         arena: &mut Arena,
     ) -> Result<Work> {
-        let batch = options.batch.unwrap_or(BATCH_DEFAULT).min(kv.context);
+        let batch = options.batch.unwrap_or_else(|| batch_default(model)).min(kv.context);
         let vocab_size = model.hyper().vocab_size;
         let columns = 1 + options.draft_max.min(DRAFT_MAX).min(batch - 1);
         Ok(Work {
