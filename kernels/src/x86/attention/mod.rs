@@ -1,5 +1,5 @@
-//! Attention for every tier of x86: of a few heads to a run of keys ([`few`]), and of a block of tokens to all of theirs
-//! ([`wide`]), both written once for registers of any width and keys of any format ([`cached`]).
+//! Attention for every tier of x86: of a few heads to a run of keys ([`fn@few`]), and of a block of tokens to all of theirs
+//! ([`fn@wide`]), both written once for registers of any width and keys of any format ([`cached`]).
 
 mod cached;
 mod few;
@@ -28,7 +28,7 @@ pub(crate) trait Attention<const N: usize>: Sized {
     /// The heads that go through keys together, at most 4.
     const HEADS: usize;
 
-    /// See [`few`].
+    /// See [`fn@few`].
     ///
     /// # Safety
     /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend`] checks, for `H`
@@ -41,7 +41,7 @@ pub(crate) trait Attention<const N: usize>: Sized {
         state: &mut AttendMut<'_>,
     );
 
-    /// See [`wide`].
+    /// See [`fn@wide`].
     ///
     /// # Safety
     /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks.
