@@ -112,7 +112,7 @@ fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usize) -> usiz
 ///
 /// # Safety
 /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
-unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
+pub(crate) unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
