@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use bantam::{BATCH_DEFAULT, Session, TokenId};
+use bantam::{Session, TokenId};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// What is done faster needs no bar.
@@ -58,7 +58,7 @@ pub(crate) fn prefill(session: &mut Session, tokens: &[TokenId]) -> bantam::Resu
     let mut progress = Progress::new("reading the prompt", tokens.len());
     let mut read = 0;
     // A batch is what the session takes through the layers at once: parts of it would be slower.
-    for batch in tokens.chunks(BATCH_DEFAULT) {
+    for batch in tokens.chunks(session.batch()) {
         session.prefill(batch)?;
         read += batch.len();
         progress.at(read);

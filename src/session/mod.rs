@@ -192,6 +192,11 @@ impl Session {
         self.plan.context
     }
 
+    /// Tokens that [`Session::prefill`] takes through the layers at once.
+    pub fn batch(&self) -> usize {
+        self.work.scratch.batch
+    }
+
     /// Tokens that the session holds.
     pub fn position(&self) -> usize {
         self.position
