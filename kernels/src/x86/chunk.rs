@@ -1,6 +1,7 @@
 //! Weights as the dot products want them: [`Chunk`]; and what unpacks a format's blocks into it: [`Unpack`].
 
 use super::lanes::Lanes;
+use super::register::Floats;
 use crate::blocks::Block;
 
 /// Weights along `k` in a chunk: as many as share one scale of the activations.
@@ -45,7 +46,7 @@ impl<V: Lanes<N>, const N: usize> Chunk<V, N, 1> {
     #[inline(always)]
     pub(crate) unsafe fn new(w: [V; STEPS], d: V::Floats) -> Self {
         // SAFETY: the CPU's features are promised by the caller.
-        let zero = unsafe { V::zero_floats() };
+        let zero = unsafe { V::Floats::splat(0.0) };
         let mut chunk = Chunk { w: [[w[0]]; STEPS], d: [[d], [zero]], m: [[zero]; 2] };
         for i in 0..STEPS {
             chunk.w[i] = [w[i]];

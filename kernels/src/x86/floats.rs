@@ -5,6 +5,7 @@
 //! Many columns: the rows of a panel are turned into floats, transposed and kept, and a lane is a row.
 
 use super::lanes::Lanes;
+use super::register::Floats;
 use crate::backend::NARROW;
 use crate::blocks::{BlockBF16, BlockF16, BlockF32, as_blocks};
 use crate::columns::Columns;
@@ -43,7 +44,7 @@ impl Float for BlockF32 {
     #[inline(always)]
     unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats {
         // SAFETY: there are N floats, and the CPU's features are promised by the caller, here and below.
-        unsafe { V::load_floats(weights.as_ptr().cast()) }
+        unsafe { Floats::words(&*weights.as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -62,7 +63,7 @@ impl Float for BlockF16 {
     #[inline(always)]
     unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats {
         // SAFETY: as above.
-        unsafe { V::load_halves(weights.as_ptr().cast()) }
+        unsafe { Floats::halves(&*weights.as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -82,7 +83,7 @@ impl Float for BlockBF16 {
     #[inline(always)]
     unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats {
         // SAFETY: as above.
-        unsafe { V::load_upper_halves(weights.as_ptr().cast()) }
+        unsafe { Floats::upper_halves(&*weights.as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -158,23 +159,23 @@ unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const C: usize>(
     let whole = x.k / N * N;
     // SAFETY: the CPU's features are promised by the caller; a row and a column have N values from a step on.
     unsafe {
-        let mut sums = [[V::zero_floats(); ROWS]; C];
+        let mut sums = [[V::Floats::splat(0.0); ROWS]; C];
         for k in (0..whole).step_by(N) {
-            let mut column = [V::zero_floats(); C];
+            let mut column = [V::Floats::splat(0.0); C];
             for j in 0..C {
-                column[j] = V::load_floats(columns[j].as_ptr().add(k).cast());
+                column[j] = Floats::load(&*columns[j].as_ptr().add(k).cast());
             }
             for i in 0..ROWS {
                 let row = B::load::<V, N>(rows[i].get_unchecked(k..k + N));
                 for j in 0..C {
-                    sums[j][i] = V::fused(row, column[j], sums[j][i]);
+                    sums[j][i] = row.times_plus(column[j], sums[j][i]);
                 }
             }
         }
         for j in 0..C {
             let out = &mut out.column(c + j)[r..];
             for i in 0..ROWS.min(out.len()) {
-                let mut sum = V::total(sums[j][i]);
+                let mut sum = sums[j][i].total();
                 for (w, x) in rows[i][whole..].iter().zip(&columns[j][whole..]) {
                     let mut value = [0.0];
                     w.write(&mut value);
@@ -237,7 +238,7 @@ unsafe fn unpack<V: Lanes<N>, B: Float, const N: usize>(
         for at in (0..whole).step_by(step) {
             // SAFETY: the CPU's features are promised by the caller; a row has 16 bytes from a step on.
             unsafe {
-                let mut floats = [V::zero_floats(); 8];
+                let mut floats = [V::Floats::splat(0.0); 8];
                 B::transpose::<V, N>(rows.map(|row| &*row.as_ptr().add(at).cast()), &mut floats);
                 for i in 0..step {
                     panel[at + i][strip] = floats[i];
@@ -249,8 +250,8 @@ unsafe fn unpack<V: Lanes<N>, B: Float, const N: usize>(
             for (float, row) in floats.iter_mut().zip(rows) {
                 row[at].write(core::slice::from_mut(float));
             }
-            // SAFETY: as above; there are N floats.
-            panel[at][strip] = unsafe { V::load_floats(floats.as_ptr().cast()) };
+            // SAFETY: as above.
+            panel[at][strip] = unsafe { Floats::load(&floats) };
         }
     }
 }
@@ -269,15 +270,15 @@ unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
     // SAFETY: the CPU's features are promised by the caller; a column has a value for each `k` of the panel; registers
     // of floats are nothing but floats.
     unsafe {
-        let mut acc = [[V::zero_floats(); STRIPS]; C];
+        let mut acc = [[V::Floats::splat(0.0); STRIPS]; C];
         if from > 0 {
             super::matmul::get(&mut acc, out, r, c);
         }
         for (k, w) in panel.iter().enumerate() {
             for j in 0..C {
-                let x = V::broadcast(*columns[j].get_unchecked(k));
+                let x = V::Floats::splat(*columns[j].get_unchecked(k));
                 for s in 0..STRIPS {
-                    acc[j][s] = V::fused(w[s], x, acc[j][s]);
+                    acc[j][s] = w[s].times_plus(x, acc[j][s]);
                 }
             }
         }

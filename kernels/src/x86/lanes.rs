@@ -1,5 +1,6 @@
 //! What unpacking weights asks of a register of integers, for every width of it.
 
+use super::register::Floats;
 use crate::blocks::F16;
 
 /// A register with one 32-bit lane for each of `N` rows. Every operation is on each lane, and asks for the CPU's
@@ -7,22 +8,7 @@ use crate::blocks::F16;
 #[allow(clippy::missing_safety_doc, reason = "the trait's own words hold for all of it")]
 pub(crate) trait Lanes<const N: usize>: Copy {
     /// A register of as many floats.
-    type Floats: Copy;
-
-    /// No float but 0.
-    unsafe fn zero_floats() -> Self::Floats;
-    /// As many floats from memory of any alignment, which must hold them, here and below.
-    unsafe fn load_floats(from: *const u8) -> Self::Floats;
-    /// As many halves, as floats.
-    unsafe fn load_halves(from: *const u8) -> Self::Floats;
-    /// As many upper halves of floats.
-    unsafe fn load_upper_halves(from: *const u8) -> Self::Floats;
-    /// The same float in every lane.
-    unsafe fn broadcast(float: f32) -> Self::Floats;
-    /// `a b + c`, rounded once.
-    unsafe fn fused(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
-    /// The sum of all lanes.
-    unsafe fn total(floats: Self::Floats) -> f32;
+    type Floats: Floats<N>;
 
     /// A little-endian word of each row.
     unsafe fn words(rows: [[u8; 4]; N]) -> Self;
@@ -58,6 +44,4 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     unsafe fn byte_times(self, i: usize, factor: Self::Floats) -> Self::Floats;
     /// Byte `i` of the lane, a signed number, times a float.
     unsafe fn signed_byte_times(self, i: usize, factor: Self::Floats) -> Self::Floats;
-    /// The negative of floats.
-    unsafe fn negative(floats: Self::Floats) -> Self::Floats;
 }

@@ -2,6 +2,7 @@
 
 use super::chunk::*;
 use super::lanes::Lanes;
+use super::register::Floats;
 use crate::blocks::*;
 
 impl Unpack for BlockQ2K {
@@ -14,7 +15,7 @@ impl Unpack for BlockQ2K {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
-            let dmin = V::negative(dmin);
+            let dmin = dmin.negative();
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
@@ -74,7 +75,7 @@ impl Unpack for BlockQ4K {
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
             let (scales, mins) = scales_and_mins(V::transpose(rows.map(head)));
-            let dmin = V::negative(dmin);
+            let dmin = dmin.negative();
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
                 for s in [2 * p, 2 * p + 1] {
@@ -102,7 +103,7 @@ impl Unpack for BlockQ5K {
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
             let (scales, mins) = scales_and_mins(V::transpose(rows.map(head)));
-            let dmin = V::negative(dmin);
+            let dmin = dmin.negative();
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.qh));
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));

@@ -6,6 +6,7 @@ use super::activations::{Activations, Column};
 use super::chunk::*;
 use super::floats;
 use super::lanes::Lanes;
+use super::register::Floats;
 use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
 use crate::columns::{Columns, Q8_SUM};
@@ -209,7 +210,7 @@ pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize
         // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
         unsafe {
             let columns = x.columns::<C>(0, 0);
-            let acc = [[T::V::zero_floats()]; C];
+            let acc = [[Floats::splat(0.0)]; C];
             let mut products = Products::<T, N, R, C> { columns, block: 0, acc };
             for b in 0..all.len {
                 all.ask_for::<N>(row, N, b);
@@ -311,7 +312,7 @@ pub(crate) unsafe fn tile<T: Dot<N, R>, B: Unpack, const N: usize, const R: usiz
     // SAFETY: the CPU's features, and that there are those columns, and as many blocks as chunks, is promised by the caller.
     unsafe {
         let columns = x.columns::<C>(place.column, place.block);
-        let mut acc = [[T::V::zero_floats(); R]; C];
+        let mut acc = [[Floats::splat(0.0); R]; C];
         if !place.is_first {
             get(&mut acc, out, place.row, place.column);
         }

@@ -13,8 +13,12 @@ pub(crate) trait Floats<const N: usize>: Copy {
     unsafe fn splat_half(x: F16) -> Self;
     /// Lane `i` is `x[i]`.
     unsafe fn load(x: &[f32; N]) -> Self;
+    /// Lane `i` is the float of little-endian bytes `x[i]`.
+    unsafe fn words(x: &[[u8; 4]; N]) -> Self;
     /// Lane `i` is the value of `x[i]`.
     unsafe fn halves(x: &[F16; N]) -> Self;
+    /// Lane `i` is the float whose upper half is `x[i]`, and whose lower is 0.
+    unsafe fn upper_halves(x: &[[u8; 2]; N]) -> Self;
     /// Lane `i` is `x[i]`.
     unsafe fn bytes(x: &[i8; N]) -> Self;
     /// Lane `i` is the lower nibble of `x[i]`, less 8.
@@ -27,6 +31,8 @@ pub(crate) trait Floats<const N: usize>: Copy {
     unsafe fn plus(self, x: Self) -> Self;
     /// `self - x`
     unsafe fn minus(self, x: Self) -> Self;
+    /// `-self`
+    unsafe fn negative(self) -> Self;
     /// `self * x`
     unsafe fn times(self, x: Self) -> Self;
     /// `self * x + y`, rounded once.

@@ -2,58 +2,11 @@
 
 use core::arch::x86_64::*;
 
-use super::registers;
 use crate::blocks::{F16, IQ4_VALUES};
 use crate::x86::lanes::Lanes;
 
 impl Lanes<8> for __m256i {
     type Floats = __m256;
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn zero_floats() -> __m256 {
-        _mm256_setzero_ps()
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load_floats(from: *const u8) -> __m256 {
-        // SAFETY: the caller promises the floats, here and below.
-        unsafe { _mm256_loadu_ps(from.cast()) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load_halves(from: *const u8) -> __m256 {
-        // SAFETY: as above.
-        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load_upper_halves(from: *const u8) -> __m256 {
-        // SAFETY: as above.
-        let words = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(from.cast()) });
-        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn broadcast(float: f32) -> __m256 {
-        _mm256_set1_ps(float)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn fused(a: __m256, b: __m256, c: __m256) -> __m256 {
-        _mm256_fmadd_ps(a, b, c)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn total(floats: __m256) -> f32 {
-        registers::total(floats)
-    }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -186,12 +139,6 @@ impl Lanes<8> for __m256i {
     unsafe fn signed_byte_times(self, i: usize, factor: __m256) -> __m256 {
         let top = _mm256_sll_epi32(self, _mm_cvtsi32_si128(24 - 8 * i as i32));
         _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(top)))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn negative(floats: __m256) -> __m256 {
-        _mm256_sub_ps(_mm256_setzero_ps(), floats)
     }
 }
 

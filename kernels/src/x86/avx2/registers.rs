@@ -111,9 +111,24 @@ impl Floats<8> for __m256 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn words(x: &[[u8; 4]; 8]) -> __m256 {
+        // SAFETY: the reference is to eight floats, at any address.
+        unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn halves(x: &[F16; 8]) -> __m256 {
         // SAFETY: the reference is to eight halves.
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn upper_halves(x: &[[u8; 2]; 8]) -> __m256 {
+        // SAFETY: the reference is to eight halves.
+        let words = _mm256_cvtepu16_epi32(unsafe { _mm_loadu_si128(x.as_ptr().cast()) });
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
     }
 
     #[inline]
@@ -157,6 +172,12 @@ impl Floats<8> for __m256 {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn minus(self, x: __m256) -> __m256 {
         _mm256_sub_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn negative(self) -> __m256 {
+        _mm256_sub_ps(_mm256_setzero_ps(), self)
     }
 
     #[inline]

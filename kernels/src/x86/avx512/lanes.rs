@@ -10,52 +10,6 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn zero_floats() -> __m512 {
-        _mm512_setzero_ps()
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn load_floats(from: *const u8) -> __m512 {
-        // SAFETY: the caller promises the floats, here and below.
-        unsafe { _mm512_loadu_ps(from.cast()) }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn load_halves(from: *const u8) -> __m512 {
-        // SAFETY: as above.
-        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn load_upper_halves(from: *const u8) -> __m512 {
-        // SAFETY: as above.
-        let words = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(from.cast()) });
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn broadcast(float: f32) -> __m512 {
-        _mm512_set1_ps(float)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn fused(a: __m512, b: __m512, c: __m512) -> __m512 {
-        _mm512_fmadd_ps(a, b, c)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn total(floats: __m512) -> f32 {
-        _mm512_reduce_add_ps(floats)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn words(rows: [[u8; 4]; 16]) -> __m512i {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows.map(i32::from_le_bytes);
         _mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
@@ -177,12 +131,6 @@ impl Lanes<16> for __m512i {
     unsafe fn signed_byte_times(self, i: usize, factor: __m512) -> __m512 {
         let top = _mm512_sll_epi32(self, _mm_cvtsi32_si128(24 - 8 * i as i32));
         _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_srai_epi32::<24>(top)))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn negative(floats: __m512) -> __m512 {
-        _mm512_sub_ps(_mm512_setzero_ps(), floats)
     }
 }
 

@@ -28,9 +28,24 @@ impl Floats<16> for __m512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn words(x: &[[u8; 4]; 16]) -> __m512 {
+        // SAFETY: the reference is to sixteen floats, at any address.
+        unsafe { _mm512_loadu_ps(x.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn halves(x: &[F16; 16]) -> __m512 {
         // SAFETY: the reference is to sixteen halves.
         _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(x.as_ptr().cast()) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn upper_halves(x: &[[u8; 2]; 16]) -> __m512 {
+        // SAFETY: the reference is to sixteen halves.
+        let words = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(x.as_ptr().cast()) });
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
     }
 
     #[inline]
@@ -76,6 +91,12 @@ impl Floats<16> for __m512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn minus(self, x: __m512) -> __m512 {
         _mm512_sub_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn negative(self) -> __m512 {
+        _mm512_sub_ps(_mm512_setzero_ps(), self)
     }
 
     #[inline]
