@@ -10,6 +10,8 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     /// A register of as many floats.
     type Floats: Floats<N>;
 
+    /// The same number in every lane.
+    unsafe fn splat(number: i32) -> Self;
     /// A little-endian word of each row.
     unsafe fn words(rows: [[u8; 4]; N]) -> Self;
     /// Sixteen bytes of each row, transposed: register `i` holds bytes `4 i .. 4 i + 4` of each.
@@ -31,6 +33,8 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     unsafe fn left(self, shift: usize, mask: u32) -> Self;
     /// Each byte less a number.
     unsafe fn less(self, number: i8) -> Self;
+    /// Each lane, a signed number, as a float.
+    unsafe fn to_floats(self) -> Self::Floats;
     /// The bits, as floats.
     unsafe fn as_floats(self) -> Self::Floats;
     /// The lower half of each lane, a 16-bit float, as floats.

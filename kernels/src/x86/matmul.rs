@@ -33,19 +33,16 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
     /// What the kernel adds to weights that are signed bytes, to have them unsigned.
     const SIGNED_OFFSET: i32;
 
-    /// Adds the product of a chunk with block `b` of each column to `acc`.
-    ///
-    /// Every tier does so by the same operations, so that a result has the same bits however the work is cut: for each
-    /// group, `acc = (dot * d_x) * d_w + acc`, and then, for formats with a minimum, `acc = sum_x * m_w + acc`, both
-    /// sums fused.
+    /// Adds the products of group `g` of a chunk with block `b` of each column to `dots`.
     ///
     /// # Safety
     /// The CPU must have the tier's features, and the columns a block `b`.
-    unsafe fn multiply<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
         chunk: &Chunk<Self::V, N, S>,
         columns: &[Column<'_>; C],
         b: usize,
-        acc: &mut [[<Self::V as Lanes<N>>::Floats; S]; C],
+        g: usize,
+        dots: &mut [[Self::V; S]; C],
     );
 
     /// See [`few`].
@@ -127,10 +124,7 @@ pub(crate) unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: us
     let (panel, terms) = scratch.split_at_mut(PANEL / CHUNK * size_of::<Chunk<T::V, N, R>>());
     // SAFETY: any bits are values of both types.
     let (panel, terms) = unsafe { (panel.align_to_mut().1, terms.align_to_mut().1) };
-    let term = match B::TERM {
-        Term::Offset(offset) if B::BITS == 8 => Term::Offset(offset + T::SIGNED_OFFSET),
-        term => term,
-    };
+    let term = term::<T, B, N, R>();
     // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2. There is room
     // for the terms of a few columns, or of a group and a panel.
     unsafe {
@@ -157,6 +151,62 @@ pub(crate) unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: us
                 let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
                 let x = &Activations::new(x, blocks, term, B::GROUPS, terms);
                 many::<T, B, N, R>(&rows, x, blocks.0, out, panel);
+            }
+        }
+    }
+}
+
+/// What a tier adds for a group of a format.
+#[inline(always)]
+fn term<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>() -> Term {
+    match B::TERM {
+        Term::Offset(offset) if B::BITS == 8 => Term::Offset(offset + T::SIGNED_OFFSET),
+        term => term,
+    }
+}
+
+/// Adds the product of a chunk with block `b` of each column to `acc`.
+///
+/// The sums of integers are exact, and every tier then does the same: for each group, `acc = (dot * d_x) * d_w + acc`, and
+/// for formats with a minimum `acc = sum_x * m_w + acc`, both sums fused. So a result has the same bits on all of them,
+/// however the work is cut.
+///
+/// # Safety
+/// As [`Dot::dots`].
+#[inline(always)]
+unsafe fn multiply<
+    T: Dot<N, R>,
+    B: Unpack,
+    const N: usize,
+    const R: usize,
+    const S: usize,
+    const C: usize,
+>(
+    chunk: &Chunk<T::V, N, S>,
+    columns: &[Column<'_>; C],
+    b: usize,
+    acc: &mut [[<T::V as Lanes<N>>::Floats; S]; C],
+) {
+    for g in 0..B::GROUPS {
+        // SAFETY: the CPU's features, and that there is a block `b`, is promised by the caller.
+        unsafe {
+            let mut dots = [[T::V::splat(0); S]; C];
+            if let Term::Offset(1..) = term::<T, B, N, R>() {
+                for c in 0..C {
+                    dots[c] = [T::V::splat(columns[c].offset(b, g, B::GROUPS)); S];
+                }
+            }
+            T::dots::<B, S, C>(chunk, columns, b, g, &mut dots);
+            for c in 0..C {
+                let scale = Floats::splat(columns[c].scale(b));
+                for s in 0..S {
+                    let scaled = dots[c][s].to_floats().times(scale);
+                    acc[c][s] = scaled.times_plus(chunk.d[g][s], acc[c][s]);
+                    if let Term::Minimum = B::TERM {
+                        let sum = <T::V as Lanes<N>>::Floats::splat(columns[c].sum(b, g, B::GROUPS));
+                        acc[c][s] = sum.times_plus(chunk.m[g][s], acc[c][s]);
+                    }
+                }
             }
         }
     }
@@ -237,7 +287,7 @@ impl<T: Dot<N, R>, const N: usize, const R: usize, const C: usize> Sink<T::V, N>
     #[inline(always)]
     unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<T::V, N, 1>) {
         // SAFETY: the CPU's features are promised by the caller; activations have a block for each chunk of the weights.
-        unsafe { T::multiply::<B, 1, C>(&chunk, &self.columns, self.block + i, &mut self.acc) }
+        unsafe { multiply::<T, B, N, R, 1, C>(&chunk, &self.columns, self.block + i, &mut self.acc) }
     }
 }
 
@@ -317,7 +367,7 @@ pub(crate) unsafe fn tile<T: Dot<N, R>, B: Unpack, const N: usize, const R: usiz
             get(&mut acc, out, place.row, place.column);
         }
         for (b, chunk) in panel.iter().enumerate() {
-            T::multiply::<B, R, C>(chunk, &columns, b, &mut acc);
+            multiply::<T, B, N, R, R, C>(chunk, &columns, b, &mut acc);
         }
         put(&acc, out, place.row, place.column);
     }

@@ -20,58 +20,37 @@ impl Dot<8, 1> for Avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn multiply<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
         chunk: &Chunk<__m256i, 8, S>,
         columns: &[Column<'_>; C],
         b: usize,
-        acc: &mut [[__m256; S]; C],
+        g: usize,
+        dots: &mut [[__m256i; S]; C],
     ) {
         let steps = const { STEPS / B::GROUPS };
         let run = const { run_of(B::BITS, B::GROUPS) };
-        for g in 0..B::GROUPS {
-            let mut dots = [[_mm256_setzero_si256(); S]; C];
-            if let Term::Offset(1..) = B::TERM {
+        for from in (g * steps..(g + 1) * steps).step_by(run) {
+            let mut sums = [[_mm256_setzero_si256(); S]; C];
+            for i in from..from + run {
                 for c in 0..C {
-                    // SAFETY: there is a block `b`, promises the caller, here and below.
-                    dots[c] = [_mm256_set1_epi32(unsafe { columns[c].offset(b, g, B::GROUPS) }); S];
-                }
-            }
-            for from in (g * steps..(g + 1) * steps).step_by(run) {
-                let mut sums = [[_mm256_setzero_si256(); S]; C];
-                for i in from..from + run {
-                    for c in 0..C {
-                        // SAFETY: as above.
-                        let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
-                        for s in 0..S {
-                            let w = chunk.w[i][s];
-                            let products = if B::BITS == 8 {
-                                // |w| (x sign(w)): 128 for -128 is an unsigned byte, and x is never -128.
-                                _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
-                            } else {
-                                _mm256_maddubs_epi16(w, x)
-                            };
-                            sums[c][s] = _mm256_add_epi16(sums[c][s], products);
-                        }
-                    }
-                }
-                for c in 0..C {
+                    // SAFETY: there is a block `b`, promises the caller.
+                    let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
                     for s in 0..S {
-                        let wide = _mm256_madd_epi16(sums[c][s], _mm256_set1_epi16(1));
-                        dots[c][s] = _mm256_add_epi32(dots[c][s], wide);
+                        let w = chunk.w[i][s];
+                        let products = if B::BITS == 8 {
+                            // |w| (x sign(w)): 128 for -128 is an unsigned byte, and x is never -128.
+                            _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+                        } else {
+                            _mm256_maddubs_epi16(w, x)
+                        };
+                        sums[c][s] = _mm256_add_epi16(sums[c][s], products);
                     }
                 }
             }
             for c in 0..C {
-                // SAFETY: as above.
-                let scale = _mm256_set1_ps(unsafe { columns[c].scale(b) });
                 for s in 0..S {
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[c][s]), scale);
-                    acc[c][s] = _mm256_fmadd_ps(scaled, chunk.d[g][s], acc[c][s]);
-                    if let Term::Minimum = B::TERM {
-                        // SAFETY: as above.
-                        let sum = _mm256_set1_ps(unsafe { columns[c].sum(b, g, B::GROUPS) });
-                        acc[c][s] = _mm256_fmadd_ps(sum, chunk.m[g][s], acc[c][s]);
-                    }
+                    let wide = _mm256_madd_epi16(sums[c][s], _mm256_set1_epi16(1));
+                    dots[c][s] = _mm256_add_epi32(dots[c][s], wide);
                 }
             }
         }

@@ -10,6 +10,12 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn splat(number: i32) -> __m256i {
+        _mm256_set1_epi32(number)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn words(rows: [[u8; 4]; 8]) -> __m256i {
         let [a, b, c, d, e, f, g, h] = rows.map(i32::from_le_bytes);
         _mm256_setr_epi32(a, b, c, d, e, f, g, h)
@@ -90,6 +96,12 @@ impl Lanes<8> for __m256i {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn less(self, number: i8) -> __m256i {
         _mm256_sub_epi8(self, _mm256_set1_epi8(number))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn to_floats(self) -> __m256 {
+        _mm256_cvtepi32_ps(self)
     }
 
     #[inline]

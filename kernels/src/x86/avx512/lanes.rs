@@ -10,6 +10,12 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn splat(number: i32) -> __m512i {
+        _mm512_set1_epi32(number)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn words(rows: [[u8; 4]; 16]) -> __m512i {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows.map(i32::from_le_bytes);
         _mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
@@ -88,6 +94,12 @@ impl Lanes<16> for __m512i {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn less(self, number: i8) -> __m512i {
         _mm512_sub_epi8(self, _mm512_set1_epi8(number))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn to_floats(self) -> __m512 {
+        _mm512_cvtepi32_ps(self)
     }
 
     #[inline]

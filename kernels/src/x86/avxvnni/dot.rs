@@ -20,47 +20,26 @@ impl Dot<8, 1> for AvxVnni {
 
     #[inline]
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn multiply<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
         chunk: &Chunk<__m256i, 8, S>,
         columns: &[Column<'_>; C],
         b: usize,
-        acc: &mut [[__m256; S]; C],
+        g: usize,
+        dots: &mut [[__m256i; S]; C],
     ) {
         let steps = const { STEPS / B::GROUPS };
-        for g in 0..B::GROUPS {
-            let mut dots = [[_mm256_setzero_si256(); S]; C];
-            if !matches!(B::TERM, Term::Minimum) {
-                for c in 0..C {
-                    // SAFETY: there is a block `b`, promises the caller, here and below.
-                    dots[c] = [_mm256_set1_epi32(unsafe { columns[c].offset(b, g, B::GROUPS) }); S];
-                }
-            }
-            for i in g * steps..(g + 1) * steps {
-                let mut w = chunk.w[i];
-                if B::BITS == 8 {
-                    for s in 0..S {
-                        w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
-                    }
-                }
-                for c in 0..C {
-                    // SAFETY: as above.
-                    let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
-                    for s in 0..S {
-                        dots[c][s] = _mm256_dpbusd_avx_epi32(dots[c][s], w[s], x);
-                    }
+        for i in g * steps..(g + 1) * steps {
+            let mut w = chunk.w[i];
+            if B::BITS == 8 {
+                for s in 0..S {
+                    w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
                 }
             }
             for c in 0..C {
-                // SAFETY: as above.
-                let scale = _mm256_set1_ps(unsafe { columns[c].scale(b) });
+                // SAFETY: there is a block `b`, promises the caller.
+                let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
                 for s in 0..S {
-                    let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[c][s]), scale);
-                    acc[c][s] = _mm256_fmadd_ps(scaled, chunk.d[g][s], acc[c][s]);
-                    if let Term::Minimum = B::TERM {
-                        // SAFETY: as above.
-                        let sum = _mm256_set1_ps(unsafe { columns[c].sum(b, g, B::GROUPS) });
-                        acc[c][s] = _mm256_fmadd_ps(sum, chunk.m[g][s], acc[c][s]);
-                    }
+                    dots[c][s] = _mm256_dpbusd_avx_epi32(dots[c][s], w[s], x);
                 }
             }
         }
