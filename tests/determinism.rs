@@ -193,8 +193,4 @@ fn the_demo_model_reads_sixteen_tokens_as_it_reads_one(backend: Backend) {
     let narrow = read(&model, 2, &tokens, NARROW);
     assert!(narrow[0] == single[tokens.len().min(NARROW) - 1]);
     assert!(narrow.last() == single.last());
-    // Wide attention adds in another order, and 8-bit activations make noise of the least difference; that it is noise and
-    // no error is what tests/logits.rs proves, with weights and activations that are not quantised.
-    let wide = difference(&read(&model, 2, &tokens, tokens.len())[0], &single[tokens.len() - 1]);
-    assert!(wide < 0.06, "{wide}");
 }

@@ -146,6 +146,23 @@ fn compare(model: &Model, prompts: &[Prompt], columns: usize) -> Comparison {
     all
 }
 
+/// The logits of the file's two top tokens at every step, where prompts are read in batches of that many tokens.
+fn top_logits(model: &Model, prompts: &[Prompt], batch: usize) -> Vec<f32> {
+    let mut session = common::session(model, 2, 1024, batch);
+    let mut all = Vec::new();
+    for prompt in prompts {
+        session.rewind(0);
+        session.prefill(&prompt.ids).unwrap();
+        all.extend(prompt.top2[0].map(|(id, _)| session.logits()[id as usize]));
+        let behind = &prompt.generated[..prompt.top2.len() - 1];
+        for (tokens, top2) in behind.chunks(COLUMNS).zip(prompt.top2[1..].chunks(COLUMNS)) {
+            let show = |i: usize, logits: &[f32]| all.extend(top2[i].map(|(id, _)| logits[id as usize]));
+            session.score_each(tokens, show).unwrap();
+        }
+    }
+    all
+}
+
 /// Normalised mean square error: of the differences, in units of the expected values.
 fn nmse(logits: &[f32], expected: &LastPosition) -> f64 {
     let top = expected.top.iter().map(|&(id, logit)| (logits[id as usize], logit));
@@ -213,6 +230,22 @@ fn quantised_continuations_part_from_llama_cpps_as_its_own_do() {
         assert!(ratio < DEVIATION_MAX, "{ratio}");
         let widest = found.turned_gaps.iter().copied().fold(0.0, f32::max);
         assert!(f64::from(widest) < TURNED_GAP_MAX * theirs.gap_rms, "{widest}");
+    }
+}
+
+/// Wide kernels add in another order, as flash attention does in llama.cpp: what becomes of that over all layers is noise of
+/// the same size, and not more.
+#[test]
+fn wide_batches_part_from_narrow_ones_as_llama_cpps_attentions_do() {
+    let theirs = noise().quantised_flash_attention;
+    let mut prompts = prompts("logits/smollm2-135m-q4_1.json");
+    prompts.retain(|prompt| prompt.ids.len() > COLUMNS);
+    for model in demo_models() {
+        let [narrow, wide] = [COLUMNS, 256].map(|batch| top_logits(&model, &prompts, batch));
+        let squared: f64 = narrow.iter().zip(&wide).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let ratio = (squared / narrow.len() as f64).sqrt() / theirs.logit_rms;
+        println!("{}: {ratio:.3} of llama.cpp's deviation from itself", model.backend().name());
+        assert!(ratio < DEVIATION_MAX, "{ratio}");
     }
 }
 

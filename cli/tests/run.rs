@@ -27,20 +27,22 @@ fn a_text_is_continued_as_the_reference_continues_it() {
     assert_eq!(run.succeeds(), format!("{answer}\n"));
 }
 
+/// How the reference's answer to the sums begins. At each of its tokens before the end of this, another one is likely as
+/// well, and which it is depends on the order of additions; at those behind it, none is.
+const BEGUN: &str = " 10\n\nThe sum of these numbers is 15";
+
 #[test]
 fn an_answer_ends_where_the_model_ends_it() {
     let Some(model) = demo() else { return };
     let golden = golden("2 + 2 = 4");
-    let answer = golden["answer"].as_str().unwrap().split("<|im_end|>").next().unwrap();
-    let path = file("sums.txt", golden["text"].as_str().unwrap().as_bytes());
-    let [short, long] = ["24", "200"].map(|limit| {
+    let (answer, _) = golden["answer"].as_str().unwrap().split_once("<|im_end|>").unwrap();
+    let text = golden["text"].as_str().unwrap().to_owned() + BEGUN;
+    let path = file("sums.txt", text.as_bytes());
+    for limit in ["24", "200"] {
         let arguments = ["--raw", "--temp", "0", "-n", limit, "-f", path.to_str().unwrap()];
-        bantam("run", &model, &arguments).succeeds()
-    });
-    assert_eq!(short, long, "the model ends the answer, and not the limit");
-    // One number of it is so close a call that the order of additions turns it.
-    assert_eq!(short.lines().next(), answer.lines().next());
-    assert_eq!(short.lines().count(), answer.lines().count());
+        let rest = bantam("run", &model, &arguments).succeeds();
+        assert_eq!(BEGUN.to_owned() + &rest, format!("{answer}\n"));
+    }
 }
 
 #[test]
