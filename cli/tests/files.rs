@@ -53,12 +53,20 @@ fn the_kernels_of_every_tensor_are_shown() {
         }
         for backend in backends {
             let name = backend["name"].as_str().unwrap();
-            assert_eq!(tensor["matmul"][name] == "scalar", name == "scalar", "{tensor}");
+            for product in ["matmul", "matmul_one_column"] {
+                assert_eq!(tensor[product][name] == "scalar", name == "scalar", "{tensor}");
+            }
         }
+    }
+    for format in ["f16", "q8_0", "q4_0"] {
+        let from = kernels["attention"][format].as_object().unwrap();
+        assert_eq!(from.len(), backends.len());
+        assert!(from.iter().all(|(name, from)| (from == "scalar") == (name == "scalar")), "{from:?}");
     }
     let told = bantam("inspect", &demo, &["--kernels"]).succeeds();
     let line = told.lines().find(|line| line.contains("blk.*.attn_q.weight")).unwrap();
     assert!(line.contains("x30") && line.contains("Q4_1") && line.ends_with("scalar"), "{line}");
+    assert!(told.lines().any(|line| line.contains("keys and values") && line.contains("q8_0")), "{told}");
     assert!(!told.contains("metadata"));
 }
 

@@ -27,6 +27,8 @@ pub type Dequantize = unsafe fn(weights: &[u8], out: &mut [f32]);
 pub struct FormatKernels {
     /// The backend whose file the matrix product comes from.
     pub origin: &'static str,
+    /// The backend whose product of a single column it hands over to, if that is another.
+    pub alone: Option<&'static str>,
     /// The matrix product.
     pub matmul: Matmul,
     /// The exact values.
@@ -89,6 +91,10 @@ impl Table {
         self.kv[format as usize] = kernels;
         self
     }
+
+    fn has_from(&self, from: &'static str) -> Origin {
+        Origin { backend: self.name, supported: (self.supported)(), from }
+    }
 }
 
 /// Every backend of this architecture, best first.
@@ -108,15 +114,22 @@ static ALL: &[Table] = &[
     scalar::TABLE,
 ];
 
-/// A backend of this architecture, whether or not this CPU runs it, and where it has the kernels of one format from.
+/// A backend of this architecture, whether or not this CPU runs it, and where it has one kernel from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
     /// The backend's name.
     pub backend: &'static str,
     /// Whether this CPU runs it.
     pub supported: bool,
-    /// The backend whose file the matrix product comes from: this one, or one that it inherits from.
-    pub matmul: &'static str,
+    /// The backend whose file the kernel comes from: this one, or one that it inherits from.
+    pub from: &'static str,
+}
+
+impl FormatKernels {
+    /// The backend whose file the product of so many columns comes from.
+    fn origin(&self, columns: usize) -> &'static str {
+        self.alone.filter(|_| columns == 1).unwrap_or(self.origin)
+    }
 }
 
 /// Why a backend could not be had by name.
@@ -160,18 +173,19 @@ impl Backend {
         self.0.name
     }
 
-    /// The backend whose matrix product a format gets here: this one, or one that it inherits from.
-    pub fn origin(self, format: Format) -> &'static str {
-        self.0.formats[format as usize].origin
+    /// The backend whose product of a matrix and so many columns a format gets here: this one, or one that it inherits from.
+    pub fn origin(self, format: Format, columns: usize) -> &'static str {
+        self.0.formats[format as usize].origin(columns)
     }
 
-    /// Where every backend of this architecture has its matrix product of a format from, best backend first.
-    pub fn origins(format: Format) -> impl Iterator<Item = Origin> {
-        ALL.iter().map(move |table| Origin {
-            backend: table.name,
-            supported: (table.supported)(),
-            matmul: table.formats[format as usize].origin,
-        })
+    /// Where every backend of this architecture has that product of a format from, best backend first.
+    pub fn origins(format: Format, columns: usize) -> impl Iterator<Item = Origin> {
+        ALL.iter().map(move |table| table.has_from(table.formats[format as usize].origin(columns)))
+    }
+
+    /// Where every backend of this architecture has its attention to keys and values of a format from, best backend first.
+    pub fn kv_origins(format: KvFormat) -> impl Iterator<Item = Origin> {
+        ALL.iter().map(move |table| table.has_from(table.kv[format as usize].origin))
     }
 
     /// Bytes of scratch that a thread needs for products with rows of `k` weights.

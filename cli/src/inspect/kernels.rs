@@ -1,14 +1,17 @@
-//! Which kernels multiply each tensor: the backend whose file the matrix product comes from, on every backend of this
-//! architecture. So nothing falls back to a slower tier in silence.
+//! Which kernels multiply each tensor, and which attend to the cache: the backend whose file they come from, on every backend
+//! of this architecture. So nothing falls back to a slower tier in silence.
 #![forbid(unsafe_code)]
 
 use bantam::format::TensorType;
 use bantam::gguf::{File, TensorInfo};
-use bantam::{Backend, Format, Origin};
+use bantam::{Backend, Format, KvFormat, Origin};
 use serde_json::{Map, Value, json};
 
 use crate::tokenize::escape;
 use crate::units;
+
+/// Columns that stand for all products of more than one.
+const SEVERAL: usize = 2;
 
 /// Tensors of one role and format: `blk.*.attn_q.weight` stands for those of all layers.
 struct Group {
@@ -20,28 +23,28 @@ struct Group {
     matrix: bool,
 }
 
+/// A line of the table: what is read, and by the kernel of which backend, for each backend; or why by none.
+struct Line {
+    title: [String; 4],
+    from: Result<Vec<String>, &'static str>,
+}
+
 /// The table for people.
 pub(super) fn lines(file: &File) -> Vec<String> {
     let backends = backends();
-    let groups = groups(file);
-    let width = groups.iter().map(|group| group.name.chars().count()).max().unwrap_or(0).max(7);
-    let mut lines = vec!["\nkernels: where each backend has its matrix product from".to_owned()];
-    let mut title = format!("  {:<width$}  {:>4}  {:<7}  {:>10}", "tensors", "", "format", "bytes");
-    backends.iter().for_each(|backend| title += &format!("  {:<8}", backend.backend));
-    lines.push(title.trim_end().to_owned());
-    for group in &groups {
-        let bytes = if group.bytes == 0 { String::new() } else { units::bytes(group.bytes) };
-        let (name, count) = (escape(group.name.as_bytes()), format!("x{}", group.tensors));
-        let mut line = format!("  {name:<width$}  {count:>4}  {:<7}  {bytes:>10}", group.kind.name());
-        match group.product() {
-            Some(format) => {
-                Backend::origins(format).for_each(|origin| line += &format!("  {:<8}", origin.matmul));
-            }
-            None if group.matrix => line += "  none: this version has no kernel of the format",
-            None => line += "  none is needed: a vector",
-        }
-        lines.push(line.trim_end().to_owned());
-    }
+    let names = backends.iter().map(|backend| backend.backend.to_owned()).collect();
+    let title = ["read", "", "format", "bytes"].map(str::to_owned);
+    let mut table = vec![Line { title, from: Ok(names) }];
+    table.extend(groups(file).iter().map(Group::line));
+    table.extend(KvFormat::ALL.iter().map(|&format| Line {
+        title: ["keys and values".to_owned(), String::new(), format.name().to_owned(), String::new()],
+        from: Ok(Backend::kv_origins(format).map(|origin| origin.from.to_owned()).collect()),
+    }));
+    let mut lines = vec![
+        "\nkernels: the backend from which each backend has its matrix product, or attention".to_owned(),
+        "  a/b: a with one column, a token that is decoded; b with more, a prompt".to_owned(),
+    ];
+    lines.extend(aligned(&table));
     let missing: Vec<&str> =
         backends.iter().filter(|backend| !backend.supported).map(|backend| backend.backend).collect();
     lines.push(format!("  this CPU runs {}", Backend::detect().name()));
@@ -51,7 +54,34 @@ pub(super) fn lines(file: &File) -> Vec<String> {
     lines
 }
 
-/// `[{"name", "format", "matmul": {BACKEND: BACKEND, ..}}, ..]`; `matmul` is null for a tensor without a product.
+/// The lines, their parts below each other: counts and bytes to the right, the rest to the left.
+fn aligned(table: &[Line]) -> Vec<String> {
+    let width = |part: &dyn Fn(&Line) -> Option<&String>| {
+        table.iter().filter_map(part).map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; 4] = std::array::from_fn(|i| width(&|line| line.title.get(i)));
+    let line = |line: &Line| {
+        let [name, count, format, bytes] = &line.title;
+        let mut text = format!(
+            "  {name:<0$}  {count:>1$}  {format:<2$}  {bytes:>3$}",
+            widths[0], widths[1], widths[2], widths[3]
+        );
+        match &line.from {
+            Ok(from) => {
+                for (i, from) in from.iter().enumerate() {
+                    let width = width(&|line| line.from.as_ref().ok()?.get(i));
+                    text += &format!("  {from:<width$}");
+                }
+            }
+            Err(why) => text += &format!("  {why}"),
+        }
+        text.trim_end().to_owned()
+    };
+    table.iter().map(line).collect()
+}
+
+/// `{"detected", "backends": [{"name", "supported"}, ..], "tensors": [{"name", "format", "matmul", "matmul_one_column"}, ..],
+/// "attention": {FORMAT: FROM, ..}}`: `FROM` is `{BACKEND: BACKEND, ..}`, and null for a tensor without a product.
 pub(super) fn json(file: &File) -> Value {
     let backends: Vec<Value> = backends()
         .iter()
@@ -60,20 +90,42 @@ pub(super) fn json(file: &File) -> Value {
     let tensors: Vec<Value> = file
         .tensors()
         .map(|(name, tensor)| {
-            let origins = product(tensor.kind, is_matrix(tensor)).map(|format| {
-                Backend::origins(format)
-                    .map(|origin| (origin.backend.to_owned(), origin.matmul.into()))
-                    .collect::<Map<String, Value>>()
-            });
-            json!({ "name": name, "format": tensor.kind.name(), "matmul": origins })
+            let format = product(tensor.kind, is_matrix(tensor));
+            let from = |columns: usize| format.map(|format| by_backend(Backend::origins(format, columns)));
+            json!({
+                "name": name,
+                "format": tensor.kind.name(),
+                "matmul": from(SEVERAL),
+                "matmul_one_column": from(1),
+            })
         })
         .collect();
-    json!({ "detected": Backend::detect().name(), "backends": backends, "tensors": tensors })
+    let attention: Map<String, Value> = KvFormat::ALL
+        .iter()
+        .map(|&format| (format.name().to_owned(), by_backend(Backend::kv_origins(format)).into()))
+        .collect();
+    json!({
+        "detected": Backend::detect().name(),
+        "backends": backends,
+        "tensors": tensors,
+        "attention": attention,
+    })
+}
+
+fn by_backend(origins: impl Iterator<Item = Origin>) -> Map<String, Value> {
+    origins.map(|origin| (origin.backend.to_owned(), origin.from.into())).collect()
 }
 
 impl Group {
-    fn product(&self) -> Option<Format> {
-        product(self.kind, self.matrix)
+    fn line(&self) -> Line {
+        let bytes = if self.bytes == 0 { String::new() } else { units::bytes(self.bytes) };
+        let (name, count) = (escape(self.name.as_bytes()), format!("x{}", self.tensors));
+        let from = match product(self.kind, self.matrix) {
+            Some(format) => Ok(products(format)),
+            None if self.matrix => Err("none: this version has no kernel of the format"),
+            None => Err("none is needed: a vector"),
+        };
+        Line { title: [name, count, self.kind.name().to_owned(), bytes], from }
     }
 }
 
@@ -85,9 +137,20 @@ fn product(kind: TensorType, matrix: bool) -> Option<Format> {
     }
 }
 
+/// Where each backend has a format's products from: one name, or one for a single column and one for more.
+fn products(format: Format) -> Vec<String> {
+    let pairs = Backend::origins(format, 1).zip(Backend::origins(format, SEVERAL));
+    pairs
+        .map(|(one, several)| match one.from == several.from {
+            true => one.from.to_owned(),
+            false => format!("{}/{}", one.from, several.from),
+        })
+        .collect()
+}
+
 /// Every backend; any format lists them all.
 fn backends() -> Vec<Origin> {
-    Backend::origins(Format::F32).collect()
+    Backend::kv_origins(KvFormat::F16).collect()
 }
 
 fn is_matrix(tensor: &TensorInfo) -> bool {

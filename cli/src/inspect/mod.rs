@@ -38,8 +38,8 @@ pub(crate) struct Inspect {
     /// List every tensor: name, format, shape (fastest dimension first), bytes
     #[arg(long)]
     tensors: bool,
-    /// Show, instead of the metadata, which kernel multiplies each tensor on each backend of this architecture. A backend
-    /// inherits what it does not improve from a lower one; `scalar` is slow
+    /// Show, instead of the metadata, which kernel multiplies each tensor, and which attends to a cache of each format, on
+    /// each backend of this architecture. A backend uses what it does not improve of a lower one; `scalar` is slow
     #[arg(long)]
     kernels: bool,
 }

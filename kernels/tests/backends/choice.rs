@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use bantam_kernels::{Backend, BackendError, Format};
+use bantam_kernels::{Backend, BackendError, Format, KvFormat, Origin};
 
 #[test]
 fn every_backend_of_this_cpu_runs_when_forced_by_name() {
@@ -36,15 +36,34 @@ fn an_unknown_name_is_an_error() {
 #[test]
 fn every_backend_tells_where_its_products_come_from() {
     for &format in Format::ALL {
-        assert!(Backend::origins(format).map(|origin| origin.backend).eq(Backend::names()));
-        for origin in Backend::origins(format) {
-            assert!(Backend::names().any(|name| name == origin.matmul));
-            match Backend::by_name(origin.backend) {
-                Ok(backend) => assert_eq!((origin.supported, origin.matmul), (true, backend.origin(format))),
-                Err(error) => assert_eq!((origin.supported, error), (false, BackendError::Unsupported)),
-            }
-            // No format of a tier falls to the slow reference in silence.
-            assert_eq!(origin.matmul == "scalar", origin.backend == "scalar", "{format:?}");
+        for columns in [1, 2, 512] {
+            check(
+                Backend::origins(format, columns),
+                |backend| backend.origin(format, columns),
+                format.name(),
+            );
         }
+    }
+}
+
+#[test]
+fn every_backend_tells_where_its_attention_comes_from() {
+    for &format in KvFormat::ALL {
+        check(Backend::kv_origins(format), |backend| backend.kv_origin(format), format.name());
+    }
+}
+
+/// Checks the origins of one kernel; `own` is what a backend tells of itself.
+fn check(origins: impl Iterator<Item = Origin>, own: impl Fn(Backend) -> &'static str, format: &str) {
+    let origins: Vec<Origin> = origins.collect();
+    assert!(origins.iter().map(|origin| origin.backend).eq(Backend::names()));
+    for origin in origins {
+        assert!(Backend::names().any(|name| name == origin.from));
+        match Backend::by_name(origin.backend) {
+            Ok(backend) => assert_eq!((origin.supported, origin.from), (true, own(backend))),
+            Err(error) => assert_eq!((origin.supported, error), (false, BackendError::Unsupported)),
+        }
+        // Nothing of a tier falls to the slow reference in silence.
+        assert_eq!(origin.from == "scalar", origin.backend == "scalar", "{format}");
     }
 }

@@ -36,6 +36,7 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 const fn streamed<B: Unpack>() -> FormatKernels {
     FormatKernels {
         origin: "avx512",
+        alone: Some("avx2"),
         matmul: multiply_streamed::<B>,
         ..avx2::TABLE.formats[B::FORMAT as usize]
     }
