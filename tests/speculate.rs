@@ -144,6 +144,16 @@ fn the_same_model_guesses_everything_right(backend: Backend) {
     assert_eq!(drafter.session().position(), 21 + 50 - 1);
 }
 
+#[test]
+fn a_draft_model_that_is_no_smaller_is_not_asked() {
+    let model = model(Tiny::new(Format::Q4_0).bytes(), Backend::detect());
+    let mut ahead = open(&model, 1, &drafting(100, DRAFT_MAX, 0));
+    let mut drafter = DraftModel::new(session(&model, 1, 100, 32), &model).unwrap();
+    let (_, error) =
+        answer(&mut ahead, &tokens(&model, 9), Sampler::greedy(), 80, |s, t| s.speculate(t, &mut drafter));
+    assert_eq!((error, ahead.drafts().drafted, drafter.session().position()), (None, 0, 0));
+}
+
 fn a_cancelled_guess_leaves_the_session_as_it_was(backend: Backend) {
     let model = model(Tiny::new(Format::Q4_0).bytes(), backend);
     let prompt = tokens(&model, 12);

@@ -1,6 +1,8 @@
 //! Floor 5. A draft model: a smaller model with the same vocabulary, whose likeliest tokens are the guesses.
 #![forbid(unsafe_code)]
 
+use core::iter::repeat_n;
+
 use super::{Chance, Costs, DRAFT_MAX, Drafter};
 use crate::error::{Error, Result, text};
 use crate::model::Model;
@@ -44,7 +46,8 @@ const IDLE_MAX: u32 = 32;
 
 impl DraftModel {
     /// Guesses with `session` for sessions of the model `verifier`. Give it the context of the session that it guesses for:
-    /// behind the end of its own it guesses nothing. Let both share a pool, as they run in turns.
+    /// behind the end of its own it guesses nothing. Let both share a pool, as they run in turns, and a switch
+    /// ([`Session::set_cancel`]), as a guess may begin with reading a long prompt.
     ///
     /// # Errors
     /// [`Error::Argument`] if the two models' vocabularies differ: their tokens would not mean the same.
@@ -104,9 +107,13 @@ impl DraftModel {
 impl Drafter for DraftModel {
     fn draft(&mut self, tokens: &[TokenId], costs: &Costs, out: &mut [TokenId]) -> usize {
         self.learn(tokens);
-        let chances = core::iter::repeat_n(self.chance.get(), out.len().min(DRAFT_MAX));
-        let mut len = costs.worth(chances, self.each);
+        let worth = |chance: f32| costs.worth(repeat_n(chance, out.len().min(DRAFT_MAX)), self.each);
+        let mut len = worth(self.chance.get());
         if len == 0 {
+            // Of guesses that would not pay if all of them were right, none is made to see.
+            if worth(1.0) == 0 {
+                return 0;
+            }
             self.idle += 1;
             if self.idle < IDLE_MAX {
                 return 0;
