@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::memory::Memory;
 use crate::options::{Cache, Machine, ModelFile};
 use crate::output;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::units;
 
 const EXPLANATION: &str = "\
@@ -171,7 +171,7 @@ impl Bench {
         let tokens = random_tokens(self.depth as usize + self.prompt as usize, model.hyper().vocab_size);
         let (past, prompt) = tokens.split_at(self.depth as usize);
         if !past.is_empty() {
-            session.prefill(past)?;
+            progress::prefill(&mut session, past)?;
         }
         let mut times = Times::default();
         let mut memory = Memory::now();

@@ -21,15 +21,15 @@ use measure::{Kernel, Machine, Measured, Product, WEIGHTS_MAX};
 #[group(skip)]
 pub(super) struct Kernels {
     /// With --kernels: only these kernels
-    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "kernels",
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', requires = "kernels",
         value_parser = PossibleValuesParser::new(Kernel::ALL.map(Kernel::name)))]
     only: Vec<String>,
     /// With --kernels: only these weight formats, and only kernels that depend on the format
-    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "kernels", ignore_case = true,
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', requires = "kernels", ignore_case = true,
         value_parser = PossibleValuesParser::new(Format::ALL.iter().map(|format| format.name())))]
     format: Vec<String>,
     /// With --kernels: how many columns (tokens) a matrix is multiplied with
-    #[arg(long, value_name = "N", value_delimiter = ',', requires = "kernels", default_values_t = [1, 8, 512],
+    #[arg(long, value_name = "N,..", value_delimiter = ',', requires = "kernels", default_value = "1,8,512",
         value_parser = clap::value_parser!(u32).range(1..=4096))]
     columns: Vec<u32>,
     /// With --kernels: length of a row, and of the vectors; a multiple of 64. Formats of longer blocks need whole ones
