@@ -65,9 +65,11 @@ pub(crate) fn usage(explanation: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// The lines before the usage summary, joined.
+/// The lines before the usage summary, joined. The tip to put `--` in front of what is no option is left out: no argument
+/// but a model begins like one.
 fn told(explanation: &str) -> String {
-    let lines = explanation.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_told = |line: &&str| !line.is_empty() && !line.starts_with("tip: to pass ");
+    let lines = explanation.lines().map(str::trim).filter(is_told);
     let mut told = String::new();
     for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
         // A list or the values that are possible continue the sentence; a tip is one of its own.
@@ -92,6 +94,8 @@ mod tests {
         let explanation =
             "error: the following were not provided:\n  <MODEL>\n\n  tip: think\n\nUsage: bantam\n\nmore";
         assert_eq!(told(explanation), "error: the following were not provided: <MODEL>; tip: think");
+        let explanation = "error: unexpected argument '--x' found\n\n  tip: to pass '--x' as a value, use '-- --x'\n\nUsage: y";
+        assert_eq!(told(explanation), "error: unexpected argument '--x' found");
         let explanation = "error: invalid value 'x' for '--y'\n  [possible values: a, b]\n\nFor more";
         assert_eq!(told(explanation), "error: invalid value 'x' for '--y' [possible values: a, b]");
     }

@@ -9,7 +9,7 @@ use bantam::mmap::Mapping;
 use bantam::{Backend, Cpus, KvFormat, Model, ModelOptions, Pool, Priority, gguf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::failure::{self, Failure, Result};
@@ -48,7 +48,14 @@ pub(crate) enum Command {
 
 /// Reads the command line. Help and version are printed and end the command, as do mistakes.
 pub(crate) fn parse() -> std::result::Result<Options, ExitCode> {
-    Options::try_parse().map_err(|error| {
+    // `-n -1` is a wrong number of tokens, and not an option `-1`.
+    let negative = |argument: Arg| match argument.is_positional() || !argument.get_action().takes_values() {
+        true => argument,
+        false => argument.allow_negative_numbers(true),
+    };
+    let command = Options::command().mut_subcommands(|command| command.mut_args(negative));
+    let parsed = command.try_get_matches().and_then(|matches| Options::from_arg_matches(&matches));
+    parsed.map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             output::note(&error.render().to_string());
             return ExitCode::from(failure::USAGE);
@@ -118,12 +125,14 @@ pub(crate) struct Machine {
 #[derive(Args)]
 pub(crate) struct Cache {
     /// How keys and values of past tokens are kept: f16; q8_0, half as large; q4_0, a quarter, and less exact
-    #[arg(long = "cache-type", value_name = "TYPE", default_value = KvFormat::F16.name(), value_parser = kv_format())]
+    #[arg(long = "cache-type", value_name = "TYPE", default_value = KvFormat::F16.name(), value_parser = kv_format(),
+        ignore_case = true)]
     pub(crate) kv_format: KvFormat,
 }
 
 fn kv_format() -> impl TypedValueParser<Value = KvFormat> {
-    let by_name = |name: String| KvFormat::ALL.iter().copied().find(|format| format.name() == name);
+    let by_name =
+        |name: String| KvFormat::ALL.iter().copied().find(|format| format.name().eq_ignore_ascii_case(&name));
     PossibleValuesParser::new(KvFormat::ALL.iter().map(|format| format.name()))
         .map(move |name| by_name(name).unwrap_or_default())
 }
@@ -139,7 +148,11 @@ impl Machine {
 
     pub(crate) fn pool(&self) -> Result<Arc<Pool>> {
         self.prioritize()?;
-        Ok(Arc::new(Pool::new(self.threads.map_or_else(|| self.cpus().threads(), usize::from))?))
+        let threads = self.threads.map_or_else(|| self.cpus().threads(), usize::from);
+        Pool::new(threads).map(Arc::new).map_err(|error| match error {
+            bantam::Error::Argument(_) => Failure::Usage(error.to_string()),
+            _ => error.into(),
+        })
     }
 
     /// Gives this thread the priority that was asked for, and so those that it starts later.
@@ -155,7 +168,7 @@ impl Machine {
 
 /// A priority by name, or by the number that llama.cpp gives it.
 fn priority(text: &str) -> std::result::Result<Priority, &'static str> {
-    match text {
+    match text.to_ascii_lowercase().as_str() {
         "low" | "-1" => Ok(Priority::Low),
         "normal" | "0" => Ok(Priority::Normal),
         "medium" | "1" => Ok(Priority::Medium),

@@ -89,16 +89,16 @@ struct Prompt {
 #[derive(Args)]
 struct Sampling {
     /// Temperature: below 1 sharpens, above 1 flattens, 0 always takes the likeliest token
-    #[arg(long = "temp", value_name = "T", default_value_t = 0.8, allow_negative_numbers = true)]
+    #[arg(long = "temp", value_name = "T", default_value_t = 0.8)]
     temperature: f32,
     /// Keep the K likeliest tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 40)]
     top_k: u32,
     /// Keep the likeliest tokens until their probabilities add up to P; 1 keeps all
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
     top_p: f32,
     /// Keep the tokens that are at least P times as likely as the likeliest; 0 keeps all
-    #[arg(long, value_name = "P", default_value_t = 0.05, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 0.05)]
     min_p: f32,
     /// Seed of the random draws: the same seed gives the same answer [default: a fresh one; -v shows it]
     #[arg(long, value_name = "S")]
@@ -125,6 +125,12 @@ impl Run {
         if self.raw && self.system.is_some() {
             return Err(Failure::Usage("--raw has no place for a --system text".into()));
         }
+        let Drafting { draft_max, draft_min, .. } = self.drafting;
+        if draft_min > draft_max {
+            return Err(Failure::Usage(format!(
+                "--draft-min {draft_min} is more than --draft-max {draft_max}"
+            )));
+        }
         let sampler = self.sampling.sampler()?;
         let prompt = self.prompt.read()?;
         // After the prompt, whose reading may take Ctrl-C for itself.
@@ -136,7 +142,6 @@ impl Run {
         let pool = self.machine.pool()?;
         let mut session = self.open_session(&model, &pool)?;
         session.set_cancel(cancel.clone());
-        let drafter = self.drafter(&session, &pool)?;
         let trained = model.hyper().context_length;
         if session.context() > trained {
             note(&format!(
@@ -146,6 +151,7 @@ impl Run {
         if self.verbose {
             self.describe(&session, start.elapsed(), &sampler);
         }
+        let drafter = self.drafter(&session, &pool)?;
         let mut drawing = Drawing { sampler, drafter, limit };
         let turn = match (prompt, template) {
             (Input::Text(text), None) => continue_text(&mut session, &text, &mut drawing)?,
@@ -183,22 +189,23 @@ impl Run {
             draft_min: self.drafting.draft_min.into(),
             ..SessionOptions::default()
         };
-        Session::open(model, pool.clone(), &options).map_err(|error| match error {
-            Error::Memory { .. } => {
-                Failure::Message(format!("{error}: ask for less with --ctx or --cache-type"))
-            }
-            _ => error.into(),
-        })
+        Session::open(model, pool.clone(), &options).map_err(unaffordable)
     }
 
     /// Who guesses for `session`.
     fn drafter(&self, session: &Session, pool: &Arc<Pool>) -> Result<Box<dyn Drafter>> {
-        let Some(path) = &self.drafting.model_draft else { return Ok(Box::new(Lookup::new())) };
+        let Some(path) = self.drafting.model_draft.as_ref().filter(|_| self.drafting.draft_max > 0) else {
+            return Ok(Box::new(Lookup::new()));
+        };
         let file = ModelFile { path: path.clone() };
         let model = self.machine.open(&file)?;
         let options = SessionOptions { context: Some(session.context()), ..SessionOptions::default() };
-        let mut guessing = Session::open(&model, pool.clone(), &options)?;
+        let mut guessing = Session::open(&model, pool.clone(), &options).map_err(unaffordable)?;
         guessing.set_cancel(session.cancel());
+        if self.verbose {
+            let memory = units::bytes(guessing.memory().total_bytes() as u64);
+            note(&format!("draft model: {}, {memory} of memory", path.display()));
+        }
         let drafter = DraftModel::new(guessing, session.model()).map_err(|error| file.blame(error))?;
         Ok(Box::new(drafter))
     }
@@ -260,6 +267,14 @@ fn continue_text(session: &mut Session, text: &str, drawing: &mut Drawing) -> Re
 /// The one argument that may follow the model.
 fn dash(argument: &str) -> std::result::Result<String, &'static str> {
     if argument == "-" { Ok(argument.to_owned()) } else { Err("a prompt is given with -p") }
+}
+
+/// The error of a session that could not be opened, for want of memory most likely.
+fn unaffordable(error: Error) -> Failure {
+    match error {
+        Error::Memory { .. } => Failure::Message(format!("{error}: ask for less with --ctx or --cache-type")),
+        _ => error.into(),
+    }
 }
 
 fn empty() -> Failure {

@@ -43,13 +43,20 @@ fn values_without_sense_are_wrong_usage() {
         (&["--ctx", "0"][..], "--ctx"),
         (&["--threads", "0"], "--threads"),
         (&["--threads", "70000"], "--threads"),
+        (&["--threads", "20000"], "1 to 1024"),
         (&["--prio", "realtime"], "low, normal, medium or high"),
         (&["--prio", "3"], "low, normal, medium or high"),
         (&["--backend", "abacus"], "possible values: "),
         (&["--draft-max", "16"], "--draft-max"),
         (&["--draft-min", "many"], "--draft-min"),
+        (&["--draft-min", "5", "--draft-max", "2"], "--draft-max"),
+        // A negative number is a wrong value, not an option that nobody knows.
+        (&["-n", "-1"], "invalid value '-1' for '--max"),
+        (&["--seed", "-1"], "invalid value '-1' for '--seed"),
+        (&["--draft-max", "-1"], "invalid value '-1' for '--draft-max"),
         (&["--temp", "-1"], "temperature"),
         (&["--temp", "warm"], "--temp"),
+        (&["--temp", "inf"], "a number, 0 or greater"),
         (&["--top-p", "1.5"], "top-p"),
         (&["--min-p", "-0.5"], "min-p"),
         (&["--raw", "--system", "Be brief."], "--system"),
@@ -79,12 +86,6 @@ fn a_context_whose_memory_cannot_be_had_names_the_bytes() {
     let Some(demo) = demo() else { return };
     run(&demo, &["-p", "hi", "--ctx", "10000000"]).fails(1, &["230400000000 bytes", "--ctx"]);
     run(&demo, &["-p", "hi", "--ctx", "4294967295"]).fails(1, &["bytes", "--ctx"]);
-}
-
-#[test]
-fn threads_that_no_machine_has_are_an_error() {
-    let Some(demo) = demo() else { return };
-    run(&demo, &["-p", "hi", "--threads", "20000"]).fails(1, &["1 to 1024", "20000"]);
 }
 
 #[test]

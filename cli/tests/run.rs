@@ -104,7 +104,15 @@ fn guesses_change_no_answer() {
         let run = bantam("run", &model, &[&arguments[..], &["-v"], more].concat());
         assert_eq!((run.code, run.stdout), (0, plain.clone()), "{}", run.stderr);
         assert!(run.stderr.contains("guesses: "), "{}", run.stderr);
+        assert_eq!(run.stderr.contains("draft model: "), more.contains(&"--model-draft"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn names_may_be_written_large() {
+    let Some(model) = demo() else { return };
+    let arguments = ["-p", "hi", "-n", "1", "--ctx", "64", "--cache-type", "Q8_0", "--prio", "Low"];
+    bantam("run", &model, &arguments).succeeds();
 }
 
 #[test]

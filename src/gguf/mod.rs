@@ -354,7 +354,7 @@ fn place_tensor(tensor: &mut TensorInfo, start: usize, bytes: &[u8]) -> Result<(
             let (name, size) = (name_of(bytes, &tensor.name), bytes.len());
             Err(malformed(
                 tensor.name.start,
-                format_args!("tensor {name} lies beyond the file's end ({size} bytes): is the file cut off?"),
+                format_args!("tensor {name} lies beyond the file's end ({size} bytes)"),
             ))
         }
     }

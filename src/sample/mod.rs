@@ -54,7 +54,9 @@ impl Sampler {
     pub fn new(options: SamplerOptions) -> Result<Sampler> {
         let SamplerOptions { temperature, top_p, min_p, .. } = options;
         if !(temperature >= 0.0 && temperature.is_finite()) {
-            return Err(Error::Argument(text!("the temperature is {temperature}; it must be 0 or greater")));
+            return Err(Error::Argument(text!(
+                "the temperature is {temperature}; it must be a number, 0 or greater"
+            )));
         }
         for (name, share) in [("top-p", top_p), ("min-p", min_p)] {
             if !(0.0..=1.0).contains(&share) {
