@@ -1,6 +1,8 @@
 //! The interactive chat of `bantam run`: lines from the terminal, answers to it, until the user leaves.
 #![forbid(unsafe_code)]
 
+use std::io::{Write, stderr, stdin};
+
 use bantam::Cancel;
 use rustyline::error::ReadlineError;
 use rustyline::{Behavior, Config, DefaultEditor};
@@ -9,6 +11,7 @@ use crate::answer::{Drawing, End};
 use crate::conversation::Conversation;
 use crate::failure::{Failure, Result};
 use crate::output::note;
+use crate::units;
 
 const HELP: &str = "\
 /clear      forget the conversation, but not the system text
@@ -45,14 +48,44 @@ impl Request<'_> {
 }
 
 /// Where lines are typed.
-pub(crate) struct Terminal(DefaultEditor);
+pub(crate) enum Terminal {
+    /// One that shows a line while it is edited.
+    Editor(Box<DefaultEditor>),
+    /// One that cannot, such as a window of Emacs.
+    Plain,
+}
 
 impl Terminal {
     /// Takes over the terminal, and with it Ctrl-C: whoever wants it during an answer has to ask for it afterwards.
     pub(crate) fn open() -> Result<Terminal> {
+        // Here the editor would write its prompt to standard output.
+        if std::env::var_os("TERM")
+            .is_some_and(|name| ["dumb", "cons25", "emacs"].iter().any(|one| name == *one))
+        {
+            return Ok(Terminal::Plain);
+        }
         // The line is edited on the terminal itself, so that standard output has the answers only.
         let config = Config::builder().behavior(Behavior::PreferTerm).auto_add_history(true).build();
-        DefaultEditor::with_config(config).map(Terminal).map_err(unreadable)
+        DefaultEditor::with_config(config)
+            .map(|editor| Terminal::Editor(Box::new(editor)))
+            .map_err(unreadable)
+    }
+
+    /// The next line.
+    fn read(&mut self) -> std::result::Result<String, ReadlineError> {
+        const PROMPT: &str = "> ";
+        match self {
+            Terminal::Editor(editor) => editor.readline(PROMPT),
+            Terminal::Plain => {
+                let mut line = String::new();
+                // There is nowhere left to complain to.
+                let _ = stderr().write_all(PROMPT.as_bytes());
+                match stdin().read_line(&mut line)? {
+                    0 => Err(ReadlineError::Eof),
+                    _ => Ok(line),
+                }
+            }
+        }
     }
 }
 
@@ -71,7 +104,7 @@ pub(crate) fn converse(
     note("Ask something, or /help. Ctrl-D leaves.");
     let mut was_interrupted = false;
     loop {
-        let line = match terminal.0.readline("> ") {
+        let line = match terminal.read() {
             Ok(line) => line,
             Err(ReadlineError::Eof) => return Ok(()),
             Err(ReadlineError::Interrupted) if was_interrupted => return Err(Failure::Interrupted),
@@ -123,7 +156,8 @@ fn say(conversation: &mut Conversation, text: &str, drawing: &mut Drawing, verbo
         End::Model | End::Limit => {}
         End::Interrupt => note("Stopped."),
         End::Context(size) => {
-            note(&format!("The context of {size} tokens is full (--ctx); /clear forgets the conversation."));
+            let size = units::plural(size, "token");
+            note(&format!("The context of {size} is full (--ctx); /clear forgets the conversation."));
         }
     }
     Ok(())

@@ -165,7 +165,7 @@ impl Run {
             }
             (Input::Terminal(terminal), Some(template)) => {
                 let mut conversation = Conversation::new(session, template, self.system.as_deref());
-                return converse(*terminal, &mut conversation, &mut drawing, &cancel, self.verbose);
+                return converse(terminal, &mut conversation, &mut drawing, &cancel, self.verbose);
             }
         };
         if self.verbose {
@@ -175,7 +175,8 @@ impl Run {
             End::Model | End::Limit => Ok(()),
             End::Interrupt => Err(Failure::Interrupted),
             End::Context(size) => {
-                note(&format!("note: the answer ends here, as the context of {size} tokens is full (--ctx)"));
+                let size = units::plural(size, "token");
+                note(&format!("note: the answer ends here, as the context of {size} is full (--ctx)"));
                 Ok(())
             }
         }
@@ -286,7 +287,7 @@ enum Input {
     /// One prompt.
     Text(String),
     /// Whatever is typed.
-    Terminal(Box<Terminal>),
+    Terminal(Terminal),
 }
 
 impl Prompt {
@@ -295,7 +296,7 @@ impl Prompt {
             return Ok(Input::Text(text.clone()));
         }
         if self.file.is_none() && self.stdin.is_none() && stdin().is_terminal() {
-            return Ok(Input::Terminal(Box::new(Terminal::open()?)));
+            return Ok(Input::Terminal(Terminal::open()?));
         }
         let mut text = input::read_text(self.file.as_deref())?;
         if text.ends_with('\n') {

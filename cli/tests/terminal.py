@@ -15,13 +15,14 @@ COMMAND, MODEL = sys.argv[1:3]
 
 
 class Chat:
-    def __init__(self, *options):
+    def __init__(self, *options, **environment):
         self.terminal, theirs = pty.openpty()
         reader, writer = os.pipe()
         self.answers, self.seen, self.stdout = reader, b"", b""
         self.process = subprocess.Popen(
             [COMMAND, "run", MODEL, "--temp", "0", *options],
             stdin=theirs, stdout=writer, stderr=theirs, start_new_session=True,
+            env={**os.environ, **environment},
             preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
         )
         os.close(theirs)
@@ -102,6 +103,16 @@ def main():
     chat.wait_for_prompt()
     chat.type(b"\x03")
     chat.leave(130)
+
+    # A terminal that cannot edit lines: standard output has the answers alone there too.
+    chat = Chat("-n", "3", "--ctx", "256", "--system", "Be brief.", TERM="dumb")
+    chat.wait_for_prompt()
+    chat.type(b"Hello!\r")
+    chat.wait_for_prompt()
+    chat.type(b"\x04")
+    chat.leave(0)
+    chat.read(0)
+    assert chat.stdout == first, chat.stdout
 
     # Not in a chat, Ctrl-C ends the command.
     chat = Chat("--raw", "--ctx", "2048", "-p", "1, 2, 3, 4,")
