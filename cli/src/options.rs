@@ -108,7 +108,7 @@ pub(crate) struct Machine {
     ///
     /// More than there are CPUs do no harm and no good: those beyond stay asleep. Fewer leave CPUs to others, and keep a
     /// phone cool.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=Pool::THREADS_MAX as i64))]
     pub(crate) threads: Option<u16>,
     /// Priority of the threads beside others that want the CPU: low, normal, medium or high, or -1 to 2
     ///
@@ -148,11 +148,7 @@ impl Machine {
 
     pub(crate) fn pool(&self) -> Result<Arc<Pool>> {
         self.prioritize()?;
-        let threads = self.threads.map_or_else(|| self.cpus().threads(), usize::from);
-        Pool::new(threads).map(Arc::new).map_err(|error| match error {
-            bantam::Error::Argument(_) => Failure::Usage(error.to_string()),
-            _ => error.into(),
-        })
+        Ok(Arc::new(Pool::new(self.threads.map_or_else(|| self.cpus().threads(), usize::from))?))
     }
 
     /// Gives this thread the priority that was asked for, and so those that it starts later.

@@ -43,7 +43,7 @@ fn values_without_sense_are_wrong_usage() {
         (&["--ctx", "0"][..], "--ctx"),
         (&["--threads", "0"], "--threads"),
         (&["--threads", "70000"], "--threads"),
-        (&["--threads", "20000"], "1 to 1024"),
+        (&["--threads", "1025"], "1..=1024"),
         (&["--prio", "realtime"], "low, normal, medium or high"),
         (&["--prio", "3"], "low, normal, medium or high"),
         (&["--backend", "abacus"], "possible values: "),

@@ -41,13 +41,16 @@ enum Helpers {
 }
 
 impl Pool {
+    /// The most threads of a pool.
+    pub const THREADS_MAX: usize = THREADS_MAX;
+
     /// A pool of `threads` in all: the caller and `threads - 1` workers. See [`Cpus::threads`](crate::Cpus::threads) for a good
     /// number.
     ///
     /// Threads beyond the CPUs that this process may use stay asleep: they would only take the cores from each other.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no threads or more than 1024, [`Error::Memory`], and [`Error::Io`] if the system starts no
+    /// [`Error::Argument`] for no threads or more than [`Pool::THREADS_MAX`], [`Error::Memory`], and [`Error::Io`] if the system starts no
     /// more threads.
     pub fn new(threads: usize) -> Result<Pool> {
         // The number of CPUs respects the process's affinity mask and its cgroup.
@@ -80,7 +83,7 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] for no threads or more than 1024, and [`Error::Memory`].
+    /// [`Error::Argument`] for no threads or more than [`Pool::THREADS_MAX`], and [`Error::Memory`].
     pub fn with_executor(threads: usize, executor: impl Executor + 'static) -> Result<Pool> {
         // How many CPUs the executor's threads have is not ours to know.
         let rounds = rounds(threads, threads)?;

@@ -141,8 +141,14 @@ impl Bench {
     pub(crate) fn execute(&self) -> Result<()> {
         if self.by_kernel {
             let Machine { backend, threads, .. } = &self.machine;
+            let (threads, cpus) = (threads.map_or(1, usize::from), self.machine.cpus());
+            if threads > cpus.usable() {
+                return Err(Failure::Usage(format!(
+                    "--threads {threads} of --kernels would take the CPUs from each other: there are {cpus}"
+                )));
+            }
             self.machine.prioritize()?;
-            return self.kernels.execute(backend.as_deref(), threads.map_or(1, usize::from), self.json);
+            return self.kernels.execute(backend.as_deref(), threads, self.json);
         }
         if self.prompt == 0 && self.generate == 0 {
             return Err(Failure::Usage("--prompt 0 and --generate 0 leave nothing to measure".into()));
