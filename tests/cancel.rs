@@ -6,6 +6,7 @@
 #[macro_use]
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bantam::{Backend, Cancel, Error, Format, Session};
@@ -17,6 +18,7 @@ properties! {
     a_prefill_is_cancelled_between_batches_and_goes_on
     a_switch_set_before_the_start_is_not_lost
     a_cancelled_call_can_be_made_again
+    a_switch_that_is_reset_at_once_leaves_no_half_result
 }
 
 const BATCH: usize = 16;
@@ -141,6 +143,31 @@ fn a_cancelled_call_can_be_made_again(backend: Backend) {
     let result = session.score_each(&[1], |_, _| cancel.cancel());
     assert_eq!(result, Ok(()), "what was through before the switch is not undone");
     assert!(session.has_logits() && session.position() == 41);
+}
+
+/// A loop that saw the switch has left something out, even if nobody sees it set any more: the call must not succeed.
+fn a_switch_that_is_reset_at_once_leaves_no_half_result(backend: Backend) {
+    let mut session = tiny(backend, 2, 64);
+    let tokens = tokens(session.model(), 40);
+    session.prefill(&tokens).unwrap();
+    let expected = bits(&session);
+    let (cancel, done) = (session.cancel(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                cancel.cancel();
+                cancel.reset();
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        let mut wrong = 0;
+        for _ in 0..200 {
+            session.rewind(0);
+            wrong += usize::from(session.prefill(&tokens).is_ok() && bits(&session) != expected);
+        }
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(wrong, 0, "of 200 prefills");
+    });
 }
 
 /// The time between the switch and the answer is printed, and no limit is asserted: other programs may be running.

@@ -28,6 +28,8 @@ pub(crate) struct Forward<'a> {
     backend: Backend,
     pool: &'a Pool,
     cancel: &'a Cancel,
+    /// The switch's state before anything was done.
+    before: usize,
     kv: &'a mut KvCache,
     scratch: &'a mut Scratch,
 }
@@ -41,7 +43,7 @@ impl<'a> Forward<'a> {
         scratch: &'a mut Scratch,
     ) -> Forward<'a> {
         let file = model.file().mapping().bytes();
-        Forward { model, file, backend: model.backend(), pool, cancel, kv, scratch }
+        Forward { model, file, backend: model.backend(), pool, cancel, before: cancel.state(), kv, scratch }
     }
 
     /// Runs `tokens`, at most a batch of them, at the positions from `position` on. Their keys and values are in the
@@ -81,8 +83,9 @@ impl<'a> Forward<'a> {
         self.check_cancel()
     }
 
+    /// A loop that saw the switch has left something out, even if it was reset since.
     fn check_cancel(&self) -> Result<()> {
-        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.cancel.was_set_since(self.before) { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// `Stream = embedding[token]`
