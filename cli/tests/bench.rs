@@ -109,6 +109,7 @@ fn what_makes_no_sense_with_kernels_is_wrong_usage() {
         (&["--format", "Q9"], "possible values: "),
         (&["--only", "cooking"], "possible values: "),
         (&["--prompt", "3"], "--prompt"),
+        (&["--cache-type", "q8_0"], "--cache-type"),
         (&["model.gguf"], "MODEL"),
     ] {
         let run = Run::of(command().args(["bench", "--kernels"]).args(arguments).output().unwrap());

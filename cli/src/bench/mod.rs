@@ -65,7 +65,7 @@ pub(crate) struct Bench {
         conflicts_with_all = ["kernels", "only", "format", "columns", "k", "rows", "copies", "quantize"])]
     path: Option<PathBuf>,
     /// Measure the kernels by themselves, without a model
-    #[arg(long = "kernels", id = "kernels")]
+    #[arg(long = "kernels", id = "kernels", conflicts_with = "kv_format")]
     by_kernel: bool,
     #[command(flatten)]
     kernels: kernels::Kernels,
