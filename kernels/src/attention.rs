@@ -138,7 +138,8 @@ pub const fn wide_tokens(group: usize) -> usize {
 }
 
 impl Backend {
-    /// The backend whose attention kernels a format of keys and values gets here.
+    /// The backend whose attention kernels a format of keys and values gets here. What they cannot take, heads that are not
+    /// whole registers long, they hand over to a lower one.
     pub fn kv_origin(self, format: KvFormat) -> &'static str {
         self.0.kv[format as usize].origin
     }
