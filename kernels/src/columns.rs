@@ -1,6 +1,11 @@
 //! What a matrix kernel multiplies with: the activations of `n` tokens, each a column of `k` values, as 32-bit
 //! floats and, where a weight format wants it, quantised to 8 bits.
 
+use core::ops::Range;
+
+use crate::backend::Backend;
+use crate::tile::{Rows, TileMut};
+
 /// Activations per scale of a quantised column.
 pub const Q8_BLOCK: usize = 32;
 /// Activations per pre-computed sum of a quantised column.
@@ -55,6 +60,55 @@ impl<'a> Columns<'a> {
             q: part(self.q, self.k, from, to),
             d: part(self.d, self.k / Q8_BLOCK, from, to),
             s: part(self.s, self.k / Q8_SUM, from, to),
+        }
+    }
+}
+
+/// Some rows of columns that are to be multiplied with, to write: either form, or both, as [`Columns`] has them.
+pub struct ColumnsTileMut<'a> {
+    /// The exact values, or none.
+    pub f32: TileMut<'a>,
+    /// Quantised values, or none; then there are no scales and sums either.
+    pub q: TileMut<'a, i8>,
+    /// Scales, one row for 32.
+    pub d: TileMut<'a>,
+    /// Scaled sums, one row for 16.
+    pub s: TileMut<'a>,
+}
+
+impl ColumnsTileMut<'_> {
+    /// Writes column `c` in every form.
+    ///
+    /// # Panics
+    /// If there is no such column, or `values` are not as many as there are rows.
+    pub fn write(&mut self, backend: Backend, c: usize, values: &[f32]) {
+        if self.f32.cols() > 0 {
+            self.f32.column(c).copy_from_slice(values);
+        }
+        if self.q.cols() > 0 {
+            let (q, d, s) = (self.q.column(c), self.d.column(c), self.s.column(c));
+            backend.quantize_q8(values, &mut ColumnsMut { q, d, s });
+        }
+    }
+}
+
+// SAFETY: cuts start at whole blocks, and end there or with the column, so that a scale or a sum belongs to one of them.
+unsafe impl Rows for ColumnsTileMut<'_> {
+    fn rows(&self) -> usize {
+        self.f32.rows().max(self.q.rows())
+    }
+
+    unsafe fn cut(&self, rows: Range<usize>) -> Self {
+        assert!(rows.start.is_multiple_of(Q8_BLOCK), "a tile is cut between blocks");
+        let every = |len: usize| rows.start / len..rows.end.div_ceil(len);
+        // SAFETY: promised by the caller; two ranges without a common row have no common block, as just checked.
+        unsafe {
+            ColumnsTileMut {
+                f32: self.f32.cut(rows.clone()),
+                q: self.q.cut(rows.clone()),
+                d: self.d.cut(every(Q8_BLOCK)),
+                s: self.s.cut(every(Q8_SUM)),
+            }
         }
     }
 }

@@ -43,6 +43,6 @@ pub mod x86;
 pub use attention::KvFormat;
 pub use backend::{Backend, BackendError, Origin};
 pub use blocks::Format;
-pub use columns::{Columns, ColumnsMut};
+pub use columns::{Columns, ColumnsMut, ColumnsTileMut};
 pub use half::f16;
-pub use tile::TileMut;
+pub use tile::{Rows, TileMut};

@@ -1,4 +1,4 @@
-//! Where a matrix kernel writes: a rectangle of a larger output, some rows of every column.
+//! Where kernels write: a rectangle of a larger output, some rows of every column.
 //! Invariant: two tiles that exist at once never share an element, so tiles may go to different threads.
 
 use core::marker::PhantomData;
@@ -11,29 +11,55 @@ use core::ops::Range;
 /// column 0   [ . . . R R R R . . . ]
 /// column 1   [ . . . R R R R . . . ]     R: the tile, a range of rows of all columns
 /// ```
-pub struct TileMut<'a> {
-    start: *mut f32,
+pub struct TileMut<'a, T = f32> {
+    start: *mut T,
     rows: usize,
     cols: usize,
     stride: usize,
-    elements: PhantomData<&'a mut [f32]>,
+    elements: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a tile is an exclusive borrow of its elements, like &mut [f32], which is Send.
-unsafe impl Send for TileMut<'_> {}
+// SAFETY: a tile is an exclusive borrow of its elements, like a mutable slice, which is Send if they are.
+unsafe impl<T: Send> Send for TileMut<'_, T> {}
 
-impl<'a> TileMut<'a> {
+/// An output of so many rows, which several threads write at once.
+///
+/// # Safety
+/// Cuts that share no row must share no element.
+pub unsafe trait Rows: Send {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// Some of the rows, not borrowing the whole.
+    ///
+    /// # Safety
+    /// The rows must exist, and no other cut with one of them may be used for as long as this one is.
+    unsafe fn cut(&self, rows: Range<usize>) -> Self;
+}
+
+// SAFETY: an element belongs to one row.
+unsafe impl<T: Send> Rows for TileMut<'_, T> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    unsafe fn cut(&self, rows: Range<usize>) -> Self {
+        TileMut { start: self.start.wrapping_add(rows.start), rows: rows.len(), ..*self }
+    }
+}
+
+impl<'a, T> TileMut<'a, T> {
     /// All of `out`, seen as `cols` columns of `rows` values; longer buffers are cut.
     ///
     /// # Panics
     /// If `out` is shorter than `rows * cols`.
-    pub fn new(out: &'a mut [f32], rows: usize, cols: usize) -> TileMut<'a> {
+    pub fn new(out: &'a mut [T], rows: usize, cols: usize) -> TileMut<'a, T> {
         assert!(rows.checked_mul(cols).is_some_and(|len| len <= out.len()), "a tile larger than its buffer");
         TileMut { start: out.as_mut_ptr(), rows, cols, stride: rows, elements: PhantomData }
     }
 
     /// A tile of nothing.
-    pub fn empty() -> TileMut<'a> {
+    pub fn empty() -> TileMut<'a, T> {
         TileMut::new(&mut [], 0, 0)
     }
 
@@ -57,7 +83,7 @@ impl<'a> TileMut<'a> {
 
     /// The first value; the value of row `r` and column `c` lies `c * stride + r` behind it.
     #[inline(always)]
-    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+    pub fn as_mut_ptr(&mut self) -> *mut T {
         self.start
     }
 
@@ -66,7 +92,7 @@ impl<'a> TileMut<'a> {
     /// # Panics
     /// If there is no such column.
     #[inline(always)]
-    pub fn column(&mut self, c: usize) -> &mut [f32] {
+    pub fn column(&mut self, c: usize) -> &mut [T] {
         assert!(c < self.cols);
         // SAFETY: c < cols was just checked, and the tile borrows rows values at each column's start exclusively.
         unsafe { core::slice::from_raw_parts_mut(self.start.add(c * self.stride), self.rows) }
@@ -76,7 +102,7 @@ impl<'a> TileMut<'a> {
     ///
     /// # Panics
     /// If the range is not inside the tile.
-    pub fn columns(&mut self, from: usize, to: usize) -> TileMut<'_> {
+    pub fn columns(&mut self, from: usize, to: usize) -> TileMut<'_, T> {
         assert!(from <= to && to <= self.cols);
         TileMut {
             // The start is only moved past columns that exist, so that it stays inside the buffer.
@@ -90,17 +116,8 @@ impl<'a> TileMut<'a> {
     ///
     /// # Panics
     /// If the range is not inside the tile.
-    pub fn rows_range(&mut self, from: usize, to: usize) -> TileMut<'_> {
+    pub fn rows_range(&mut self, from: usize, to: usize) -> TileMut<'_, T> {
         assert!(from <= to && to <= self.rows);
-        // SAFETY: the range was just checked, and the new tile borrows this one exclusively.
-        unsafe { self.rows_unchecked(from, to) }
-    }
-
-    /// The tile of rows `from..to`, not borrowing this one: what hands a tile out to several threads.
-    ///
-    /// # Safety
-    /// The range must be inside the tile, and no other tile of an overlapping range may exist for `'a`.
-    pub unsafe fn rows_unchecked(&self, from: usize, to: usize) -> TileMut<'a> {
         TileMut { start: self.start.wrapping_add(from), rows: to - from, ..*self }
     }
 
@@ -108,7 +125,7 @@ impl<'a> TileMut<'a> {
     ///
     /// # Safety
     /// Both ranges must be inside the tile, and no other tile of an element of theirs may exist for `'a`.
-    pub unsafe fn block_unchecked(&self, rows: Range<usize>, cols: Range<usize>) -> TileMut<'a> {
+    pub unsafe fn block_unchecked(&self, rows: Range<usize>, cols: Range<usize>) -> TileMut<'a, T> {
         TileMut {
             start: self.start.wrapping_add(cols.start * self.stride + rows.start),
             rows: rows.len(),

@@ -55,7 +55,7 @@ impl Forward<'_> {
         let layer = Layer { backend: self.backend, kv: self.kv, layer, scale };
         let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
         let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
-        let own = &mut scratch.threads.attention;
+        let own = &mut scratch.threads.floats;
         if n > NARROW {
             let tile = TileMut::new(attended, kv_heads * part, n);
             let block = (part, wide_tokens(group));

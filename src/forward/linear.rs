@@ -4,83 +4,104 @@
 use core::ops::Range;
 
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
-use bantam_kernels::{ColumnsMut, TileMut};
+use bantam_kernels::{Backend, Columns, ColumnsMut, Rows, TileMut};
 
 use super::Forward;
 use crate::model::program::{Buffer, PROJECTIONS_MAX, Projection};
 use crate::model::weights::Matrix;
 
-/// Rows are shared out in panels, as wide as the widest of any kernel, and at most so many of them at a time.
-const PANELS: (usize, usize) = (32, 8);
+/// Rows are shared out in panels, as wide as the widest of any kernel.
+const PANEL: usize = 32;
+/// The most panels of a plain projection that a thread takes at a time.
+const PANELS: usize = 8;
+
+/// Floats of the gates and of what they gate, for the rows that a thread takes at a time: they stay in the second cache
+/// between their projection and their product.
+const GATED: usize = 1 << 17;
+
+/// Floats a thread needs for [`Forward::gated`].
+pub(super) fn gated_len(batch: usize) -> usize {
+    batch.saturating_mul(2 * PANEL).max(GATED)
+}
 
 impl Forward<'_> {
     /// `to = weight . from + bias`, for each projection.
-    pub(super) fn linear(&mut self, n: usize, from: Buffer, projections: &[Projection]) {
-        let k = self.scratch.width(from);
-        let quantize = projections.iter().any(|projection| projection.weight.format.wants_q8());
-        self.prepare_input(n, from, quantize);
+    pub(super) fn linear(&mut self, n: usize, from: Buffer, projections: &[(Projection, Buffer)]) {
+        let k = projections[0].0.weight.k;
+        self.prepare_input(n, from, k, projections.iter().any(|(projection, _)| projection.wants_q8()));
         let scratch = &mut *self.scratch;
         // The input, then the outputs; ranges that are not needed stay empty.
         let mut ranges: [Range<usize>; 1 + PROJECTIONS_MAX] = Default::default();
         ranges[0] = scratch.range(from, n);
-        for (range, projection) in ranges[1..].iter_mut().zip(projections) {
-            *range = scratch.range(projection.to, n);
+        for (range, (_, to)) in ranges[1..].iter_mut().zip(projections) {
+            *range = scratch.range(*to, n);
         }
         let buffers = scratch.buffers.get_disjoint_mut(ranges).expect("a step's buffers are disjoint");
         let [input, outputs @ ..] = buffers;
-        let mut rows = projections.iter().map(|projection| projection.weight.rows);
+        let mut rows = projections.iter().map(|(projection, _)| projection.weight.rows);
         let mut tiles =
             outputs.map(|out| rows.next().map_or(TileMut::empty(), |rows| TileMut::new(out, rows, n)));
-        let tiles = &mut tiles[..projections.len()];
-        let x = if quantize {
-            scratch.quantized.columns(input, k, n)
-        } else {
-            bantam_kernels::Columns::from_f32(input, k)
+        let x = match from {
+            Buffer::Hidden => scratch.hidden.columns(input, k, n),
+            _ => scratch.quantized.columns(input, k, n),
         };
+        let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
         let (file, backend) = (self.file, self.backend);
-        self.pool.tiles(tiles, PANELS, &mut scratch.threads.kernels, self.cancel, &|p, from, out, own| {
-            let Projection { weight, bias, .. } = &projections[p];
-            let to = from + out.rows();
-            backend.matmul(weight.format, weight.rows(file, from, to), &x, out, own);
-            if let Some(bias) = bias {
-                for c in 0..out.cols() {
-                    backend.add(out.column(c), &bias.values(file)[from..to]);
-                }
+        let tiles = &mut tiles[..projections.len()];
+        self.pool.tiles(tiles, (PANEL, PANELS), own, self.cancel, &|p, from, out, own, _| {
+            projections[p].0.rows(file, backend, from, &x, out, own);
+        });
+    }
+
+    /// `Hidden = silu(gate . from) * (up . from)`. Nothing but the result is written for all rows: gates and what they
+    /// gate are made for as many rows as stay in a core's cache, and turned at once into what the next projection reads.
+    pub(super) fn gated(&mut self, n: usize, from: Buffer, gate: &Projection, up: &Projection, exact: bool) {
+        let Matrix { k, rows, .. } = gate.weight;
+        self.prepare_input(n, from, k, gate.wants_q8() || up.wants_q8());
+        let scratch = &mut *self.scratch;
+        let ranges = [scratch.range(from, n), scratch.range(Buffer::Hidden, n)];
+        let [input, hidden] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
+        let x = scratch.quantized.columns(input, k, n);
+        let mut tile = [scratch.hidden.tile(hidden, rows, n, exact)];
+        let threads = &mut scratch.threads;
+        let share = threads.floats.len() / self.pool.capacity();
+        let panels = (share.min(GATED) / (2 * PANEL * n)).max(1);
+        let own = (&mut threads.kernels[..], &mut threads.floats[..]);
+        let (file, backend) = (self.file, self.backend);
+        self.pool.tiles(&mut tile, (PANEL, panels), own, self.cancel, &|_, from, out, own, floats| {
+            let rows = out.rows();
+            let (gates, rest) = floats.split_at_mut(rows * n);
+            let (mut gates, mut ups) = (TileMut::new(gates, rows, n), TileMut::new(rest, rows, n));
+            gate.rows(file, backend, from, &x, &mut gates, own);
+            up.rows(file, backend, from, &x, &mut ups, own);
+            for c in 0..n {
+                backend.silu_mul(gates.column(c), ups.column(c));
+                out.write(backend, c, gates.column(c));
             }
         });
     }
 
     /// `out = weight . Normed`, for the first `n` columns.
     pub(super) fn score(&mut self, n: usize, weight: &Matrix, out: &mut [f32]) {
-        self.prepare_input(n, Buffer::Normed, weight.format.wants_q8());
+        self.prepare_input(n, Buffer::Normed, weight.k, weight.format.wants_q8());
         let scratch = &mut *self.scratch;
         let input = &scratch.buffers[scratch.range(Buffer::Normed, n)];
-        let x = if weight.format.wants_q8() {
-            scratch.quantized.columns(input, weight.k, n)
-        } else {
-            bantam_kernels::Columns::from_f32(input, weight.k)
-        };
+        let x = scratch.quantized.columns(input, weight.k, n);
+        let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
         let (file, backend) = (self.file, self.backend);
         let mut tiles = [TileMut::new(out, weight.rows, n)];
-        self.pool.tiles(
-            &mut tiles,
-            PANELS,
-            &mut scratch.threads.kernels,
-            self.cancel,
-            &|_, from, out, own| {
-                backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
-            },
-        );
+        self.pool.tiles(&mut tiles, (PANEL, PANELS), own, self.cancel, &|_, from, out, own, _| {
+            backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
+        });
     }
 
-    /// Quantises the first `n` columns of a buffer.
-    fn prepare_input(&mut self, n: usize, from: Buffer, quantize: bool) {
-        if !quantize {
+    /// Quantises the first `n` columns of a buffer; the hidden values are so already.
+    fn prepare_input(&mut self, n: usize, from: Buffer, k: usize, quantize: bool) {
+        if !quantize || from == Buffer::Hidden {
             return;
         }
         let backend = self.backend;
         let scratch = &mut *self.scratch;
-        let k = scratch.width(from);
         let input = &scratch.buffers[scratch.range(from, n)];
         let quantized = &mut scratch.quantized;
         self.pool.zip(
@@ -90,5 +111,30 @@ impl Forward<'_> {
             (&mut quantized.s, k / Q8_SUM),
             &|c, q, d, s| backend.quantize_q8(&input[c * k..][..k], &mut ColumnsMut { q, d, s }),
         );
+    }
+}
+
+impl Projection {
+    fn wants_q8(&self) -> bool {
+        self.weight.format.wants_q8()
+    }
+
+    /// The rows from `from` on, as many as `out` has, of every column.
+    fn rows(
+        &self,
+        file: &[u8],
+        backend: Backend,
+        from: usize,
+        x: &Columns<'_>,
+        out: &mut TileMut<'_>,
+        own: &mut [u8],
+    ) {
+        let to = from + out.rows();
+        backend.matmul(self.weight.format, self.weight.rows(file, from, to), x, out, own);
+        if let Some(bias) = &self.bias {
+            for c in 0..out.cols() {
+                backend.add(out.column(c), &bias.values(file)[from..to]);
+            }
+        }
     }
 }

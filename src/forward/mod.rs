@@ -61,7 +61,7 @@ impl<'a> Forward<'a> {
                 Step::Rope { buffer } => self.rope(n, *buffer),
                 Step::Store { layer } => self.store(n, position, *layer),
                 Step::Attend { layer, scale } => self.attend(n, position, *layer, *scale),
-                Step::Gate => self.gate(n),
+                Step::Gated { from, gate, up, exact } => self.gated(n, *from, gate, up, *exact),
                 Step::Add { from, to } => self.add(n, *from, *to),
             }
         }
@@ -129,19 +129,10 @@ impl<'a> Forward<'a> {
         self.kv.store(self.backend, layer, position, keys, values);
     }
 
-    /// `Gate = silu(Gate) * Up`
-    fn gate(&mut self, n: usize) {
-        let backend = self.backend;
-        let width = self.scratch.width(Buffer::Gate);
-        let (up, gate) = self.scratch.pair(Buffer::Up, Buffer::Gate, n);
-        self.pool.columns(gate, width, &|c, gate| {
-            backend.silu_mul(gate, &up[c * width..][..width]);
-        });
-    }
-
     /// `to += from`
     fn add(&mut self, n: usize, from: Buffer, to: Buffer) {
+        let (backend, width) = (self.backend, self.scratch.width(to));
         let (from, to) = self.scratch.pair(from, to, n);
-        self.backend.add(to, from);
+        self.pool.columns(to, width, &|c, to| backend.add(to, &from[c * width..][..width]));
     }
 }

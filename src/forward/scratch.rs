@@ -1,16 +1,17 @@
-//! Floor 3. The working memory of a forward pass, carved once: the buffers of a batch, the quantised form of one
-//! projection's input, the angles of the batch's positions, and each thread's own scratch.
+//! Floor 3. The working memory of a forward pass, carved once: the buffers of a batch, the quantised form of what the
+//! projections read, the angles of the batch's positions, and each thread's own scratch.
 #![forbid(unsafe_code)]
 
 use core::ops::Range;
 
-use bantam_kernels::Columns;
 use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
+use bantam_kernels::{Columns, ColumnsTileMut, TileMut};
 
 use super::attention::{runs_len, scratch_len};
+use super::linear::gated_len;
 use crate::arena::{Arena, Slab};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kv::KvShape;
 use crate::model::program::{Buffer, Program};
 use crate::model::rope::Rope;
@@ -23,7 +24,10 @@ pub(crate) struct Scratch {
     places: [usize; Buffer::COUNT],
     /// All buffers, each `batch` columns of its width.
     pub(super) buffers: Slab<f32>,
+    /// Of the input of one step's projections,
     pub(crate) quantized: Quantized,
+    /// and of the hidden values, which are made from it.
+    pub(crate) hidden: Quantized,
     /// Angle per position of each turned pair.
     frequencies: Slab<f64>,
     /// Cosines and sines of each column's position.
@@ -34,7 +38,7 @@ pub(crate) struct Scratch {
     pub(crate) threads: Threads,
 }
 
-/// The quantised form of the input of one projection.
+/// The quantised form of a buffer.
 pub(crate) struct Quantized {
     pub(crate) q: Slab<i8>,
     pub(crate) d: Slab<f32>,
@@ -45,8 +49,8 @@ pub(crate) struct Quantized {
 pub(crate) struct Threads {
     /// Of the matrix kernels.
     pub(crate) kernels: Slab<u8>,
-    /// Of attention: see `forward/attention.rs`.
-    pub(crate) attention: Slab<f32>,
+    /// Of attention and of gated projections: see `forward/attention.rs` and `forward/linear.rs`.
+    pub(crate) floats: Slab<f32>,
 }
 
 impl Scratch {
@@ -64,31 +68,43 @@ impl Scratch {
         let per_column = |len: usize| batch.saturating_mul(len);
         let per_thread = |len: usize| threads.saturating_mul(len);
         let buffers = arena.slab(per_column(total))?;
-        let k_max = program.k_max();
-        let quantized = Quantized {
-            q: arena.slab(per_column(k_max))?,
-            d: arena.slab(per_column(k_max.div_ceil(Q8_BLOCK)))?,
-            s: arena.slab(per_column(k_max.div_ceil(Q8_SUM)))?,
+        let (hidden, others) = program.quantized_widths();
+        let mut quantized = |k: usize| {
+            Ok::<_, Error>(Quantized {
+                q: arena.slab(per_column(k))?,
+                d: arena.slab(per_column(k / Q8_BLOCK))?,
+                s: arena.slab(per_column(k / Q8_SUM))?,
+            })
         };
+        let (hidden, quantized) = (quantized(hidden)?, quantized(others)?);
         let pairs = program.rope.width / 2;
         let group = widths[Buffer::Query as usize] / (kv.kv_heads * kv.head_dim);
+        let floats = scratch_len(backend, group, kv.head_dim, batch).max(gated_len(batch));
         // Shares start at multiples of 64 bytes, as the kernels ask.
-        let share = backend.scratch_bytes(k_max).next_multiple_of(64);
+        let share = backend.scratch_bytes(program.k_max()).next_multiple_of(64);
         Ok(Scratch {
             batch,
             widths,
             places,
             buffers,
             quantized,
+            hidden,
             frequencies: arena.slab(pairs)?,
             cos: arena.slab(per_column(pairs))?,
             sin: arena.slab(per_column(pairs))?,
             runs: arena.slab(runs_len(group, &kv))?,
             threads: Threads {
                 kernels: arena.slab(per_thread(share))?,
-                attention: arena.slab(per_thread(scratch_len(backend, group, kv.head_dim, batch)))?,
+                floats: arena.slab(per_thread(floats))?,
             },
         })
+    }
+
+    /// Bytes of all buffers of a column.
+    pub(crate) fn column_bytes(program: &Program) -> usize {
+        let (hidden, others) = program.quantized_widths();
+        let quantized = |k: usize| k + (k / Q8_BLOCK + k / Q8_SUM) * size_of::<f32>();
+        program.places().1 * size_of::<f32>() + quantized(hidden) + quantized(others)
     }
 
     /// Computes what depends on the session only.
@@ -142,9 +158,46 @@ impl Scratch {
 }
 
 impl Quantized {
-    /// The columns of a projection's input: the floats, and this quantised form of them.
+    /// The columns of a projection's input: the floats, and this quantised form of them, as far as there are any.
     pub(super) fn columns<'a>(&'a self, f32: &'a [f32], k: usize, n: usize) -> Columns<'a> {
-        let (q, d, s) = (n * k, n * (k / Q8_BLOCK), n * (k / Q8_SUM));
-        Columns { k, n, f32, q: &self.q[..q], d: &self.d[..d], s: &self.s[..s] }
+        let Quantized { q, d, s } = self;
+        Columns {
+            k,
+            n,
+            f32,
+            q: first(q, n * k),
+            d: first(d, n * (k / Q8_BLOCK)),
+            s: first(s, n * (k / Q8_SUM)),
+        }
     }
+
+    /// `n` columns of `rows` rows to write: the floats, or this form of them.
+    pub(super) fn tile<'a>(
+        &'a mut self,
+        f32: &'a mut [f32],
+        rows: usize,
+        n: usize,
+        exact: bool,
+    ) -> ColumnsTileMut<'a> {
+        let none = TileMut::empty;
+        if exact {
+            return ColumnsTileMut {
+                f32: TileMut::new(f32, rows, n),
+                q: TileMut::empty(),
+                d: none(),
+                s: none(),
+            };
+        }
+        ColumnsTileMut {
+            f32: none(),
+            q: TileMut::new(&mut self.q, rows, n),
+            d: TileMut::new(&mut self.d, rows / Q8_BLOCK, n),
+            s: TileMut::new(&mut self.s, rows / Q8_SUM, n),
+        }
+    }
+}
+
+/// The first values of a form, or none if it was never asked for.
+fn first<T>(all: &[T], len: usize) -> &[T] {
+    all.get(..len).unwrap_or_default()
 }

@@ -25,34 +25,36 @@ pub(crate) fn describe(keys: Keys<'_>, hyper: &HyperParameters, tensors: &Tensor
     let scale = 1.0 / math::sqrt(head_dim as f32);
 
     let mut steps = Steps::new();
+    // Hidden values need floats where a projection reads floats.
+    let mut hidden_width = 0;
     for layer in 0..hyper.layers {
         let norm = |name: &str| tensors.vector(text!("blk.{layer}.{name}.weight"), dim);
-        let project = |name: &str, k: usize, rows: usize, to: Buffer| {
+        let project = |name: &str, k: usize, rows: usize| {
             Ok::<_, Error>(Projection {
                 weight: tensors.matrix(text!("blk.{layer}.{name}.weight"), k, rows)?,
                 bias: tensors.vector_if_any(text!("blk.{layer}.{name}.bias"), rows)?,
-                to,
             })
         };
 
         steps.push(Step::Norm { from: Buffer::Stream, gain: norm("attn_norm")?, to: Buffer::Normed })?;
-        let query = project("attn_q", dim, q_width, Buffer::Query)?;
-        let key = project("attn_k", dim, kv_width, Buffer::Key)?;
-        let value = project("attn_v", dim, kv_width, Buffer::Value)?;
+        let query = (project("attn_q", dim, q_width)?, Buffer::Query);
+        let key = (project("attn_k", dim, kv_width)?, Buffer::Key);
+        let value = (project("attn_v", dim, kv_width)?, Buffer::Value);
         steps.linear(Buffer::Normed, [query, key, value])?;
         steps.push(Step::Rope { buffer: Buffer::Query })?;
         steps.push(Step::Rope { buffer: Buffer::Key })?;
         steps.push(Step::Store { layer })?;
         steps.push(Step::Attend { layer, scale })?;
-        steps.linear(Buffer::Attended, [project("attn_output", q_width, dim, Buffer::Delta)?])?;
+        steps.linear(Buffer::Attended, [(project("attn_output", q_width, dim)?, Buffer::Delta)])?;
         steps.push(Step::Add { from: Buffer::Delta, to: Buffer::Stream })?;
 
         steps.push(Step::Norm { from: Buffer::Stream, gain: norm("ffn_norm")?, to: Buffer::Normed })?;
-        let gate = project("ffn_gate", dim, ffn, Buffer::Gate)?;
-        let up = project("ffn_up", dim, ffn, Buffer::Up)?;
-        steps.linear(Buffer::Normed, [gate, up])?;
-        steps.push(Step::Gate)?;
-        steps.linear(Buffer::Gate, [project("ffn_down", ffn, dim, Buffer::Delta)?])?;
+        let (gate, up) = (project("ffn_gate", dim, ffn)?, project("ffn_up", dim, ffn)?);
+        let down = project("ffn_down", ffn, dim)?;
+        let exact = !down.weight.format.wants_q8();
+        hidden_width = if exact { ffn } else { hidden_width };
+        steps.push(Step::Gated { from: Buffer::Normed, gate, up, exact })?;
+        steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])?;
         steps.push(Step::Add { from: Buffer::Delta, to: Buffer::Stream })?;
     }
 
@@ -76,7 +78,7 @@ pub(crate) fn describe(keys: Keys<'_>, hyper: &HyperParameters, tensors: &Tensor
             Buffer::Stream | Buffer::Normed | Buffer::Delta => dim,
             Buffer::Query | Buffer::Attended => q_width,
             Buffer::Key | Buffer::Value => kv_width,
-            Buffer::Gate | Buffer::Up => ffn,
+            Buffer::Hidden => hidden_width,
         }),
     })
 }

@@ -132,17 +132,17 @@ impl Model {
 
     /// Bytes of weights that one token is multiplied with: what decoding has to read.
     pub fn bytes_per_token(&self) -> u64 {
-        self.0.program.matrices().map(|matrix| matrix.bytes() as u64).sum()
+        self.0.program.matrices().map(|(_, matrix)| matrix.bytes() as u64).sum()
     }
 
     /// Multiply-adds of one token with the weights.
     pub fn macs_per_token(&self) -> u64 {
-        self.0.program.matrices().map(|matrix| matrix.rows as u64 * matrix.k as u64).sum()
+        self.0.program.matrices().map(|(_, matrix)| matrix.rows as u64 * matrix.k as u64).sum()
     }
 
     /// The weight formats that a token is multiplied with.
     pub fn formats(&self) -> impl Iterator<Item = Format> {
-        let used = |format: &Format| self.0.program.matrices().any(|matrix| matrix.format == *format);
+        let used = |format: &Format| self.0.program.matrices().any(|(_, matrix)| matrix.format == *format);
         Format::ALL.iter().copied().filter(used)
     }
 

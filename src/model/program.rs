@@ -25,24 +25,21 @@ pub(crate) enum Buffer {
     Value,
     /// What the heads have gathered: `heads * head_dim`.
     Attended,
-    /// The gate of the feed-forward layer, then its hidden values: `ffn`.
-    Gate,
-    /// What is gated: `ffn`.
-    Up,
+    /// The hidden values of the feed-forward layer, as the projection that reads them wants them: `ffn`.
+    Hidden,
     /// What a block adds to the stream: `dim`.
     Delta,
 }
 
 impl Buffer {
-    pub(crate) const ALL: [Buffer; 9] = [
+    pub(crate) const ALL: [Buffer; 8] = [
         Buffer::Stream,
         Buffer::Normed,
         Buffer::Query,
         Buffer::Key,
         Buffer::Value,
         Buffer::Attended,
-        Buffer::Gate,
-        Buffer::Up,
+        Buffer::Hidden,
         Buffer::Delta,
     ];
     pub(crate) const COUNT: usize = Buffer::ALL.len();
@@ -52,12 +49,11 @@ impl Buffer {
     }
 }
 
-/// One projection of a [`Step::Linear`].
+/// `weight . x + bias`
 #[derive(Clone, Debug)]
 pub(crate) struct Projection {
     pub(crate) weight: Matrix,
     pub(crate) bias: Option<Vector>,
-    pub(crate) to: Buffer,
 }
 
 /// The most projections that one step computes from the same input.
@@ -69,15 +65,15 @@ pub(crate) enum Step {
     /// `to = from / rms(from) * gain`
     Norm { from: Buffer, gain: Vector, to: Buffer },
     /// `to = weight . from + bias`, for each projection.
-    Linear { from: Buffer, projections: Vec<Projection> },
+    Linear { from: Buffer, projections: Vec<(Projection, Buffer)> },
+    /// `Hidden = silu(gate . from) * (up . from)`; `exact` as floats, else quantised.
+    Gated { from: Buffer, gate: Projection, up: Projection, exact: bool },
     /// Turns every head of `buffer` by its column's position.
     Rope { buffer: Buffer },
     /// Appends keys and values to the cache of `layer`.
     Store { layer: usize },
     /// `Attended = softmax(Query . keys * scale) . values`, over the cache of `layer`, causally.
     Attend { layer: usize, scale: f32 },
-    /// `Gate = silu(Gate) * Up`
-    Gate,
     /// `to += from`
     Add { from: Buffer, to: Buffer },
 }
@@ -88,12 +84,12 @@ impl Step {
         match self {
             Step::Norm { from, to, .. } => (from.bit(), to.bit()),
             Step::Linear { from, projections } => {
-                (from.bit(), projections.iter().map(|projection| projection.to.bit()).sum())
+                (from.bit(), projections.iter().map(|(_, to)| to.bit()).sum())
             }
+            Step::Gated { from, .. } => (from.bit(), Buffer::Hidden.bit()),
             Step::Rope { buffer } => (buffer.bit(), buffer.bit()),
             Step::Store { .. } => (Buffer::Key.bit() | Buffer::Value.bit(), 0),
             Step::Attend { .. } => (Buffer::Query.bit(), Buffer::Attended.bit()),
-            Step::Gate => (Buffer::Gate.bit() | Buffer::Up.bit(), Buffer::Gate.bit()),
             Step::Add { from, to } => (from.bit() | to.bit(), to.bit()),
         }
     }
@@ -109,14 +105,23 @@ pub(crate) struct Program {
     pub(crate) output_norm: Vector,
     /// One row per token of the vocabulary.
     pub(crate) output: Matrix,
-    /// Width of each buffer, in values per column.
+    /// Width of each buffer, in floats per column.
     pub(crate) widths: [usize; Buffer::COUNT],
 }
 
 impl Program {
     /// The longest row that any product reads: what scratch is sized by.
     pub(crate) fn k_max(&self) -> usize {
-        self.matrices().map(|matrix| matrix.k).max().unwrap_or(0)
+        self.matrices().map(|(_, matrix)| matrix.k).max().unwrap_or(0)
+    }
+
+    /// The longest quantised column of the hidden values, and of what else is multiplied.
+    pub(crate) fn quantized_widths(&self) -> (usize, usize) {
+        let longest = |hidden: bool| {
+            let read = self.matrices().filter(move |(from, _)| (*from == Buffer::Hidden) == hidden);
+            read.filter(|(_, matrix)| matrix.format.wants_q8()).map(|(_, matrix)| matrix.k).max().unwrap_or(0)
+        };
+        (longest(true), longest(false))
     }
 
     /// Where each buffer starts in the memory of one column, and how much that is, in values. Buffers that never hold
@@ -165,13 +170,19 @@ impl Program {
         conflicts
     }
 
-    /// Every matrix that a token is multiplied with.
-    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        let of_steps = self.steps.iter().flat_map(|step| match step {
-            Step::Linear { projections, .. } => projections.as_slice(),
-            _ => &[],
+    /// Every matrix that a token is multiplied with, and what it reads.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = (Buffer, &Matrix)> {
+        let of_steps = self.steps.iter().flat_map(|step| {
+            let (from, linear, gated) = match step {
+                Step::Linear { from, projections } => (*from, projections.as_slice(), None),
+                Step::Gated { from, gate, up, .. } => (*from, &[][..], Some([gate, up])),
+                _ => (Buffer::Stream, &[][..], None),
+            };
+            let projections =
+                linear.iter().map(|(projection, _)| projection).chain(gated.into_iter().flatten());
+            projections.map(move |projection| (from, &projection.weight))
         });
-        of_steps.map(|projection| &projection.weight).chain([&self.output])
+        of_steps.chain([(Buffer::Normed, &self.output)])
     }
 }
 
@@ -195,7 +206,11 @@ impl Steps {
     }
 
     /// Adds a [`Step::Linear`].
-    pub(crate) fn linear<const N: usize>(&mut self, from: Buffer, all: [Projection; N]) -> Result<()> {
+    pub(crate) fn linear<const N: usize>(
+        &mut self,
+        from: Buffer,
+        all: [(Projection, Buffer); N],
+    ) -> Result<()> {
         const { assert!(N <= PROJECTIONS_MAX) };
         let mut projections = Vec::new();
         let memory = Error::Memory { what: "the model's program", bytes: size_of_val(&all) as u64 };

@@ -24,7 +24,7 @@ mod workers;
 
 use core::ops::Range;
 
-use bantam_kernels::TileMut;
+use bantam_kernels::{Rows, TileMut};
 
 use crate::cancel::Cancel;
 #[cfg(not(feature = "std"))]
@@ -49,8 +49,8 @@ type Body<'a> = dyn Fn(Range<usize>, usize) + Sync + 'a;
 type ZipBody<'a, A, B, C> = dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync + 'a;
 /// With the index, that part of a slice, and the thread's share of scratch.
 type PartBody<'a, T, S> = dyn Fn(usize, &mut [T], &mut [S]) + Sync + 'a;
-/// With the number of a tile, a row of it, the chunk that starts there, and the thread's share of scratch.
-type TileBody<'a> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [u8]) + Sync + 'a;
+/// With the number of a tile, a row of it, the chunk that starts there, and the thread's shares of scratch.
+type TileBody<'a, R, A, B> = dyn Fn(usize, usize, &mut R, &mut [A], &mut [B]) + Sync + 'a;
 /// With the first row and the first column of a block of a tile, the block, and the thread's share of scratch.
 type BlockBody<'a, S> = dyn Fn(usize, usize, &mut TileMut<'_>, &mut [S]) + Sync + 'a;
 
@@ -149,17 +149,17 @@ impl Pool {
     }
 
     /// Cuts several tiles into panels of `panel` rows, and calls `body(which tile, its first row, the chunk, the thread's
-    /// share of scratch)` with chunks of at most `most` panels, for all of them as one loop, until `cancel` is set.
-    pub(crate) fn tiles(
+    /// shares of both scratches)` with chunks of at most `most` panels, for all of them as one loop, until `cancel` is set.
+    pub(crate) fn tiles<R: Rows, A: Send, B: Send>(
         &self,
-        tiles: &mut [TileMut<'_>],
+        tiles: &mut [R],
         (panel, most): (usize, usize),
-        scratch: &mut [u8],
+        (a, b): (&mut [A], &mut [B]),
         cancel: &Cancel,
-        body: &TileBody<'_>,
+        body: &TileBody<'_, R, A, B>,
     ) {
-        let share = scratch.len() / self.capacity();
-        let scratch = Parts::new((scratch, share));
+        let shares = (a.len() / self.capacity(), b.len() / self.capacity());
+        let (a, b) = (Parts::new((a, shares.0)), Parts::new((b, shares.1)));
         let n = tiles.iter().map(|tile| tile.rows().div_ceil(panel)).sum();
         let tiles = SharedTiles(tiles);
         self.run(n, most, &|panels, thread| {
@@ -172,9 +172,9 @@ impl Pool {
                     let (from, to) = ((from - first) * panel, tile.rows().min((to - first) * panel));
                     // SAFETY: every index goes to one thread (Pool::run), so no other chunk has these rows; the tiles are
                     // borrowed exclusively by this call.
-                    let mut chunk = unsafe { tile.rows_unchecked(from, to) };
+                    let mut chunk = unsafe { tile.cut(from..to) };
                     // SAFETY: every thread has its own number (Pool::run), and calls of one follow each other.
-                    body(t, from, &mut chunk, unsafe { scratch.take(thread) });
+                    unsafe { body(t, from, &mut chunk, a.take(thread), b.take(thread)) };
                 }
                 first = behind;
             }
@@ -213,13 +213,13 @@ impl Pool {
 }
 
 /// Tiles that several threads cut chunks from.
-struct SharedTiles<'a, 'b>(&'a mut [TileMut<'b>]);
+struct SharedTiles<'a, R>(&'a mut [R]);
 
-// SAFETY: through a shared reference only the unchecked cuts of TileMut reach the values, whose callers keep them apart.
-unsafe impl Sync for SharedTiles<'_, '_> {}
+// SAFETY: through a shared reference only unchecked cuts reach the values, whose callers keep them apart.
+unsafe impl<R: Rows> Sync for SharedTiles<'_, R> {}
 
-impl<'b> SharedTiles<'_, 'b> {
-    fn get(&self) -> &[TileMut<'b>] {
+impl<R> SharedTiles<'_, R> {
+    fn get(&self) -> &[R] {
         self.0
     }
 }

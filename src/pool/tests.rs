@@ -181,10 +181,10 @@ fn tiles_are_cut_into_chunks_that_cover_them() {
     for threads in [1, 3] {
         let pool = pool(threads).unwrap();
         let (mut small, mut large) = (vec![0.0; 2 * 5], vec![0.0; 2 * 70]);
-        let mut scratch = vec![0u8; 64 * threads];
+        let (mut scratch, mut more) = (vec![0u8; 64 * threads], vec![0.0; 3 * threads]);
         let mut tiles = [TileMut::new(&mut small, 5, 2), TileMut::empty(), TileMut::new(&mut large, 70, 2)];
-        pool.tiles(&mut tiles, (32, 2), &mut scratch, &cancel, &|t, from, chunk, own| {
-            assert_eq!(own.len(), 64);
+        pool.tiles(&mut tiles, (32, 2), (&mut scratch, &mut more), &cancel, &|t, from, chunk, own, more| {
+            assert_eq!((own.len(), more.len()), (64, 3));
             for c in 0..chunk.cols() {
                 for (r, value) in chunk.column(c).iter_mut().enumerate() {
                     *value += (1000 * t + 100 * c + from + r) as f32;
@@ -207,7 +207,8 @@ fn a_cancelled_loop_calls_nothing() {
     let mut out = [0.0f32; 64];
     pool.parts((&mut out, 4), &mut [0u8; 0], &cancel, &|_, part, _| part.fill(1.0));
     let mut tiles = [TileMut::new(&mut out, 64, 1)];
-    pool.tiles(&mut tiles, (32, 1), &mut [], &cancel, &|_, _, chunk, _| chunk.column(0).fill(1.0));
+    let none = (&mut [0u8; 0][..], &mut [0.0; 0][..]);
+    pool.tiles(&mut tiles, (32, 1), none, &cancel, &|_, _, chunk, _, _| chunk.column(0).fill(1.0));
     assert_eq!(out, [0.0; 64]);
 }
 

@@ -413,8 +413,7 @@ struct Counted {
 
 /// The batch if none is asked for: whole tiles of the wide kernels.
 fn batch_default(model: &Model) -> usize {
-    let (_, values) = model.program().places();
-    let fitting = BATCH_BYTES / size_of::<f32>() / values.max(1);
+    let fitting = BATCH_BYTES / Scratch::column_bytes(model.program()).max(1);
     (fitting / BATCH_STEP * BATCH_STEP).clamp(BATCH_LEAST, BATCH_DEFAULT)
 }
 

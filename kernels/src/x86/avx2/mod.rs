@@ -5,7 +5,7 @@ pub(super) mod ceiling;
 mod dot;
 mod lanes;
 pub(super) mod registers;
-mod vectors;
+pub(crate) mod vectors;
 
 use core::arch::x86_64::__m256i;
 

@@ -124,7 +124,7 @@ fn turn_halves(a: &mut [f32], b: &mut [f32], cos: &[f32], sin: &[f32]) {
 
 /// See [`crate::Backend::silu_mul`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn silu_mul(gate: &mut [f32], up: &[f32]) {
+pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
     let (gates, last_gates) = gate.as_chunks_mut::<8>();
     let (ups, last_ups) = up.as_chunks::<8>();
     let one = _mm256_set1_ps(1.0);

@@ -1,12 +1,13 @@
 //! AVX-512 with VNNI: servers since Cascade Lake and Zen 4, laptops since Ice Lake.
 //!
-//! The kernels on vectors are those of AVX2.
+//! Most kernels on vectors are those of AVX2.
 
 mod attention;
 mod ceiling;
 mod dot;
 mod lanes;
 mod registers;
+mod vectors;
 
 use core::arch::x86_64::__m512i;
 
@@ -22,7 +23,7 @@ use dot::Avx512;
 /// The kernels of AVX-512.
 pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16, 2>(
     supported,
-    Table { ceiling: ceiling::CEILING, ..avx2::TABLE },
+    Table { silu_mul: vectors::silu_mul, ceiling: ceiling::CEILING, ..avx2::TABLE },
 ))
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())
