@@ -208,16 +208,13 @@ unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 ) {
     // SAFETY: as in tile, whose loops stay inside the rows.
     unsafe {
-        if B::CROWDED {
-            // The heads, which would take registers meanwhile, come last.
-            group::<B, D, QUADS, C>(row, None, 0, x.q, g, factors, sums);
-        } else {
-            let head = heads(row);
-            for row in row.as_flattened_mut() {
-                *row = insn::opaque(row.byte_add(B::HEAD)).byte_sub(B::HEAD);
-            }
-            group::<B, D, QUADS, C>(row, Some(&head), 0, x.q, g, factors, sums);
+        let head = heads(row);
+        // A load moves its pointer on by its own length, or by what a register holds.
+        let head_bytes = if B::HEAD.is_power_of_two() { B::HEAD } else { insn::unknown(B::HEAD) };
+        for row in row.as_flattened_mut() {
+            *row = insn::opaque(row.byte_add(head_bytes)).byte_sub(B::HEAD);
         }
+        group::<B, D, QUADS, C>(row, &head, 0, x.q, g, factors, sums);
         for row in row.as_flattened_mut() {
             *row = insn::opaque(row.add(1));
         }
@@ -264,11 +261,11 @@ unsafe fn two_groups<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     // SAFETY: as in tile, whose loops stay inside the rows and columns.
     unsafe {
         let factors = x.two_groups::<B>(g);
-        group::<B, D, QUADS, C>(row, Some(head), g, x.q, g, &factors[0], sums);
+        group::<B, D, QUADS, C>(row, head, g, x.q, g, &factors[0], sums);
         if B::STEP > 2 {
             compiler_fence(Ordering::SeqCst);
         }
-        group::<B, D, QUADS, C>(row, Some(head), g + 1, x.q, g + 1, &factors[1], sums);
+        group::<B, D, QUADS, C>(row, head, g + 1, x.q, g + 1, &factors[1], sums);
     }
 }
 
@@ -288,11 +285,11 @@ unsafe fn heads<B: Unpack, const QUADS: usize>(row: &[[*const B; 4]; QUADS]) -> 
     }
 }
 
-/// Adds the products of group `g` of the block with group `at` of the columns; heads that are not there yet are read.
+/// Adds the products of group `g` of the block with group `at` of the columns.
 #[inline(always)]
 unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &[[*const B; 4]; QUADS],
-    head: Option<&[B::Head; QUADS]>,
+    head: &[B::Head; QUADS],
     g: usize,
     q: [*const i8; C],
     at: usize,
@@ -307,18 +304,11 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             xq[c] = [vld1q_s8(q), vld1q_s8(q.add(16))];
         }
         // Written out, lest the compiler makes it a loop, and keeps the sums in memory.
-        add_four_rows::<B, D, C>(&row[0], g, &xq, &mut sums.running[0]);
+        add_four_rows::<B, D, C>(&row[0], &head[0], g, &xq, &mut sums.running[0]);
         if QUADS > 1 {
-            add_four_rows::<B, D, C>(&row[QUADS - 1], g, &xq, &mut sums.running[QUADS - 1]);
+            let last = QUADS - 1;
+            add_four_rows::<B, D, C>(&row[last], &head[last], g, &xq, &mut sums.running[last]);
         }
-        let late;
-        let head = match head {
-            Some(head) => head,
-            None => {
-                late = heads(row);
-                &late
-            }
-        };
         for c in 0..C {
             let d = factors.d[c];
             for part in 0..B::SCALES {
@@ -346,16 +336,17 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 #[inline(always)]
 unsafe fn add_four_rows<B: Unpack, D: Dot, const C: usize>(
     row: &[*const B; 4],
+    head: &B::Head,
     g: usize,
     x: &[[int8x16_t; 2]; C],
     running: &mut [[[int32x4_t; 4]; 2]; C],
 ) {
     // SAFETY: as in tile, whose loops stay inside the rows.
     unsafe {
-        add_row::<B, D, C, 0>(row, g, x, running);
-        add_row::<B, D, C, 1>(row, g, x, running);
-        add_row::<B, D, C, 2>(row, g, x, running);
-        add_row::<B, D, C, 3>(row, g, x, running);
+        add_row::<B, D, C, 0>(row, head, g, x, running);
+        add_row::<B, D, C, 1>(row, head, g, x, running);
+        add_row::<B, D, C, 2>(row, head, g, x, running);
+        add_row::<B, D, C, 3>(row, head, g, x, running);
     }
 }
 
@@ -363,6 +354,7 @@ unsafe fn add_four_rows<B: Unpack, D: Dot, const C: usize>(
 #[inline(always)]
 unsafe fn add_row<B: Unpack, D: Dot, const C: usize, const ROW: usize>(
     row: &[*const B; 4],
+    head: &B::Head,
     g: usize,
     x: &[[int8x16_t; 2]; C],
     running: &mut [[[int32x4_t; 4]; 2]; C],
@@ -373,7 +365,7 @@ unsafe fn add_row<B: Unpack, D: Dot, const C: usize, const ROW: usize>(
     }
     // SAFETY: as in tile, whose loops stay inside the rows.
     unsafe {
-        let w = (*row[ROW]).weights(g);
+        let w = (*row[ROW]).weights(head, ROW, g);
         for c in 0..C {
             let [first, second] = &mut running[c];
             if B::SCALES == 2 {

@@ -24,7 +24,7 @@ pub(crate) type Spread = [float32x4_t; 2];
 
 /// How a tier multiplies four rows with four columns. It chooses which of the sixteen outputs each lane holds: a lane per
 /// row and a vector per column, unless it says otherwise.
-pub(crate) trait Engine {
+pub(crate) trait Engine: Sized {
     /// Rows of a panel: as many as leave registers for the rest, a multiple of four.
     const ROWS: usize;
     /// Vectors that hold a factor of four rows.
@@ -55,10 +55,47 @@ pub(crate) trait Engine {
         c: usize,
     );
 
-    /// A group of 32 values of four columns, as [`Engine::products`] wants them.
+    /// The next 32 values of four columns, as [`Engine::products`] wants them; moves on behind them.
+    ///
+    /// # Safety
+    /// They must be there.
     #[inline(always)]
-    fn columns(x: [[int8x16_t; 2]; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS] {
-        x
+    unsafe fn next_values(columns: &mut [*const i8; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS] {
+        // SAFETY: the caller has them; NEON is baseline.
+        unsafe {
+            let x = map4(*columns, |q| [vld1q_s8(q), vld1q_s8(q.add(16))]);
+            *columns = map4(*columns, |q| insn::opaque(q.add(32)));
+            x
+        }
+    }
+    /// Writes the scales of a whole group of four rows, as [`Engine::add_group`] reads them; returns where they end.
+    ///
+    /// # Safety
+    /// There must be room for six vectors.
+    #[inline(always)]
+    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) -> *mut u8 {
+        // SAFETY: the caller has room.
+        unsafe { write::<Self>(to, scales) }
+    }
+    /// Adds the products of a whole group, by their factors: those of the rows, which lie behind the weights, and those of
+    /// the columns. Moves on behind them.
+    ///
+    /// # Safety
+    /// As [`Engine::products`].
+    #[inline(always)]
+    unsafe fn add_group<const SMALL: bool>(
+        sums: &mut [float32x4_t; 4],
+        weights: &mut *const u8,
+        x: &[[int8x16_t; 2]; COLUMNS],
+        columns: &Spread,
+    ) {
+        // SAFETY: the caller's promise; NEON is baseline.
+        unsafe {
+            let products =
+                map4(Self::products::<0, 2, SMALL>(weights, x), |products| vcvtq_f32_s32(products));
+            Self::add_by_columns(sums, Self::by_rows(products, load::<Self>(*weights)), *columns);
+            *weights = insn::opaque(weights.add(Self::VECTORS * 16));
+        }
     }
     /// Factors of four rows, as they lie beside the lanes of the output.
     #[inline(always)]
@@ -99,7 +136,8 @@ pub(crate) trait Engine {
     }
 }
 
-/// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each.
+/// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each, or what a tier
+/// makes of one scale.
 pub(crate) fn bytes(k: usize) -> usize {
     k.div_ceil(32) * ROWS_MAX / 4 * (QUAD_BYTES + 4 * 2 * 16)
 }
@@ -138,10 +176,12 @@ pub(crate) unsafe fn matmul<B: Unpack, E: Engine>(
 /// Writes the panel of some rows; where they are fewer than a panel has, the last stands in for the others.
 ///
 /// ```text
-/// of each group of 32, of each quad of rows:
-///     weights  128 bytes, in the order of the tier
-///     scales   [part]  one vector or two                    part: the whole group, or each 16
-///     minima   [part]  one vector or two, if the format has minima
+/// of each group of 32:
+///     of each quad of rows, if the format has minima:
+///         minima   [part]  one vector or two                part: the whole group, or each 16
+///     of each quad of rows:
+///         weights  128 bytes, in the order of the tier
+///         scales   [part]  one vector or two; of the whole group, as the tier wants them
 /// ```
 #[inline(always)]
 unsafe fn unpack<B: Unpack, E: Engine>(blocks: &[B], rows: usize, k: usize, panel: *mut u8) {
@@ -155,17 +195,30 @@ unsafe fn unpack<B: Unpack, E: Engine>(blocks: &[B], rows: usize, k: usize, pane
         let quads = map4([0, 1, 2, 3], quad);
         let heads = map4(quads, B::head);
         for g in 0..B::LEN / 32 {
-            for q in 0..E::ROWS / 4 {
-                // SAFETY: a group is no longer than what `bytes` counts for it.
-                unsafe {
+            // SAFETY: a group is no longer than what `bytes` counts for it.
+            unsafe {
+                if B::MINIMA {
+                    for q in 0..E::ROWS / 4 {
+                        for part in 0..B::SCALES {
+                            to = write::<E>(to, heads[q].minimum(g * B::SCALES + part));
+                        }
+                    }
+                }
+                for q in 0..E::ROWS / 4 {
                     to = unpack_quad::<B, E>(quads[q], &heads[q], g, to);
+                    if B::SCALES == 1 {
+                        to = E::write_scales(heads[q].scale(g), to);
+                    } else {
+                        to = write::<E>(to, heads[q].scale(2 * g));
+                        to = write::<E>(to, heads[q].scale(2 * g + 1));
+                    }
                 }
             }
         }
     }
 }
 
-/// Writes one group of four rows, and returns where the next begins.
+/// Writes the weights of one group of four rows, and returns where the scales begin.
 #[inline(always)]
 unsafe fn unpack_quad<B: Unpack, E: Engine>(
     quad: [&B; 4],
@@ -175,27 +228,26 @@ unsafe fn unpack_quad<B: Unpack, E: Engine>(
 ) -> *mut u8 {
     // SAFETY: the caller's panel has room for a group; NEON is baseline.
     unsafe {
-        let rows = map4(quad, |block| {
-            map2(block.weights(g), |w| if B::OFFSET == 0 { w } else { vsubq_s8(w, vdupq_n_s8(B::OFFSET)) })
+        let rows = map4([0, 1, 2, 3], |row| {
+            let less = |w| if B::OFFSET == 0 { w } else { vsubq_s8(w, vdupq_n_s8(B::OFFSET)) };
+            map2(quad[row].weights(head, row, g), less)
         });
         E::pack(rows, panel);
-        let mut to = panel.add(QUAD_BYTES);
-        let mut write = |factors: float32x4_t| {
-            for vector in &E::row_factors(factors)[..E::VECTORS] {
-                vst1q_f32(to.cast(), *vector);
-                to = to.add(16);
-            }
-        };
-        for part in 0..B::SCALES {
-            write(head.scale(g * B::SCALES + part));
-        }
-        if B::MINIMA {
-            for part in 0..B::SCALES {
-                write(head.minimum(g * B::SCALES + part));
-            }
-        }
-        to
+        panel.add(QUAD_BYTES)
     }
+}
+
+/// Writes a factor of four rows, and returns where the next begins.
+#[inline(always)]
+unsafe fn write<E: Engine>(mut to: *mut u8, factor: float32x4_t) -> *mut u8 {
+    for vector in &E::row_factors(factor)[..E::VECTORS] {
+        // SAFETY: the caller has room for it; NEON is baseline.
+        unsafe {
+            vst1q_f32(to.cast(), *vector);
+            to = to.add(16);
+        }
+    }
+    to
 }
 
 /// Where the next group lies: in the panel, and in each column's values, scales and sums.
@@ -239,10 +291,22 @@ pub(crate) unsafe fn multiply<
             multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut at);
         }
     }
+    let columns = sums.map(E::by_column);
+    if out.rows() == 4 * QUADS && x.n - c >= COLUMNS {
+        for i in 0..COLUMNS {
+            // SAFETY: the column has so many rows, and the tile is borrowed exclusively; NEON is baseline.
+            unsafe {
+                let column = out.as_mut_ptr().add((c + i) * out.stride());
+                for quad in 0..QUADS {
+                    vst1q_f32(column.add(4 * quad), columns[quad][i]);
+                }
+            }
+        }
+        return;
+    }
     for quad in 0..QUADS {
-        let columns = E::by_column(sums[quad]);
         for i in 0..COLUMNS.min(x.n - c) {
-            store(out, 4 * quad, c + i, columns[i]);
+            store(out, 4 * quad, c + i, columns[quad][i]);
         }
     }
 }
@@ -261,65 +325,66 @@ unsafe fn multiply_group<
 ) {
     // SAFETY: the caller has this group; the CPU is its promise.
     unsafe {
-        let x = E::columns(map4(at.q, |q| [vld1q_s8(q), vld1q_s8(q.add(16))]));
-        let d = E::column_factors(insn::whole(gather(at.d)));
-        let s = if MINIMA { column_sums::<SCALES>(at.s) } else { [zero(); 2] };
-        let s = map2(s, |s| E::column_factors(insn::whole(s)));
-        // Written out, lest the compiler makes it a loop, and keeps the outputs in memory.
-        multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[0], &mut at.panel, &x, d, s);
-        multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[1], &mut at.panel, &x, d, s);
-        if QUADS > 2 {
-            multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[2], &mut at.panel, &x, d, s);
-            multiply_quad::<E, SCALES, MINIMA, SMALL>(&mut sums[QUADS - 1], &mut at.panel, &x, d, s);
+        if MINIMA {
+            let s = map2(column_sums::<SCALES>(at.s), |s| E::column_factors(insn::whole(s)));
+            at.s = map4(at.s, |s| insn::opaque(s.add(2)));
+            let factor = E::VECTORS * 16;
+            for quad in 0..QUADS {
+                for part in 0..SCALES {
+                    let minima = load::<E>(at.panel.add((quad * SCALES + part) * factor));
+                    E::add_outer(&mut sums[quad], minima, s[part]);
+                }
+            }
+            at.panel = insn::opaque(at.panel.add(QUADS * SCALES * factor));
+            // Before the values are loaded, which want these registers.
+            insn::settle(sums.as_flattened_mut());
         }
-        at.q = map4(at.q, |q| insn::opaque(q.add(32)));
+        let x = E::next_values(&mut at.q);
+        let d = E::column_factors(insn::whole(gather(at.d)));
         at.d = map4(at.d, |d| insn::opaque(d.add(1)));
-        at.s = map4(at.s, |s| insn::opaque(s.add(2)));
+        // Written out, lest the compiler makes it a loop, and keeps the outputs in memory.
+        multiply_quad::<E, SCALES, SMALL>(&mut sums[0], &mut at.panel, &x, &d);
+        multiply_quad::<E, SCALES, SMALL>(&mut sums[1], &mut at.panel, &x, &d);
+        if QUADS > 2 {
+            multiply_quad::<E, SCALES, SMALL>(&mut sums[2], &mut at.panel, &x, &d);
+            multiply_quad::<E, SCALES, SMALL>(&mut sums[QUADS - 1], &mut at.panel, &x, &d);
+        }
     }
 }
 
-/// Adds the products of one group of four rows, and moves the panel on behind it; `d` are the scales of the columns, and
-/// `s` the sums of each part.
+/// Adds the products of one group of four rows, and moves the panel on behind it; `d` are the scales of the columns.
 #[inline(always)]
-unsafe fn multiply_quad<E: Engine, const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
+unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool>(
     sums: &mut [float32x4_t; 4],
     panel: &mut *const u8,
     x: &[[int8x16_t; 2]; COLUMNS],
-    d: Spread,
-    s: [Spread; 2],
+    d: &Spread,
 ) {
     // Keeps the loads of two quads apart: both at once would not fit the registers.
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the caller has this group; the CPU is its promise.
     unsafe {
-        let scales = panel.add(QUAD_BYTES);
-        for part in 0..SCALES {
-            let products = match (SCALES, part) {
-                (1, _) => E::products::<0, 2, SMALL>(panel, x),
-                (_, 0) => E::products::<0, 1, SMALL>(panel, x),
-                _ => E::products::<1, 2, SMALL>(panel, x),
-            };
-            let products = map4(products, |products| vcvtq_f32_s32(products));
-            E::add_by_columns(sums, E::by_rows(products, load::<E>(scales, part)), d);
+        if SCALES == 1 {
+            E::add_group::<SMALL>(sums, panel, x, d);
+        } else {
+            let scales = panel.add(QUAD_BYTES);
+            let first = map4(E::products::<0, 1, SMALL>(panel, x), |products| vcvtq_f32_s32(products));
+            E::add_by_columns(sums, E::by_rows(first, load::<E>(scales)), *d);
+            let last = map4(E::products::<1, 2, SMALL>(panel, x), |products| vcvtq_f32_s32(products));
+            E::add_by_columns(sums, E::by_rows(last, load::<E>(scales.add(E::VECTORS * 16))), *d);
+            *panel = insn::opaque(scales.add(2 * E::VECTORS * 16));
         }
-        if MINIMA {
-            for part in 0..SCALES {
-                E::add_outer(sums, load::<E>(scales, SCALES + part), s[part]);
-            }
-        }
-        *panel = panel.add(SCALES * if MINIMA { 2 } else { 1 } * E::VECTORS * 16);
-        *sums = insn::settle(*sums);
+        insn::settle(sums);
     }
 }
 
-/// Factor `i` of those at `factors`.
+/// The factor of four rows that lies here.
 #[inline(always)]
-unsafe fn load<E: Engine>(factors: *const u8, i: usize) -> Spread {
-    // SAFETY: the caller has so many; NEON is baseline.
+unsafe fn load<E: Engine>(factor: *const u8) -> Spread {
+    // SAFETY: the caller has one; NEON is baseline.
     unsafe {
-        let first = factors.add(16 * E::VECTORS * i).cast();
-        let first_vector = vld1q_f32(first);
-        [first_vector, if E::VECTORS == 2 { vld1q_f32(first.add(4)) } else { first_vector }]
+        let first = vld1q_f32(factor.cast());
+        [first, if E::VECTORS == 2 { vld1q_f32(factor.add(16).cast()) } else { first }]
     }
 }
 
@@ -338,10 +403,11 @@ unsafe fn gather([a, b, c, d]: [*const f32; 4]) -> float32x4_t {
 unsafe fn column_sums<const SCALES: usize>(s: [*const f32; 4]) -> [float32x4_t; 2] {
     // SAFETY: the caller has two values at each place; NEON is baseline.
     unsafe {
-        // A column of an odd number of floats lies at no multiple of eight bytes.
-        let [a, b, c, d] = map4(s, |s| s.cast::<u64>().read_unaligned());
-        let ab = vreinterpretq_f32_u64(vsetq_lane_u64::<1>(b, vdupq_n_u64(a)));
-        let cd = vreinterpretq_f32_u64(vsetq_lane_u64::<1>(d, vdupq_n_u64(c)));
+        // A column of an odd number of floats lies at no multiple of eight bytes. Seen as floats of eight bytes, pairs are
+        // loaded where they are wanted, and not through other registers.
+        let [a, b, c, d] = map4(s, |s| s.cast::<f64>().read_unaligned());
+        let ab = vreinterpretq_f32_f64(vsetq_lane_f64::<1>(b, vdupq_n_f64(a)));
+        let cd = vreinterpretq_f32_f64(vsetq_lane_f64::<1>(d, vdupq_n_f64(c)));
         if SCALES == 1 { [vpaddq_f32(ab, cd); 2] } else { [vuzp1q_f32(ab, cd), vuzp2q_f32(ab, cd)] }
     }
 }

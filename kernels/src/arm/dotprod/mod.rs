@@ -1,6 +1,7 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
 mod ceiling;
+pub(super) mod one;
 mod wide;
 
 use core::arch::aarch64::*;
@@ -15,14 +16,15 @@ use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
+use one::Quad;
 
 /// The kernels of NEON with dot products.
 pub const TABLE: Table = Table { name: "dotprod", supported, ceiling: ceiling::CEILING, ..neon::TABLE }
-    .with(Format::Q8_0, quantized::<BlockQ8_0>())
-    .with(Format::Q4_0, quantized::<BlockQ4_0>())
-    .with(Format::Q4_1, quantized::<BlockQ4_1>())
-    .with(Format::Q5_0, quantized::<BlockQ5_0>())
-    .with(Format::Q5_1, quantized::<BlockQ5_1>())
+    .with(Format::Q8_0, single::<BlockQ8_0>())
+    .with(Format::Q4_0, single::<BlockQ4_0>())
+    .with(Format::Q4_1, single::<BlockQ4_1>())
+    .with(Format::Q5_0, single::<BlockQ5_0>())
+    .with(Format::Q5_1, single::<BlockQ5_1>())
     .with(Format::Q2_K, quantized::<BlockQ2K>())
     .with(Format::Q3_K, quantized::<BlockQ3K>())
     .with(Format::Q4_K, quantized::<BlockQ4K>())
@@ -37,6 +39,23 @@ fn supported() -> bool {
 
 const fn quantized<B: Unpack>() -> FormatKernels {
     FormatKernels { origin: "dotprod", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+}
+
+/// The kernels of a format with blocks of 32 that `one` reads.
+const fn single<B: Quad>() -> FormatKernels {
+    FormatKernels { matmul: matmul_single::<B>, ..quantized::<B>() }
+}
+
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn matmul_single<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+    // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
+    unsafe {
+        if x.n == 1 {
+            one::matmul::<B>(weights, x, out);
+        } else {
+            matmul::<B>(weights, x, out, scratch);
+        }
+    }
 }
 
 #[target_feature(enable = "neon,dotprod")]

@@ -3,8 +3,8 @@
 use core::arch::aarch64::*;
 
 use super::Sdot;
-use crate::arm::insn::sdot_steps;
-use crate::arm::panel::{self, Engine};
+use crate::arm::insn::{self, sdot_steps};
+use crate::arm::panel::{self, Engine, Spread};
 use crate::arm::unpack::{map2, map4};
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -26,6 +26,28 @@ impl Engine for Sdot {
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) -> *mut u8 {
+        // SAFETY: the caller has room for two vectors; NEON is baseline.
+        unsafe {
+            vst1q_f32(to.cast(), vmulq_n_f32(scales, -insn::START));
+            vst1q_f32(to.add(16).cast(), scales);
+            to.add(32)
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    unsafe fn add_group<const SMALL: bool>(
+        sums: &mut [float32x4_t; 4],
+        weights: &mut *const u8,
+        x: &[[int8x16_t; 2]; 4],
+        columns: &Spread,
+    ) {
+        // SAFETY: the caller has the weights of a group, and their factors.
+        unsafe { insn::sdot_quad(sums, weights, x, columns[0]) }
     }
 
     #[inline]

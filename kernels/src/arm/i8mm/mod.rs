@@ -5,6 +5,7 @@ mod wide;
 
 use crate::arm::dotprod;
 use crate::arm::dotprod::Sdot;
+use crate::arm::dotprod::one::{self, Quad};
 use crate::arm::unpack::Unpack;
 use crate::arm::{narrow, panel};
 use crate::backend::{FormatKernels, NARROW, Table};
@@ -15,11 +16,11 @@ use crate::tile::TileMut;
 
 /// The kernels of NEON with matrix products. Few columns are multiplied by dot products, as there.
 pub const TABLE: Table = Table { name: "i8mm", supported, ceiling: ceiling::CEILING, ..dotprod::TABLE }
-    .with(Format::Q8_0, quantized::<BlockQ8_0>())
-    .with(Format::Q4_0, quantized::<BlockQ4_0>())
-    .with(Format::Q4_1, quantized::<BlockQ4_1>())
-    .with(Format::Q5_0, quantized::<BlockQ5_0>())
-    .with(Format::Q5_1, quantized::<BlockQ5_1>())
+    .with(Format::Q8_0, single::<BlockQ8_0>())
+    .with(Format::Q4_0, single::<BlockQ4_0>())
+    .with(Format::Q4_1, single::<BlockQ4_1>())
+    .with(Format::Q5_0, single::<BlockQ5_0>())
+    .with(Format::Q5_1, single::<BlockQ5_1>())
     .with(Format::Q2_K, quantized::<BlockQ2K>())
     .with(Format::Q3_K, quantized::<BlockQ3K>())
     .with(Format::Q4_K, quantized::<BlockQ4K>())
@@ -34,6 +35,23 @@ fn supported() -> bool {
 
 const fn quantized<B: Unpack>() -> FormatKernels {
     FormatKernels { origin: "i8mm", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
+}
+
+/// The kernels of a format whose product with one column is that of dot products.
+const fn single<B: Quad>() -> FormatKernels {
+    FormatKernels { matmul: matmul_single::<B>, ..quantized::<B>() }
+}
+
+#[target_feature(enable = "neon,dotprod,i8mm")]
+unsafe fn matmul_single<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+    // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
+    unsafe {
+        if x.n == 1 {
+            one::matmul::<B>(weights, x, out);
+        } else {
+            matmul::<B>(weights, x, out, scratch);
+        }
+    }
 }
 
 #[target_feature(enable = "neon,dotprod,i8mm")]

@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::Smmla;
-use crate::arm::insn::smmla_step;
+use crate::arm::insn::{self, smmla_step};
 use crate::arm::panel::{self, Engine, Spread};
 use crate::arm::unpack::map4;
 use crate::columns::Columns;
@@ -11,7 +11,7 @@ use crate::tile::TileMut;
 
 /// ```text
 /// weights of four rows:   [step][pair]  16 bytes: weights 8 step .. 8 step + 8 of each row of the pair    step: 0..4
-/// columns:                [pair][half]  two vectors, a step each: values of each column of the pair
+/// columns:                [step][pair]  values 8 step .. 8 step + 8 of each column of the pair
 /// output:                 [row pair][column pair]  (column 0, row 0), (0, 1), (1, 0), (1, 1)
 /// ```
 impl Engine for Smmla {
@@ -32,13 +32,35 @@ impl Engine for Smmla {
     }
 
     #[inline(always)]
-    fn columns([a, b, c, d]: [[int8x16_t; 2]; 4]) -> [[int8x16_t; 2]; 4] {
-        [
-            [low(a[0], b[0]), high(a[0], b[0])],
-            [low(a[1], b[1]), high(a[1], b[1])],
-            [low(c[0], d[0]), high(c[0], d[0])],
-            [low(c[1], d[1]), high(c[1], d[1])],
-        ]
+    unsafe fn next_values(columns: &mut [*const i8; 4]) -> [[int8x16_t; 2]; 4] {
+        // SAFETY: the caller has them.
+        unsafe { insn::next_pairs(columns) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) -> *mut u8 {
+        // SAFETY: the caller has room for six vectors; NEON is baseline.
+        unsafe {
+            for (i, scale) in Self::row_factors(scales).into_iter().enumerate() {
+                let start = vmulq_n_f32(scale, -insn::START);
+                for (j, vector) in [scale, start, start].into_iter().enumerate() {
+                    vst1q_f32(to.add(16 * (3 * i + j)).cast(), vector);
+                }
+            }
+            to.add(96)
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon,i8mm")]
+    unsafe fn add_group<const SMALL: bool>(
+        sums: &mut [float32x4_t; 4],
+        weights: &mut *const u8,
+        x: &[[int8x16_t; 2]; 4],
+        columns: &Spread,
+    ) {
+        // SAFETY: the caller has the weights of a group, and their factors.
+        unsafe { insn::smmla_quad(sums, weights, x, columns) }
     }
 
     #[inline(always)]
@@ -69,12 +91,12 @@ impl Engine for Smmla {
         // SAFETY: the caller's weights have so many steps.
         unsafe {
             if FROM == 0 {
-                products = smmla_step(products, weights, [x[0][0], x[2][0]]);
-                products = smmla_step(products, weights, [x[0][1], x[2][1]]);
+                products = smmla_step(products, weights, x[0]);
+                products = smmla_step(products, weights, x[1]);
             }
             if TO == 2 {
-                products = smmla_step(products, weights, [x[1][0], x[3][0]]);
-                products = smmla_step(products, weights, [x[1][1], x[3][1]]);
+                products = smmla_step(products, weights, x[2]);
+                products = smmla_step(products, weights, x[3]);
             }
         }
         products

@@ -10,6 +10,8 @@ use crate::blocks::{Block, F16, IQ4_VALUES};
 mod single;
 mod supers;
 
+pub(crate) use single::FifthBits;
+
 /// A block whose weights are `scale[i] * (q - OFFSET) + minimum[i]`, in groups of 32.
 pub(crate) trait Unpack: Block {
     /// Groups that share the bytes they are loaded from: kernels unroll so many.
@@ -40,8 +42,8 @@ pub(crate) trait Unpack: Block {
     fn heads(blocks: [[&Self; 4]; 2]) -> [Self::Head; 2] {
         map2(blocks, Self::head)
     }
-    /// The weights of group `g`, in order: `q` before the offset.
-    fn weights(&self, g: usize) -> [int8x16_t; 2];
+    /// The weights of group `g`, in order: `q` before the offset. This is the block of one of the four rows of `head`.
+    fn weights(&self, head: &Self::Head, row: usize, g: usize) -> [int8x16_t; 2];
 }
 
 /// The factors of four rows' blocks, a lane per row.
@@ -142,8 +144,13 @@ fn words(pairs: [(F16, F16); 4]) -> uint32x4_t {
 
 /// The pairs of halves (scale, minimum) of four rows as floats.
 #[inline(always)]
-fn pairs_of_halves(pairs: [(F16, F16); 4]) -> [float32x4_t; 2] {
-    let words = words(pairs);
+fn pairs_of_halves(pairs_of_rows: [(F16, F16); 4]) -> [float32x4_t; 2] {
+    pairs(words(pairs_of_rows))
+}
+
+/// The low halves of four words, and the high ones, as floats.
+#[inline(always)]
+pub(crate) fn pairs(words: uint32x4_t) -> [float32x4_t; 2] {
     // SAFETY: NEON is baseline.
     unsafe { [insn::f16_to_f32(vmovn_u32(words)), insn::f16_to_f32(vshrn_n_u32::<16>(words))] }
 }

@@ -134,7 +134,7 @@ impl Unpack for BlockQ4K {
     }
 
     #[inline(always)]
-    fn weights(&self, g: usize) -> [int8x16_t; 2] {
+    fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         signed(low_or_high(load32(&self.qs, g / 2 * 32), g % 2 == 1))
     }
 }
@@ -155,7 +155,7 @@ impl Unpack for BlockQ5K {
     }
 
     #[inline(always)]
-    fn weights(&self, g: usize) -> [int8x16_t; 2] {
+    fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         let low = low_or_high(load32(&self.qs, g / 2 * 32), g % 2 == 1);
         let fifth = load32(&self.qh, 0);
         // SAFETY: NEON is baseline.
@@ -182,7 +182,7 @@ impl Unpack for BlockQ6K {
     }
 
     #[inline(always)]
-    fn weights(&self, g: usize) -> [int8x16_t; 2] {
+    fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         let (h, j) = (g / 4, g % 4);
         let low = load32(&self.ql, 64 * h + 32 * (j % 2));
         let high = load32(&self.qh, 32 * h);
@@ -213,7 +213,7 @@ impl Unpack for BlockQ2K {
     }
 
     #[inline(always)]
-    fn weights(&self, g: usize) -> [int8x16_t; 2] {
+    fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         let bytes = load32(&self.qs, g / 4 * 32);
         // SAFETY: NEON is baseline.
         signed(map2(bytes, |bytes| unsafe { vandq_u8(crumbs(bytes, g % 4), vdupq_n_u8(3)) }))
@@ -247,7 +247,7 @@ impl Unpack for BlockQ3K {
     }
 
     #[inline(always)]
-    fn weights(&self, g: usize) -> [int8x16_t; 2] {
+    fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         let low = load32(&self.qs, g / 4 * 32);
         let third = load32(&self.hmask, 0);
         // SAFETY: NEON is baseline.
@@ -280,7 +280,7 @@ impl Unpack for BlockIQ4XS {
     }
 
     #[inline(always)]
-    fn weights(&self, g: usize) -> [int8x16_t; 2] {
+    fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         let (groups, _) = self.qs.as_chunks();
         levels(load(&groups[g]))
     }
