@@ -33,8 +33,7 @@ pub const TABLE: Table = attention::table(Table {
     kv: [
         KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
         KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },
-        // The compiler makes the best of this one by itself: every CPU that it may count on has NEON.
-        scalar::TABLE.kv[KvFormat::Q4_0 as usize],
+        KvKernels { store: vectors::store_q4_0, ..scalar::TABLE.kv[KvFormat::Q4_0 as usize] },
     ],
     attend_join: scalar::TABLE.attend_join,
     attend_scratch: scalar::TABLE.attend_scratch,

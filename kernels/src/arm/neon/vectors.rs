@@ -140,7 +140,7 @@ pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
     }
 }
 
-/// e to the power of each, within 2 units of the last place; 0 and infinity beyond what a float can hold.
+/// e to the power of each, within 2 units of the last place; 0 below `2^-126.5`, and infinity above `2^127.5`.
 ///
 /// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, where `p` was fitted to a
 /// relative error of 3e-9 of the whole.
@@ -150,19 +150,18 @@ pub(crate) fn exp(x: float32x4_t) -> float32x4_t {
     const P: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_71, 0.001_381_461_3];
     // ln 2 in two parts, of which n times the first is exact.
     const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
-    // Beyond these the result is infinity and 0, and n stays small.
-    let x = vmaxq_f32(vminq_f32(x, vdupq_n_f32(90.0)), vdupq_n_f32(-110.0));
-    let n = vrndnq_f32(vmulq_n_f32(x, core::f32::consts::LOG2_E));
+    // The bits of a float this large end in its integer, here the exponent of 2^n: 127 for n = 0.
+    const EXPONENTS: f32 = 12_582_912.0 + 127.0;
+    // Beyond these n is 128, of which the bits are infinity's, and -127, of which they are those of 0.
+    let x = vmaxq_f32(vminq_f32(x, vdupq_n_f32(88.8)), vdupq_n_f32(-88.0));
+    let exponent = vfmaq_n_f32(vdupq_n_f32(EXPONENTS), x, core::f32::consts::LOG2_E);
+    let n = vsubq_f32(exponent, vdupq_n_f32(EXPONENTS));
     let r = vfmsq_n_f32(vfmsq_n_f32(x, n, LN_2[0]), n, LN_2[1]);
     let mut p = vdupq_n_f32(P[4]);
     for coefficient in [P[3], P[2], P[1], P[0], 1.0, 1.0] {
         p = vfmaq_f32(vdupq_n_f32(coefficient), p, r);
     }
-    // 2^n in two factors, so that neither leaves the range of a float where the product does not.
-    let n = vcvtq_s32_f32(n);
-    let half = vshrq_n_s32::<1>(n);
-    let power = |n: int32x4_t| vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(n, vdupq_n_s32(127))));
-    vmulq_f32(vmulq_f32(p, power(half)), power(vsubq_s32(n, half)))
+    vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(exponent))))
 }
 
 /// See [`crate::Backend::add`].
@@ -205,6 +204,54 @@ pub(crate) unsafe fn store_q8_0(x: &[f32], out: &mut [u8]) {
             vst1q_s8(q.as_mut_ptr().add(16).cast(), second);
         }
     }
+}
+
+/// See [`crate::Backend::store_kv`].
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn store_q4_0(x: &[f32], out: &mut [u8]) {
+    for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.as_chunks_mut::<{ 2 + Q8_BLOCK / 2 }>().0) {
+        let d = farthest(x) / -8.0;
+        let inverse = if d != 0.0 { 1.0 / d } else { 0.0 };
+        let [low, high] = map2([0, 1], |half| {
+            // Half of a step more, and cut off; every step saturates.
+            let i = |i: usize| {
+                // SAFETY: the block has eight registers of four.
+                let x = unsafe { vld1q_f32(x.as_ptr().add(16 * half + 4 * i)) };
+                vcvtq_s32_f32(vaddq_f32(vmulq_n_f32(x, inverse), vdupq_n_f32(8.5)))
+            };
+            let low = vqmovun_high_s32(vqmovun_s32(i(0)), i(1));
+            let high = vqmovun_high_s32(vqmovun_s32(i(2)), i(3));
+            vminq_u8(vqmovn_high_u16(vqmovn_u16(low), high), vdupq_n_u8(15))
+        });
+        let (scale, q) = out.split_first_chunk_mut().expect("a block begins with its scale");
+        *scale = f16::from_f32(d).to_le_bytes();
+        // SAFETY: there are 16 bytes behind the scale, and a store of bytes may go anywhere.
+        unsafe { vst1q_u8(q.as_mut_ptr(), vsliq_n_u8::<4>(low, high)) }
+    }
+}
+
+/// The first of the numbers that lie farthest from 0.
+#[inline]
+#[target_feature(enable = "neon")]
+fn farthest(x: &[f32; Q8_BLOCK]) -> f32 {
+    // SAFETY: the block has eight registers of four.
+    let sizes: [float32x4_t; 8] =
+        core::array::from_fn(|i| unsafe { vabsq_f32(vld1q_f32(x.as_ptr().add(4 * i))) });
+    let mut max = sizes[0];
+    for &size in &sizes[1..] {
+        max = vmaxnmq_f32(max, size);
+    }
+    let max = vdupq_n_f32(vmaxnmvq_f32(max));
+    // Where the first of each lane is; the earlier ones come last, over the later ones.
+    let mut first = vdupq_n_u32(u32::MAX);
+    for (i, &size) in sizes.iter().enumerate().rev() {
+        first = vbslq_u32(vceqq_f32(size, max), vdupq_n_u32(i as u32), first);
+    }
+    // SAFETY: the array is as long as the load.
+    let lanes = unsafe { vld1q_u32([0, 1, 2, 3].as_ptr()) };
+    // Without a number there is no place, and none is farthest.
+    let at = vminvq_u32(vqaddq_u32(vqshlq_n_u32::<2>(first), lanes));
+    x.get(at as usize).copied().unwrap_or(0.0)
 }
 
 #[inline]

@@ -8,7 +8,6 @@ mod wide;
 use crate::attention::{KvFormat, KvKernels, Queries};
 use crate::backend::Table;
 use crate::blocks::{BlockF16, BlockQ4_0, BlockQ8_0};
-use crate::scalar;
 use crate::tile::TileMut;
 use cached::Cached;
 
@@ -35,12 +34,5 @@ unsafe fn attend_wide<C: Cached>(
     scratch: &mut [f32],
 ) {
     // SAFETY: the caller checked the lengths.
-    unsafe {
-        if queries.dim.is_multiple_of(8) {
-            wide::wide::<C>(queries, keys, values, out, scratch);
-        } else {
-            // Heads that are not whole registers are too rare for a kernel of their own.
-            (scalar::TABLE.kv[C::KEPT as usize].attend_wide)(queries, keys, values, out, scratch);
-        }
-    }
+    unsafe { wide::wide::<C>(queries, keys, values, out, scratch) }
 }

@@ -28,6 +28,7 @@ type Lanes = [[f32; 4]; 2];
 
 /// See [`crate::Backend::attend_scratch`].
 pub(super) fn scratch_len(rows: usize, dim: usize) -> usize {
+    let dim = dim.next_multiple_of(8);
     let lanes = rows.div_ceil(HEADS).saturating_mul(strip_lanes(dim)).saturating_add(ATTEND_KEYS);
     ATTEND_KEYS.saturating_mul(2 * dim).saturating_add(lanes.saturating_mul(HEADS))
 }
@@ -58,7 +59,7 @@ impl<'a> Strip<'a> {
     }
 }
 
-/// See [`crate::Backend::attend_wide`], for heads of a multiple of 8 values.
+/// See [`crate::Backend::attend_wide`]. Heads whose length is no multiple of 8 are filled up with zeroes.
 ///
 /// # Safety
 /// The lengths must be what that checks.
@@ -73,6 +74,8 @@ pub(super) unsafe fn wide<C: Cached>(
     let &Queries { tokens, group, dim, .. } = queries;
     let row_bytes = C::KEPT.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
     let (all, rows) = (keys.len() / row_bytes, queries.rows());
+    let exact = dim;
+    let dim = dim.next_multiple_of(8);
     let (floats, lanes) = scratch.split_at_mut(ATTEND_KEYS * 2 * dim);
     let (run_keys, run_values) = floats.split_at_mut(ATTEND_KEYS * dim);
     let (weights, strips) = lanes.as_chunks_mut::<4>().0.as_chunks_mut::<2>().0.split_at_mut(ATTEND_KEYS);
@@ -84,8 +87,8 @@ pub(super) unsafe fn wide<C: Cached>(
     for from in (0..all).step_by(ATTEND_KEYS) {
         let to = all.min(from + ATTEND_KEYS);
         let run = from * row_bytes..to * row_bytes;
-        to_floats::<C>(&keys[run.clone()], run_keys);
-        to_floats::<C>(&values[run], run_values);
+        to_floats::<C>(&keys[run.clone()], exact, run_keys);
+        to_floats::<C>(&values[run], exact, run_values);
         for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
             // A later row is of the same token or a later one, and sees no fewer keys.
             let seen = |row: usize| {
@@ -114,11 +117,9 @@ pub(super) unsafe fn wide<C: Cached>(
 #[target_feature(enable = "neon")]
 fn begin(strip: Strip<'_>, queries: &Queries<'_>, first: usize) {
     for half in 0..2 {
-        let heads = map4([0, 1, 2, 3], |i| {
-            queries.row((first + 4 * half + i).min(queries.rows() - 1)).as_chunks::<4>().0
-        });
+        let heads = map4([0, 1, 2, 3], |i| queries.row((first + 4 * half + i).min(queries.rows() - 1)));
         for (d, lanes) in strip.queries.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let four = transpose(map4(heads, |head| vmulq_n_f32(load(&head[d]), queries.scale)));
+            let four = transpose(map4(heads, |head| vmulq_n_f32(read_four(head, 4 * d), queries.scale)));
             for i in 0..4 {
                 store(&mut lanes[i][half], four[i]);
             }
@@ -129,18 +130,47 @@ fn begin(strip: Strip<'_>, queries: &Queries<'_>, first: usize) {
     *strip.total = [[0.0; 4]; 2];
 }
 
+/// Four values from `at` on, those past the last being zeroes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn read_four(head: &[f32], at: usize) -> float32x4_t {
+    let rest = head.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(four) => load(four),
+        None => {
+            let mut four = [0.0; 4];
+            four[..rest.len()].copy_from_slice(rest);
+            load(&four)
+        }
+    }
+}
+
 /// Writes the outputs of the heads from `first` on, as far as they are in this strip.
 #[target_feature(enable = "neon")]
 fn end(strip: Strip<'_>, first: usize, queries: &Queries<'_>, out: &mut TileMut<'_>) {
     let &Queries { group, dim, .. } = queries;
-    let shares = strip.total.map(|total| total.map(|total| 1.0 / total));
-    for (lane, row) in (first..queries.rows()).take(HEADS).enumerate() {
-        let (half, lane) = (lane / 4, lane % 4);
-        let head = out.column(row / group)[row % group * dim..][..dim].as_chunks_mut::<4>().0;
-        for (out, sums) in head.iter_mut().zip(strip.sums.as_chunks::<4>().0) {
-            for i in 0..4 {
-                out[i] = sums[i][half][lane] * shares[half][lane];
+    for half in 0..2 {
+        let share = vdivq_f32(vdupq_n_f32(1.0), load(&strip.total[half]));
+        for (d, sums) in strip.sums.as_chunks::<4>().0.iter().enumerate() {
+            let heads = transpose(map4([0, 1, 2, 3], |i| vmulq_f32(load(&sums[i][half]), share)));
+            for (row, values) in (first + 4 * half..queries.rows()).zip(heads) {
+                let head = &mut out.column(row / group)[row % group * dim..][..dim];
+                write_four(head.get_mut(4 * d..).unwrap_or_default(), values);
             }
+        }
+    }
+}
+
+/// Writes four values, or as many of them as there is room for.
+#[inline]
+#[target_feature(enable = "neon")]
+fn write_four(out: &mut [f32], values: float32x4_t) {
+    match out.first_chunk_mut() {
+        Some(four) => store(four, values),
+        None => {
+            let mut four = [0.0; 4];
+            store(&mut four, values);
+            out.copy_from_slice(&four[..out.len()]);
         }
     }
 }
@@ -155,18 +185,26 @@ fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
         .map(|v| vreinterpretq_f32_f64(v))
 }
 
-/// Writes the values of all blocks, one after the other.
+/// Writes the values of all heads of `dim`, one after the other, each filled up to a multiple of eight.
 #[target_feature(enable = "neon")]
-fn to_floats<C: Cached>(bytes: &[u8], out: &mut [f32]) {
+fn to_floats<C: Cached>(bytes: &[u8], dim: usize, out: &mut [f32]) {
+    // Heads that need no filling are one long head.
     let values = bytes.len() / size_of::<C>() * C::LEN;
-    let head = bytes.as_ptr().cast::<C>();
-    for (i, out) in out[..values].as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        // SAFETY: the bytes hold so many values.
-        let [low, high] = unsafe { C::eight(head, 8 * i) };
-        // SAFETY: there is room for eight values.
-        unsafe {
-            vst1q_f32(out.as_mut_ptr(), low);
-            vst1q_f32(out.as_mut_ptr().add(4), high);
+    let len = if dim.is_multiple_of(8) { values } else { dim };
+    let whole = len - len % 8;
+    for (h, out) in out.chunks_exact_mut(len.next_multiple_of(8)).take(values / len).enumerate() {
+        let head = bytes.as_ptr().cast::<C>().wrapping_add(h * len / C::LEN);
+        for (i, out) in out[..whole].as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // SAFETY: the bytes hold this head, and there is room for eight values.
+            unsafe {
+                let [low, high] = C::eight(head, 8 * i);
+                vst1q_f32(out.as_mut_ptr(), low);
+                vst1q_f32(out.as_mut_ptr().add(4), high);
+            }
+        }
+        for (i, out) in out.iter_mut().enumerate().skip(whole) {
+            // SAFETY: the bytes hold this head.
+            *out = if i < len { unsafe { C::one(head, i) } } else { 0.0 };
         }
     }
 }
@@ -270,14 +308,19 @@ fn add_values(weights: &[Lanes], values: &[f32], shrink: [float32x4_t; 2], sums:
         for i in 0..KEYS {
             acc[i] = [vmulq_f32(load(&sums[i][0]), shrink[0]), vmulq_f32(load(&sums[i][1]), shrink[1])];
         }
-        for (weight, values) in weights.iter().zip(values.chunks_exact(dim)) {
-            let (four, _) = values[b * KEYS..][..KEYS].as_chunks::<4>();
-            let weight = [load(&weight[0]), load(&weight[1])];
-            let (low, high) = (load(&four[0]), load(&four[1]));
-            add_value::<0>(&mut acc, [0, 4], weight, low, high);
-            add_value::<1>(&mut acc, [1, 5], weight, low, high);
-            add_value::<2>(&mut acc, [2, 6], weight, low, high);
-            add_value::<3>(&mut acc, [3, 7], weight, low, high);
+        let mut value = values[b * KEYS..].as_ptr();
+        let (twos, one) = weights.as_chunks::<2>();
+        for two in twos {
+            // SAFETY: there are as many values as weights, of dim floats each.
+            unsafe {
+                add_value(&mut acc, &two[0], value);
+                add_value(&mut acc, &two[1], value.add(dim));
+                value = value.add(2 * dim);
+            }
+        }
+        for weight in one {
+            // SAFETY: as above.
+            unsafe { add_value(&mut acc, weight, value) }
         }
         for i in 0..KEYS {
             store(&mut sums[i][0], acc[i][0]);
@@ -286,19 +329,21 @@ fn add_values(weights: &[Lanes], values: &[f32], shrink: [float32x4_t; 2], sums:
     }
 }
 
-/// Adds value `LANE` of the low four and of the high four, to sums `at`.
-#[inline(always)]
-fn add_value<const LANE: i32>(
-    acc: &mut [[float32x4_t; 2]; KEYS],
-    at: [usize; 2],
-    weight: [float32x4_t; 2],
-    low: float32x4_t,
-    high: float32x4_t,
-) {
-    for (i, four) in at.into_iter().zip([low, high]) {
-        for r in 0..2 {
-            // SAFETY: NEON is baseline.
-            acc[i][r] = unsafe { vfmaq_laneq_f32::<LANE>(acc[i][r], weight[r], four) };
-        }
+/// Adds eight floats of a value, each by the weight of every head.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn add_value(acc: &mut [[float32x4_t; 2]; KEYS], weight: &Lanes, value: *const f32) {
+    // SAFETY: the caller has eight floats.
+    let (low, high) = unsafe { (vld1q_f32(value), vld1q_f32(value.add(4))) };
+    for (r, weight) in weight.iter().enumerate() {
+        let weight = load(weight);
+        acc[0][r] = vfmaq_laneq_f32::<0>(acc[0][r], weight, low);
+        acc[1][r] = vfmaq_laneq_f32::<1>(acc[1][r], weight, low);
+        acc[2][r] = vfmaq_laneq_f32::<2>(acc[2][r], weight, low);
+        acc[3][r] = vfmaq_laneq_f32::<3>(acc[3][r], weight, low);
+        acc[4][r] = vfmaq_laneq_f32::<0>(acc[4][r], weight, high);
+        acc[5][r] = vfmaq_laneq_f32::<1>(acc[5][r], weight, high);
+        acc[6][r] = vfmaq_laneq_f32::<2>(acc[6][r], weight, high);
+        acc[7][r] = vfmaq_laneq_f32::<3>(acc[7][r], weight, high);
     }
 }
