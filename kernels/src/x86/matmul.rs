@@ -1,6 +1,7 @@
 //! The matrix product of every quantised format: how rows and columns are cut, for every tier of x86.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::activations::{Activations, Column};
 use super::chunk::*;
@@ -14,6 +15,9 @@ use crate::tile::TileMut;
 
 /// Columns of a group: for how many a panel is unpacked at once.
 const GROUP: usize = 256;
+/// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, while
+/// a panel is unpacked, which takes as long.
+const TILES: usize = 16;
 /// Weights along `k` of a panel: it stays in the second cache, together with the activations of a group.
 const PANEL: usize = 2048;
 
@@ -60,6 +64,7 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
         row: usize,
         from: usize,
         panel: &mut [Chunk<Self::V, N, R>],
+        asks: bool,
     );
 
     /// See [`tile`].
@@ -227,9 +232,14 @@ unsafe fn many<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
             let tiles = x.n.div_ceil(T::COLUMNS);
             // SAFETY: the CPU's features and the lengths are promised by the caller.
             unsafe {
-                T::panel(rows, row, (first + block) * CHUNK / B::LEN, panel);
+                let from = (first + block) * CHUNK / B::LEN;
+                T::panel(rows, row, from, panel, tiles < TILES);
                 for t in 0..tiles {
                     let (column, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
+                    if tiles >= TILES {
+                        let next = |t: usize| row + N * R + N * R * t / tiles;
+                        rows.ask_panel(next(t)..next(t + 1), from, panel.len() * CHUNK / B::LEN);
+                    }
                     let place = Place { row, column, block, is_first: first + block == 0 };
                     match to - column {
                         1 => T::tile::<B, 1>(panel, x, place, out),
@@ -263,7 +273,8 @@ pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize
             let acc = [[Floats::splat(0.0)]; C];
             let mut products = Products::<T, N, R, C> { columns, block: 0, acc };
             for b in 0..all.len {
-                all.ask_for::<N>(row, N, b);
+                all.ask_far::<N>(row + N, b);
+                all.ask_near::<N>(row, b);
                 let at = if B::LEN == CHUNK { opaque(b) } else { b };
                 B::unpack(rows.map(|row| row.get_unchecked(at)), &mut products);
                 products.block += B::LEN / CHUNK;
@@ -291,7 +302,7 @@ impl<T: Dot<N, R>, const N: usize, const R: usize, const C: usize> Sink<T::V, N>
     }
 }
 
-/// Unpacks the rows from `row` on, and the blocks from block `from` on.
+/// Unpacks the rows from `row` on, and the blocks from block `from` on; `asks` for the next rows meanwhile.
 ///
 /// # Safety
 /// As [`Dot::panel`].
@@ -301,12 +312,16 @@ pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize, const R: usiz
     row: usize,
     from: usize,
     panel: &mut [Chunk<V, N, R>],
+    asks: bool,
 ) {
     for strip in 0..R {
         let row = row + strip * N;
         let rows: [&[B]; N] = all.strip(row);
         for (b, chunks) in panel.chunks_exact_mut(B::LEN / CHUNK).enumerate() {
-            all.ask_for::<N>(row, N * R, from + b);
+            if asks {
+                all.ask_far::<N>(row + N * R, from + b);
+            }
+            all.ask_near::<N>(row, from + b);
             // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
             unsafe {
                 let at = opaque(from + b);
@@ -391,26 +406,41 @@ impl<'a, B> Rows<'a, B> {
         rows
     }
 
-    /// Asks for what will be wanted later, when the strip at `row` has come to block `b`: as much of the strip that is `later`
-    /// rows on, though that be another thread's. Memory is far, and gives most to who reads it in its own order, across the
-    /// rows of a strip. Long blocks are asked for again shortly before, as those of a strip may be more than the first
-    /// cache holds.
+    /// Where block `b` of a row lies, if there is such a row.
     #[inline(always)]
-    fn ask_for<const N: usize>(&self, row: usize, later: usize, b: usize) {
-        let at = |row: usize, b: usize| self.blocks.as_ptr().wrapping_add(row * self.len + b);
-        prefetch(at(row + later, N * b), N);
+    fn at(&self, row: usize, b: usize) -> *const B {
+        self.blocks.as_ptr().wrapping_add(row * self.len + b)
+    }
+
+    /// Asks for what lies `N * later` blocks behind row `row`: as much as is used of a strip with each block. Memory is far, and
+    /// gives most to who reads it in its own order, across the rows of a strip, though they be another thread's.
+    #[inline(always)]
+    fn ask_far<const N: usize>(&self, row: usize, later: usize) {
+        prefetch::<_, _MM_HINT_T0>(self.at(row, N * later), N);
+    }
+
+    /// Asks again for long blocks of a strip, shortly before they are used: those of a strip may be more than the first cache
+    /// holds.
+    #[inline(always)]
+    fn ask_near<const N: usize>(&self, row: usize, b: usize) {
         if const { size_of::<B>() > 64 } && b + 2 < self.len {
-            (row..row + N).for_each(|row| prefetch(at(row, b + 2), 1));
+            (row..row + N).for_each(|row| prefetch::<_, _MM_HINT_T0>(self.at(row, b + 2), 1));
         }
+    }
+
+    /// Asks for some rows of a panel, `n` blocks of each.
+    #[inline(always)]
+    fn ask_panel(&self, rows: Range<usize>, from: usize, n: usize) {
+        rows.for_each(|row| prefetch::<_, _MM_HINT_T1>(self.at(row, from), n));
     }
 }
 
 /// Asks for some blocks.
 #[inline(always)]
-fn prefetch<B>(blocks: *const B, n: usize) {
+fn prefetch<B, const HINT: i32>(blocks: *const B, n: usize) {
     for at in (0..n * size_of::<B>()).step_by(64) {
         // SAFETY: a prefetch of any address does nothing that can be seen.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(blocks.cast::<i8>().wrapping_add(at)) };
+        unsafe { _mm_prefetch::<HINT>(blocks.cast::<i8>().wrapping_add(at)) };
     }
 }
 

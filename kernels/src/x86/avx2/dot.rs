@@ -68,9 +68,10 @@ impl Dot<8, 1> for Avx2 {
         row: usize,
         from: usize,
         panel: &mut [Chunk<Self::V, 8, 1>],
+        asks: bool,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel) }
+        unsafe { matmul::panel(rows, row, from, panel, asks) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]

@@ -57,9 +57,10 @@ impl Dot<16, 2> for Avx512 {
         row: usize,
         from: usize,
         panel: &mut [Chunk<Self::V, 16, 2>],
+        asks: bool,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel) }
+        unsafe { matmul::panel(rows, row, from, panel, asks) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -57,9 +57,10 @@ impl Dot<8, 1> for AvxVnni {
         row: usize,
         from: usize,
         panel: &mut [Chunk<Self::V, 8, 1>],
+        asks: bool,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel) }
+        unsafe { matmul::panel(rows, row, from, panel, asks) }
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
