@@ -1,5 +1,5 @@
 //! The kernels of one vector: quantising, the norm, the rotary embedding, the gate, sums and halves.
-//! Each does whole registers of four, and what is left one by one.
+//! Each does whole registers of four, mostly two at a time, and what is left one by one.
 
 use core::arch::aarch64::*;
 
@@ -40,13 +40,14 @@ fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, [int8x16_t; 2]) {
         max = vmaxnmq_f32(max, vabsq_f32(*x));
     }
     let max = vmaxnmvq_f32(max);
-    let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
+    // Of the least numbers the inverse would be infinite; as it is, no product leaves -127..=127, and a NaN turns into 0.
+    let inverse = if max > 0.0 { (127.0 / max).min(f32::MAX) } else { 0.0 };
     let halves = map2([0, 1], |half| {
-        // Rounded to nearest and even; every step saturates, and the last keeps -128 out.
-        let i = |i: usize| vcvtnq_s32_f32(vmulq_n_f32(x[4 * half + i], inverse));
-        let low = vqmovn_high_s32(vqmovn_s32(i(0)), i(1));
-        let high = vqmovn_high_s32(vqmovn_s32(i(2)), i(3));
-        vmaxq_s8(vqmovn_high_s16(vqmovn_s16(low), high), vdupq_n_s8(-127))
+        // Rounded to nearest and even, and cut to their low bytes.
+        let i = |i: usize| vreinterpretq_s16_s32(vcvtnq_s32_f32(vmulq_n_f32(x[4 * half + i], inverse)));
+        let low = vreinterpretq_s8_s16(vuzp1q_s16(i(0), i(1)));
+        let high = vreinterpretq_s8_s16(vuzp1q_s16(i(2), i(3)));
+        vmaxq_s8(vuzp1q_s8(low, high), vdupq_n_s8(-127))
     });
     (max / 127.0, halves)
 }
@@ -71,7 +72,14 @@ pub(crate) unsafe fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]
 
     let (gains, gain_rest) = gain.as_chunks::<4>();
     let (outs, out_rest) = out.as_chunks_mut::<4>();
-    for ((x, gain), out) in fours.iter().zip(gains).zip(outs) {
+    let (gain_eights, gain_four) = gains.as_chunks::<2>();
+    let (out_eights, out_four) = outs.as_chunks_mut::<2>();
+    for ((x, gain), out) in eights.iter().zip(gain_eights).zip(out_eights) {
+        for i in 0..2 {
+            store(&mut out[i], vmulq_f32(vmulq_n_f32(load(&x[i]), scale), load(&gain[i])));
+        }
+    }
+    for ((x, gain), out) in four.iter().zip(gain_four).zip(out_four) {
         store(out, vmulq_f32(vmulq_n_f32(load(x), scale), load(gain)));
     }
     for ((x, gain), out) in rest.iter().zip(gain_rest).zip(out_rest) {
@@ -128,49 +136,84 @@ fn turn(a: float32x4_t, b: float32x4_t, cos: float32x4_t, sin: float32x4_t) -> (
 /// See [`crate::Backend::silu_mul`].
 #[target_feature(enable = "neon")]
 pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
-    let (gates, gate_rest) = gate.as_chunks_mut::<4>();
-    let (ups, up_rest) = up.as_chunks::<4>();
+    let (gates, gate_rest) = gate.as_chunks_mut::<8>();
+    let (ups, up_rest) = up.as_chunks::<8>();
+    let exp = Exp::new();
     for (gate, up) in gates.iter_mut().zip(ups) {
-        let x = load(gate);
-        let silu = vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0), exp(vnegq_f32(x))));
-        store(gate, vmulq_f32(silu, load(up)));
+        let ((gate, _), (up, _)) = (gate.as_chunks_mut(), up.as_chunks());
+        for i in 0..2 {
+            let x = load(&gate[i]);
+            let silu = vdivq_f32(x, vaddq_f32(exp.one, exp.of(vnegq_f32(x))));
+            store(&mut gate[i], vmulq_f32(silu, load(&up[i])));
+        }
     }
     for (gate, up) in gate_rest.iter_mut().zip(up_rest) {
         *gate = *gate / (1.0 + math::exp(-*gate)) * up;
     }
 }
 
-/// e to the power of each, within 2 units of the last place; 0 below `2^-126.5`, and infinity above `2^127.5`.
-///
-/// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, where `p` was fitted to a
-/// relative error of 3e-9 of the whole.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(crate) fn exp(x: float32x4_t) -> float32x4_t {
-    const P: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_71, 0.001_381_461_3];
-    // ln 2 in two parts, of which n times the first is exact.
-    const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
-    // The bits of a float this large end in its integer, here the exponent of 2^n: 127 for n = 0.
-    const EXPONENTS: f32 = 12_582_912.0 + 127.0;
-    // Beyond these n is 128, of which the bits are infinity's, and -127, of which they are those of 0.
-    let x = vmaxq_f32(vminq_f32(x, vdupq_n_f32(88.8)), vdupq_n_f32(-88.0));
-    let exponent = vfmaq_n_f32(vdupq_n_f32(EXPONENTS), x, core::f32::consts::LOG2_E);
-    let n = vsubq_f32(exponent, vdupq_n_f32(EXPONENTS));
-    let r = vfmsq_n_f32(vfmsq_n_f32(x, n, LN_2[0]), n, LN_2[1]);
-    let mut p = vdupq_n_f32(P[4]);
-    for coefficient in [P[3], P[2], P[1], P[0], 1.0, 1.0] {
-        p = vfmaq_f32(vdupq_n_f32(coefficient), p, r);
+/// The exponential, with what it needs in registers: the compiler would make most of that again for every four values.
+#[derive(Clone, Copy)]
+pub(crate) struct Exp {
+    /// log2 e; ln 2 in two parts, of which n times the first is exact; the last coefficient of `p`.
+    factors: float32x4_t,
+    /// The other coefficients of `p`, from the first on.
+    p: [float32x4_t; 4],
+    one: float32x4_t,
+    exponents: float32x4_t,
+    least: float32x4_t,
+    greatest: float32x4_t,
+}
+
+impl Exp {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(crate) fn new() -> Exp {
+        const P: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_71, 0.001_381_461_3];
+        const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
+        let all = |value| insn::whole(vdupq_n_f32(value));
+        Exp {
+            factors: insn::whole(load(&[core::f32::consts::LOG2_E, LN_2[0], LN_2[1], P[4]])),
+            p: [all(P[0]), all(P[1]), all(P[2]), all(P[3])],
+            one: all(1.0),
+            // The bits of a float this large end in its integer, here the exponent of 2^n: 127 for n = 0.
+            exponents: all(insn::START + 127.0),
+            // Beyond these n is -127, of which the bits are those of 0, and 128, of which they are infinity's.
+            least: all(-88.0),
+            greatest: all(88.8),
+        }
     }
-    vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(exponent))))
+
+    /// e to the power of each, within 2 units of the last place; 0 below `2^-126.5`, and infinity above `2^127.5`.
+    ///
+    /// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, where `p` was fitted to a
+    /// relative error of 3e-9 of the whole.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(crate) fn of(&self, x: float32x4_t) -> float32x4_t {
+        let x = vmaxq_f32(vminq_f32(x, self.greatest), self.least);
+        let exponent = vfmaq_laneq_f32::<0>(self.exponents, x, self.factors);
+        let n = vsubq_f32(exponent, self.exponents);
+        let r = vfmsq_laneq_f32::<2>(vfmsq_laneq_f32::<1>(x, n, self.factors), n, self.factors);
+        let mut p = vfmaq_laneq_f32::<3>(self.p[3], r, self.factors);
+        for coefficient in [self.p[2], self.p[1], self.p[0], self.one, self.one] {
+            p = vfmaq_f32(coefficient, p, r);
+        }
+        vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(exponent))))
+    }
 }
 
 /// See [`crate::Backend::add`].
 #[target_feature(enable = "neon")]
 pub(crate) unsafe fn add(x: &mut [f32], y: &[f32]) {
-    let (xs, x_rest) = x.as_chunks_mut::<4>();
-    let (ys, y_rest) = y.as_chunks::<4>();
+    let (xs, x_rest) = x.as_chunks_mut::<8>();
+    let (ys, y_rest) = y.as_chunks::<8>();
     for (x, y) in xs.iter_mut().zip(ys) {
-        store(x, vaddq_f32(load(x), load(y)));
+        let ((x, _), (y, _)) = (x.as_chunks_mut(), y.as_chunks());
+        for i in 0..2 {
+            let sum = vaddq_f32(load(&x[i]), load(&y[i]));
+            store(&mut x[i], sum);
+        }
     }
     for (x, y) in x_rest.iter_mut().zip(y_rest) {
         *x += y;

@@ -4,7 +4,7 @@
 use core::arch::aarch64::*;
 
 use super::cached::Cached;
-use crate::arm::neon::vectors::exp;
+use crate::arm::neon::vectors::Exp;
 use crate::arm::unpack::map4;
 use crate::attention::{ATTEND_KEYS, AttendMut};
 
@@ -179,16 +179,16 @@ fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, scale: f32, max: &mut f32, 
         last[(n - 1) % 4 + 1..].fill(f32::NEG_INFINITY);
     }
     let greatest = vdupq_n_f32(vmaxvq_f32(greatest));
-    let mut sums = vdupq_n_f32(0.0);
+    let (mut sums, exp) = (vdupq_n_f32(0.0), Exp::new());
     for four in fours {
         // SAFETY: the array is as long as the load and the store.
         unsafe {
-            let weights = exp(vsubq_f32(vld1q_f32(four.as_ptr()), greatest));
+            let weights = exp.of(vsubq_f32(vld1q_f32(four.as_ptr()), greatest));
             sums = vaddq_f32(sums, weights);
             vst1q_f32(four.as_mut_ptr(), weights);
         }
     }
-    let shrink = vgetq_lane_f32::<0>(exp(vsubq_f32(vdupq_n_f32(*max), greatest)));
+    let shrink = vgetq_lane_f32::<0>(exp.of(vsubq_f32(vdupq_n_f32(*max), greatest)));
     *max = vgetq_lane_f32::<0>(greatest);
     (shrink, sum * shrink + vaddvq_f32(sums))
 }

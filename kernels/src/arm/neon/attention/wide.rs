@@ -13,7 +13,7 @@ use core::arch::aarch64::*;
 
 use super::cached::Cached;
 use crate::arm::insn;
-use crate::arm::neon::vectors::{exp, load, store};
+use crate::arm::neon::vectors::{Exp, load, store};
 use crate::arm::unpack::map4;
 use crate::attention::{ATTEND_KEYS, Queries};
 use crate::tile::TileMut;
@@ -119,7 +119,13 @@ fn begin(strip: Strip<'_>, queries: &Queries<'_>, first: usize) {
     for half in 0..2 {
         let heads = map4([0, 1, 2, 3], |i| queries.row((first + 4 * half + i).min(queries.rows() - 1)));
         for (d, lanes) in strip.queries.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let four = transpose(map4(heads, |head| vmulq_n_f32(read_four(head, 4 * d), queries.scale)));
+            let four = if 4 * d + 4 <= queries.dim {
+                // SAFETY: each head has four values from here on.
+                map4(heads, |head| unsafe { vld1q_f32(head.as_ptr().add(4 * d)) })
+            } else {
+                map4(heads, |head| read_four(head, 4 * d))
+            };
+            let four = transpose(map4(four, |four| vmulq_n_f32(four, queries.scale)));
             for i in 0..4 {
                 store(&mut lanes[i][half], four[i]);
             }
@@ -151,11 +157,18 @@ fn end(strip: Strip<'_>, first: usize, queries: &Queries<'_>, out: &mut TileMut<
     let &Queries { group, dim, .. } = queries;
     for half in 0..2 {
         let share = vdivq_f32(vdupq_n_f32(1.0), load(&strip.total[half]));
+        let rows = queries.rows().saturating_sub(first + 4 * half).min(4);
+        let mut heads = [core::ptr::null_mut::<f32>(); 4];
+        for (i, head) in heads[..rows].iter_mut().enumerate() {
+            let row = first + 4 * half + i;
+            *head = out.column(row / group)[row % group * dim..][..dim].as_mut_ptr();
+        }
         for (d, sums) in strip.sums.as_chunks::<4>().0.iter().enumerate() {
-            let heads = transpose(map4([0, 1, 2, 3], |i| vmulq_f32(load(&sums[i][half]), share)));
-            for (row, values) in (first + 4 * half..queries.rows()).zip(heads) {
-                let head = &mut out.column(row / group)[row % group * dim..][..dim];
-                write_four(head.get_mut(4 * d..).unwrap_or_default(), values);
+            let values = transpose(map4([0, 1, 2, 3], |i| vmulq_f32(load(&sums[i][half]), share)));
+            let len = dim.saturating_sub(4 * d).min(4);
+            for (&head, values) in heads[..rows].iter().zip(values) {
+                // SAFETY: each head is a part of its own of the output, of dim values, and has len of them from here on.
+                write_four(unsafe { core::slice::from_raw_parts_mut(head.add(4 * d), len) }, values);
             }
         }
     }
@@ -281,16 +294,16 @@ fn weigh(scores: &mut [Lanes], max: &mut Lanes, total: &mut Lanes) -> [float32x4
     for scores in scores.iter() {
         new = [vmaxq_f32(new[0], load(&scores[0])), vmaxq_f32(new[1], load(&scores[1]))];
     }
-    let mut sums = [vdupq_n_f32(0.0); 2];
+    let (mut sums, exp) = ([vdupq_n_f32(0.0); 2], Exp::new());
     for scores in scores.iter_mut() {
         for r in 0..2 {
-            let weight = exp(vsubq_f32(load(&scores[r]), new[r]));
+            let weight = exp.of(vsubq_f32(load(&scores[r]), new[r]));
             sums[r] = vaddq_f32(sums[r], weight);
             store(&mut scores[r], weight);
         }
     }
     // Every head sees the first key, so that a maximum is -inf before the first run only: its exponential is 0.
-    let shrink = [exp(vsubq_f32(old[0], new[0])), exp(vsubq_f32(old[1], new[1]))];
+    let shrink = [exp.of(vsubq_f32(old[0], new[0])), exp.of(vsubq_f32(old[1], new[1]))];
     for r in 0..2 {
         store(&mut max[r], new[r]);
         let sum = vfmaq_f32(sums[r], load(&total[r]), shrink[r]);
