@@ -188,7 +188,7 @@ impl Backend {
         ALL.iter().map(move |table| table.has_from(table.kv[format as usize].origin))
     }
 
-    /// Bytes of scratch that a thread needs for products with rows of `k` weights.
+    /// Bytes of scratch that a thread needs for products with rows of `k` weights. Longer rows never want less.
     pub fn scratch_bytes(self, k: usize) -> usize {
         (self.0.scratch_bytes)(k)
     }

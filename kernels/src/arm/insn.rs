@@ -145,39 +145,6 @@ pub(crate) unsafe fn smmla_step(
     [a, b, c, d]
 }
 
-/// The next 32 values of each of four columns, as [`smmla_quad`] wants them, and moves on behind them.
-///
-/// ```text
-/// [step]  vectors of columns 0 and 1, and of columns 2 and 3: eight values of each        step: 0..4
-/// ```
-///
-/// # Safety
-/// They must be there.
-#[inline(always)]
-pub(crate) unsafe fn next_pairs(columns: &mut [*const i8; 4]) -> [[int8x16_t; 2]; 4] {
-    // SAFETY: NEON is baseline.
-    let mut x = [[unsafe { vdupq_n_s8(0) }; 2]; 4];
-    for pair in 0..2 {
-        let [a, b, c, d] = &mut x;
-        // SAFETY: the caller has them.
-        unsafe {
-            asm!(
-                "ldp {b:q}, {d:q}, [{first}], #32",
-                "ldp {t0:q}, {t1:q}, [{last}], #32",
-                "zip1 {a:v}.2d, {b:v}.2d, {t0:v}.2d",
-                "zip2 {b:v}.2d, {b:v}.2d, {t0:v}.2d",
-                "zip1 {c:v}.2d, {d:v}.2d, {t1:v}.2d",
-                "zip2 {d:v}.2d, {d:v}.2d, {t1:v}.2d",
-                a = out(vreg) a[pair], b = out(vreg) b[pair], c = out(vreg) c[pair], d = out(vreg) d[pair],
-                t0 = out(vreg) _, t1 = out(vreg) _,
-                first = inout(reg) columns[2 * pair], last = inout(reg) columns[2 * pair + 1],
-                options(readonly, nostack, preserves_flags)
-            );
-        }
-    }
-    x
-}
-
 /// [`START`] in the registers of sixteen sums.
 static STARTS: [f32; 16] = [START; 16];
 
@@ -271,7 +238,8 @@ pub(crate) unsafe fn sdot_quad(
 }
 
 /// Adds the products of 32 weights of each of four rows with four columns, by their factors, and moves on behind them.
-/// `x` is from [`next_pairs`]; `columns` are the factors of columns 0, 0, 1, 1, and of 2, 2, 3, 3.
+/// `x` are eight values of columns 0 and 1, and of columns 2 and 3, of each step; at `scales` lie the factors of columns
+/// 0, 0, 1, 1, and of 2, 2, 3, 3.
 ///
 /// ```text
 /// weights  [step][pair]  16 bytes: weights 8 step .. 8 step + 8 of each row of the pair      step: 0..4
@@ -288,7 +256,7 @@ pub(crate) unsafe fn smmla_quad(
     sums: &mut [float32x4_t; 4],
     weights: &mut *const u8,
     x: &[[int8x16_t; 2]; 4],
-    columns: &[float32x4_t; 2],
+    scales: *const u8,
 ) {
     let [s, t, u, v] = sums;
     // SAFETY: the caller's CPU has SMMLA, and the weights are there.
@@ -316,7 +284,7 @@ pub(crate) unsafe fn smmla_quad(
             "ld1 {{v24.4s, v25.4s, v26.4s}}, [{weights}], #48",
             "fmla v25.4s, v28.4s, v24.4s",
             "fmla v26.4s, v29.4s, v24.4s",
-            "ldp q28, q29, [{columns}]",
+            "ldp q28, q29, [{scales}]",
             "fmla {s:v}.4s, v25.4s, v28.4s",
             "fmla {t:v}.4s, v26.4s, v29.4s",
             "ld1 {{v24.4s, v25.4s, v26.4s}}, [{weights}], #48",
@@ -329,10 +297,33 @@ pub(crate) unsafe fn smmla_quad(
             x2 = in(vreg) x[2][0], y2 = in(vreg) x[2][1], x3 = in(vreg) x[3][0], y3 = in(vreg) x[3][1],
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-            weights = inout(reg) *weights, columns = in(reg) columns.as_ptr(), starts = in(reg) STARTS.as_ptr(),
+            weights = inout(reg) *weights, scales = in(reg) scales, starts = in(reg) STARTS.as_ptr(),
             options(readonly, nostack)
         );
     }
+}
+
+/// The next 128 bytes, and moves on behind them: the values of four columns that a panel is multiplied with.
+///
+/// Loads of four registers at once want neighbours, which the compiler makes room for by moving others.
+///
+/// # Safety
+/// They must be there.
+#[inline(always)]
+pub(crate) unsafe fn next_values(at: &mut *const u8) -> [[int8x16_t; 2]; 4] {
+    let (a, b, c, d, e, f, g, h);
+    // SAFETY: the caller has them.
+    unsafe {
+        asm!(
+            "ld1 {{v16.16b, v17.16b, v18.16b, v19.16b}}, [{at}], #64",
+            "ld1 {{v20.16b, v21.16b, v22.16b, v23.16b}}, [{at}], #64",
+            out("v16") a, out("v17") b, out("v18") c, out("v19") d,
+            out("v20") e, out("v21") f, out("v22") g, out("v23") h,
+            at = inout(reg) *at,
+            options(readonly, nostack, preserves_flags)
+        );
+    }
+    [[a, b], [c, d], [e, f], [g, h]]
 }
 
 /// Has the vectors computed before whatever block stands behind: what comes later needs their registers.

@@ -1,6 +1,7 @@
 //! The product with many columns, for quantised weights: some rows at a time are unpacked into scratch, in the order in
-//! which a tier's instructions want them, and multiplied with every column. Generic in the format and in the tier.
-//! Invariant: a panel is read from end to end for every four columns, and stays in the caches meanwhile.
+//! which a tier's instructions want them, and multiplied with every column, four of which are brought into such an order
+//! as well. Generic in the format and in the tier.
+//! Invariant: a few panels and four columns are read from end to end, and stay in the caches meanwhile.
 
 use core::arch::aarch64::*;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -16,6 +17,10 @@ use crate::tile::TileMut;
 const COLUMNS: usize = 4;
 /// The most rows of a panel.
 const ROWS_MAX: usize = 16;
+/// Bytes that panels should not exceed, lest they leave the caches, and the most panels that share four columns.
+const CACHED: (usize, usize) = (192 << 10, 8);
+/// Bytes of a group of four columns, at most: values, and a scale and two sums in two vectors each.
+const COLUMN_BYTES: usize = COLUMNS * 32 + 3 * 2 * 16;
 /// Bytes of the weights of one group of 32 of four rows.
 const QUAD_BYTES: usize = 4 * 32;
 
@@ -29,6 +34,14 @@ pub(crate) trait Engine: Sized {
     const ROWS: usize;
     /// Vectors that hold a factor of four rows.
     const VECTORS: usize = 1;
+    /// What [`Engine::add_group`] takes as the scales of the columns: themselves, or where they lie.
+    type Scales: Copy;
+
+    /// The scales of the columns that lie here.
+    ///
+    /// # Safety
+    /// They must lie here.
+    unsafe fn scales(at: *const u8) -> Self::Scales;
 
     /// Writes a group of 32 weights of four rows: [`QUAD_BYTES`], of which the first half of the group has one half.
     ///
@@ -50,23 +63,15 @@ pub(crate) trait Engine: Sized {
     /// As [`multiply`].
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
         panel: *const u8,
-        x: &Columns<'_>,
+        columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     );
 
-    /// The next 32 values of four columns, as [`Engine::products`] wants them; moves on behind them.
-    ///
-    /// # Safety
-    /// They must be there.
+    /// A group of 32 values of four columns, as [`Engine::products`] wants them.
     #[inline(always)]
-    unsafe fn next_values(columns: &mut [*const i8; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS] {
-        // SAFETY: the caller has them; NEON is baseline.
-        unsafe {
-            let x = map4(*columns, |q| [vld1q_s8(q), vld1q_s8(q.add(16))]);
-            *columns = map4(*columns, |q| insn::opaque(q.add(32)));
-            x
-        }
+    fn columns(x: [[int8x16_t; 2]; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS] {
+        x
     }
     /// Writes the scales of a whole group of four rows, as [`Engine::add_group`] reads them; returns where they end.
     ///
@@ -78,25 +83,16 @@ pub(crate) trait Engine: Sized {
         unsafe { write::<Self>(to, scales) }
     }
     /// Adds the products of a whole group, by their factors: those of the rows, which lie behind the weights, and those of
-    /// the columns. Moves on behind them.
+    /// the columns. Moves on behind the weights and their factors.
     ///
     /// # Safety
     /// As [`Engine::products`].
-    #[inline(always)]
     unsafe fn add_group<const SMALL: bool>(
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; COLUMNS],
-        columns: &Spread,
-    ) {
-        // SAFETY: the caller's promise; NEON is baseline.
-        unsafe {
-            let products =
-                map4(Self::products::<0, 2, SMALL>(weights, x), |products| vcvtq_f32_s32(products));
-            Self::add_by_columns(sums, Self::by_rows(products, load::<Self>(*weights)), *columns);
-            *weights = insn::opaque(weights.add(Self::VECTORS * 16));
-        }
-    }
+        scales: Self::Scales,
+    );
     /// Factors of four rows, as they lie beside the lanes of the output.
     #[inline(always)]
     fn row_factors(rows: float32x4_t) -> Spread {
@@ -136,10 +132,21 @@ pub(crate) trait Engine: Sized {
     }
 }
 
-/// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each, or what a tier
-/// makes of one scale.
-pub(crate) fn bytes(k: usize) -> usize {
+/// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each, or what a
+/// tier makes of one scale.
+fn panel_bytes(k: usize) -> usize {
     k.div_ceil(32) * ROWS_MAX / 4 * (QUAD_BYTES + 4 * 2 * 16)
+}
+
+/// Panels of rows of `k` weights that share four columns.
+fn panels(k: usize) -> usize {
+    (CACHED.0 / panel_bytes(k).max(1)).clamp(1, CACHED.1)
+}
+
+/// Bytes of scratch: the panels, and four columns. Longer rows never want less.
+pub(crate) fn bytes(k: usize) -> usize {
+    let panel = panel_bytes(k);
+    (CACHED.1 * panel).min(CACHED.0.max(panel)) + k.div_ceil(32) * COLUMN_BYTES
 }
 
 /// The product of every row with every column.
@@ -154,19 +161,31 @@ pub(crate) unsafe fn matmul<B: Unpack, E: Engine>(
     scratch: &mut [u8],
 ) {
     let blocks = as_blocks::<B>(weights);
-    for r in (0..out.rows()).step_by(E::ROWS) {
-        let mut rows = out.rows_range(r, out.rows().min(r + E::ROWS));
-        // SAFETY: the lengths and the CPU are the caller's promise, and the rows are inside the output.
+    let (row_blocks, rows) = (x.k / B::LEN, out.rows());
+    let (panels, columns) = scratch.split_at_mut(panels(x.k) * panel_bytes(x.k));
+    let shared = self::panels(x.k) * E::ROWS;
+    for first in (0..rows).step_by(shared) {
+        let ranges = (first..rows.min(first + shared)).step_by(E::ROWS);
+        let ranges = ranges.map(|from| from..rows.min(from + E::ROWS)).zip((0..).step_by(panel_bytes(x.k)));
+        // SAFETY: the lengths and the CPU are the caller's promise, and scratch has room for so many panels.
         unsafe {
-            unpack::<B, E>(&blocks[r * (x.k / B::LEN)..], rows.rows(), x.k, scratch.as_mut_ptr());
+            for (range, at) in ranges.clone() {
+                let blocks = &blocks[range.start * row_blocks..];
+                unpack::<B, E>(blocks, range.len(), x.k, panels.as_mut_ptr().add(at));
+            }
             for c in (0..x.n).step_by(COLUMNS) {
-                let panel = scratch.as_ptr();
-                match (B::SCALES, B::MINIMA, B::SMALL) {
-                    (1, false, true) => E::multiply::<1, false, true>(panel, x, &mut rows, c),
-                    (1, false, false) => E::multiply::<1, false, false>(panel, x, &mut rows, c),
-                    (1, true, _) => E::multiply::<1, true, true>(panel, x, &mut rows, c),
-                    (_, false, _) => E::multiply::<2, false, true>(panel, x, &mut rows, c),
-                    (_, true, _) => E::multiply::<2, true, true>(panel, x, &mut rows, c),
+                pack::<B, E>(x, c, columns.as_mut_ptr());
+                let groups = (x.k / 32, columns.as_ptr());
+                for (range, at) in ranges.clone() {
+                    let panel = panels.as_ptr().add(at);
+                    let mut out = out.rows_range(range.start, range.end);
+                    match (B::SCALES, B::MINIMA, B::SMALL) {
+                        (1, false, true) => E::multiply::<1, false, true>(panel, groups, &mut out, c),
+                        (1, false, false) => E::multiply::<1, false, false>(panel, groups, &mut out, c),
+                        (1, true, _) => E::multiply::<1, true, true>(panel, groups, &mut out, c),
+                        (_, false, _) => E::multiply::<2, false, true>(panel, groups, &mut out, c),
+                        (_, true, _) => E::multiply::<2, true, true>(panel, groups, &mut out, c),
+                    }
                 }
             }
         }
@@ -250,15 +269,54 @@ unsafe fn write<E: Engine>(mut to: *mut u8, factor: float32x4_t) -> *mut u8 {
     to
 }
 
-/// Where the next group lies: in the panel, and in each column's values, scales and sums.
-struct Groups {
-    panel: *const u8,
-    q: [*const i8; COLUMNS],
-    d: [*const f32; COLUMNS],
-    s: [*const f32; COLUMNS],
+/// Writes four columns from `c` on; those past the last repeat it.
+///
+/// ```text
+/// of each group of 32:
+///     sums    [part]  one vector or two, if the format has minima        part: the whole group, or each 16
+///     values  128 bytes, in the order of the tier
+///     scales  one vector or two
+/// ```
+#[inline(always)]
+unsafe fn pack<B: Unpack, E: Engine>(x: &Columns<'_>, c: usize, columns: *mut u8) {
+    let write = |mut to: *mut u8, factor: float32x4_t| {
+        for vector in &E::column_factors(factor)[..E::VECTORS] {
+            // SAFETY: COLUMN_BYTES counts this vector; NEON is baseline.
+            unsafe {
+                vst1q_f32(to.cast(), *vector);
+                to = to.add(16);
+            }
+        }
+        to
+    };
+    let mut to = columns;
+    let column = map4([0, 1, 2, 3], |i| (c + i).min(x.n - 1));
+    // SAFETY: the columns exist and have these groups, and the caller has room for them; NEON is baseline.
+    unsafe {
+        let mut q = map4(column, |c| x.q.as_ptr().add(c * x.k));
+        let mut d = map4(column, |c| x.d.as_ptr().add(c * (x.k / 32)));
+        let mut s = map4(column, |c| x.s.as_ptr().add(c * (x.k / 16)));
+        for _ in 0..x.k / 32 {
+            if B::MINIMA {
+                let sums = column_sums(s, B::SCALES);
+                for part in 0..B::SCALES {
+                    to = write(to, sums[part]);
+                }
+                s = map4(s, |s| insn::opaque(s.add(2)));
+            }
+            let values = E::columns(map4(q, |q| [vld1q_s8(q), vld1q_s8(q.add(16))]));
+            q = map4(q, |q| insn::opaque(q.add(32)));
+            for (i, vector) in values.as_flattened().iter().enumerate() {
+                vst1q_s8(to.add(16 * i).cast(), *vector);
+            }
+            to = write(to.add(COLUMNS * 32), gather(d));
+            d = map4(d, |d| insn::opaque(d.add(1)));
+        }
+    }
 }
 
-/// The outputs of a panel's rows, `4 * QUADS` of them, and four columns from `c` on; columns past the last repeat it.
+/// The outputs of a panel's rows, `4 * QUADS` of them, and four columns from `c` on, as far as there are so many. The columns
+/// are a number of groups and what [`pack`] wrote.
 ///
 /// # Safety
 /// The panel must be what [`unpack`] wrote for such a format, of rows as long as the columns, and the CPU have what `E`
@@ -271,28 +329,19 @@ pub(crate) unsafe fn multiply<
     const MINIMA: bool,
     const SMALL: bool,
 >(
-    panel: *const u8,
-    x: &Columns<'_>,
+    mut panel: *const u8,
+    (groups, mut columns): (usize, *const u8),
     out: &mut TileMut<'_>,
     c: usize,
 ) {
     const { assert!(4 * QUADS == E::ROWS) };
     let mut sums = [[zero(); 4]; QUADS];
-    // SAFETY: unpack wrote as many groups as a column has, and columns are clamped to the last.
-    unsafe {
-        let column = map4([0, 1, 2, 3], |i| (c + i).min(x.n - 1));
-        let mut at = Groups {
-            panel,
-            q: map4(column, |c| x.q.as_ptr().add(c * x.k)),
-            d: map4(column, |c| x.d.as_ptr().add(c * (x.k / 32))),
-            s: map4(column, |c| x.s.as_ptr().add(c * (x.k / 16))),
-        };
-        for _ in 0..x.k / 32 {
-            multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut at);
-        }
+    for _ in 0..groups {
+        // SAFETY: unpack and pack wrote so many groups.
+        unsafe { multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns) }
     }
     let columns = sums.map(E::by_column);
-    if out.rows() == 4 * QUADS && x.n - c >= COLUMNS {
+    if out.rows() == 4 * QUADS && out.cols() - c >= COLUMNS {
         for i in 0..COLUMNS {
             // SAFETY: the column has so many rows, and the tile is borrowed exclusively; NEON is baseline.
             unsafe {
@@ -305,7 +354,7 @@ pub(crate) unsafe fn multiply<
         return;
     }
     for quad in 0..QUADS {
-        for i in 0..COLUMNS.min(x.n - c) {
+        for i in 0..COLUMNS.min(out.cols() - c) {
             store(out, 4 * quad, c + i, columns[quad][i]);
         }
     }
@@ -321,64 +370,69 @@ unsafe fn multiply_group<
     const SMALL: bool,
 >(
     sums: &mut [[float32x4_t; 4]; QUADS],
-    at: &mut Groups,
+    panel: &mut *const u8,
+    columns: &mut *const u8,
 ) {
     // SAFETY: the caller has this group; the CPU is its promise.
     unsafe {
+        let factor = E::VECTORS * 16;
         if MINIMA {
-            let s = map2(column_sums::<SCALES>(at.s), |s| E::column_factors(insn::whole(s)));
-            at.s = map4(at.s, |s| insn::opaque(s.add(2)));
-            let factor = E::VECTORS * 16;
-            for quad in 0..QUADS {
-                for part in 0..SCALES {
-                    let minima = load::<E>(at.panel.add((quad * SCALES + part) * factor));
-                    E::add_outer(&mut sums[quad], minima, s[part]);
+            for part in 0..SCALES {
+                let s = load::<E>(columns.add(part * factor));
+                for quad in 0..QUADS {
+                    let minima = load::<E>(panel.add((quad * SCALES + part) * factor));
+                    E::add_outer(&mut sums[quad], minima, s);
                 }
             }
-            at.panel = insn::opaque(at.panel.add(QUADS * SCALES * factor));
+            *columns = insn::opaque(columns.add(SCALES * factor));
+            *panel = insn::opaque(panel.add(QUADS * SCALES * factor));
             // Before the values are loaded, which want these registers.
             insn::settle(sums.as_flattened_mut());
+            compiler_fence(Ordering::SeqCst);
         }
-        let x = E::next_values(&mut at.q);
-        let d = E::column_factors(insn::whole(gather(at.d)));
-        at.d = map4(at.d, |d| insn::opaque(d.add(1)));
+        let x = insn::next_values(columns);
+        let d = *columns;
+        let scales = E::scales(d);
+        *columns = insn::opaque(d.add(factor));
         // Written out, lest the compiler makes it a loop, and keeps the outputs in memory.
-        multiply_quad::<E, SCALES, SMALL>(&mut sums[0], &mut at.panel, &x, &d);
-        multiply_quad::<E, SCALES, SMALL>(&mut sums[1], &mut at.panel, &x, &d);
+        multiply_quad::<E, SCALES, SMALL>(&mut sums[0], panel, &x, d, scales);
+        multiply_quad::<E, SCALES, SMALL>(&mut sums[1], panel, &x, d, scales);
         if QUADS > 2 {
-            multiply_quad::<E, SCALES, SMALL>(&mut sums[2], &mut at.panel, &x, &d);
-            multiply_quad::<E, SCALES, SMALL>(&mut sums[QUADS - 1], &mut at.panel, &x, &d);
+            multiply_quad::<E, SCALES, SMALL>(&mut sums[2], panel, &x, d, scales);
+            multiply_quad::<E, SCALES, SMALL>(&mut sums[QUADS - 1], panel, &x, d, scales);
         }
     }
 }
 
-/// Adds the products of one group of four rows, and moves the panel on behind it; `d` are the scales of the columns.
+/// Adds the products of one group of four rows, and moves the panel on behind it; The scales of the columns lie at
+/// `d`, and are `scales`.
 #[inline(always)]
 unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool>(
     sums: &mut [float32x4_t; 4],
     panel: &mut *const u8,
     x: &[[int8x16_t; 2]; COLUMNS],
-    d: &Spread,
+    d: *const u8,
+    scales: E::Scales,
 ) {
     // Keeps the loads of two quads apart: both at once would not fit the registers.
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the caller has this group; the CPU is its promise.
     unsafe {
         if SCALES == 1 {
-            E::add_group::<SMALL>(sums, panel, x, d);
+            E::add_group::<SMALL>(sums, panel, x, scales);
         } else {
             let scales = panel.add(QUAD_BYTES);
             let first = map4(E::products::<0, 1, SMALL>(panel, x), |products| vcvtq_f32_s32(products));
-            E::add_by_columns(sums, E::by_rows(first, load::<E>(scales)), *d);
+            E::add_by_columns(sums, E::by_rows(first, load::<E>(scales)), load::<E>(d));
             let last = map4(E::products::<1, 2, SMALL>(panel, x), |products| vcvtq_f32_s32(products));
-            E::add_by_columns(sums, E::by_rows(last, load::<E>(scales.add(E::VECTORS * 16))), *d);
+            E::add_by_columns(sums, E::by_rows(last, load::<E>(scales.add(E::VECTORS * 16))), load::<E>(d));
             *panel = insn::opaque(scales.add(2 * E::VECTORS * 16));
         }
         insn::settle(sums);
     }
 }
 
-/// The factor of four rows that lies here.
+/// The factor of four rows or columns that lies here.
 #[inline(always)]
 unsafe fn load<E: Engine>(factor: *const u8) -> Spread {
     // SAFETY: the caller has one; NEON is baseline.
@@ -400,7 +454,7 @@ unsafe fn gather([a, b, c, d]: [*const f32; 4]) -> float32x4_t {
 
 /// The sums of a group of each column: of its two halves, or of both together.
 #[inline(always)]
-unsafe fn column_sums<const SCALES: usize>(s: [*const f32; 4]) -> [float32x4_t; 2] {
+unsafe fn column_sums(s: [*const f32; 4], parts: usize) -> [float32x4_t; 2] {
     // SAFETY: the caller has two values at each place; NEON is baseline.
     unsafe {
         // A column of an odd number of floats lies at no multiple of eight bytes. Seen as floats of eight bytes, pairs are
@@ -408,6 +462,6 @@ unsafe fn column_sums<const SCALES: usize>(s: [*const f32; 4]) -> [float32x4_t; 
         let [a, b, c, d] = map4(s, |s| s.cast::<f64>().read_unaligned());
         let ab = vreinterpretq_f32_f64(vsetq_lane_f64::<1>(b, vdupq_n_f64(a)));
         let cd = vreinterpretq_f32_f64(vsetq_lane_f64::<1>(d, vdupq_n_f64(c)));
-        if SCALES == 1 { [vpaddq_f32(ab, cd); 2] } else { [vuzp1q_f32(ab, cd), vuzp2q_f32(ab, cd)] }
+        if parts == 1 { [vpaddq_f32(ab, cd); 2] } else { [vuzp1q_f32(ab, cd), vuzp2q_f32(ab, cd)] }
     }
 }

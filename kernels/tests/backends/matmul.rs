@@ -23,6 +23,7 @@ properties! {
     rows_may_be_split_anywhere
     only_the_tile_is_written
     empty_products_do_nothing
+    longer_rows_want_no_less_scratch
 }
 
 /// The product in a tile of its own, with scratch and weights at the addresses that kernels must bear.
@@ -195,5 +196,13 @@ fn empty_products_do_nothing(backend: Backend) {
 fn assert_same_bits(got: &[f32], wanted: &[f32], what: impl Fn() -> String) {
     for (at, (got, wanted)) in got.iter().zip(wanted).enumerate() {
         assert_eq!(got.to_bits(), wanted.to_bits(), "{}: value {at} is {got}, not {wanted}", what());
+    }
+}
+
+/// A session has one scratch for all of its matrices: that of the longest rows.
+fn longer_rows_want_no_less_scratch(backend: Backend) {
+    for k in (0..40_000).step_by(32) {
+        let (bytes, longer) = (backend.scratch_bytes(k), backend.scratch_bytes(k + 32));
+        assert!(bytes <= longer, "{bytes} bytes for {k}, and {longer} for {}", k + 32);
     }
 }

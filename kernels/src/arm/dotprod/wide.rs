@@ -4,9 +4,8 @@ use core::arch::aarch64::*;
 
 use super::Sdot;
 use crate::arm::insn::{self, sdot_steps};
-use crate::arm::panel::{self, Engine, Spread};
+use crate::arm::panel::{self, Engine};
 use crate::arm::unpack::{map2, map4};
-use crate::columns::Columns;
 use crate::tile::TileMut;
 
 /// ```text
@@ -14,6 +13,13 @@ use crate::tile::TileMut;
 /// ```
 impl Engine for Sdot {
     const ROWS: usize = 16;
+    type Scales = float32x4_t;
+
+    #[inline(always)]
+    unsafe fn scales(at: *const u8) -> float32x4_t {
+        // SAFETY: the caller has them; NEON is baseline.
+        unsafe { vld1q_f32(at.cast()) }
+    }
 
     #[inline(always)]
     unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8) {
@@ -44,10 +50,10 @@ impl Engine for Sdot {
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; 4],
-        columns: &Spread,
+        scales: float32x4_t,
     ) {
         // SAFETY: the caller has the weights of a group, and their factors.
-        unsafe { insn::sdot_quad(sums, weights, x, columns[0]) }
+        unsafe { insn::sdot_quad(sums, weights, x, scales) }
     }
 
     #[inline]
@@ -76,12 +82,12 @@ impl Engine for Sdot {
     #[target_feature(enable = "neon,dotprod")]
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
         panel: *const u8,
-        x: &Columns<'_>,
+        columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     ) {
         // SAFETY: the caller's promise, and this function has the tier's instructions.
-        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, x, out, c) }
+        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, columns, out, c) }
     }
 }
 

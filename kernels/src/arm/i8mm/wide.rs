@@ -6,7 +6,6 @@ use super::Smmla;
 use crate::arm::insn::{self, smmla_step};
 use crate::arm::panel::{self, Engine, Spread};
 use crate::arm::unpack::map4;
-use crate::columns::Columns;
 use crate::tile::TileMut;
 
 /// ```text
@@ -17,6 +16,13 @@ use crate::tile::TileMut;
 impl Engine for Smmla {
     const ROWS: usize = 16;
     const VECTORS: usize = 2;
+    /// There are no registers for them.
+    type Scales = *const u8;
+
+    #[inline(always)]
+    unsafe fn scales(at: *const u8) -> *const u8 {
+        at
+    }
 
     #[inline(always)]
     unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8) {
@@ -32,9 +38,13 @@ impl Engine for Smmla {
     }
 
     #[inline(always)]
-    unsafe fn next_values(columns: &mut [*const i8; 4]) -> [[int8x16_t; 2]; 4] {
-        // SAFETY: the caller has them.
-        unsafe { insn::next_pairs(columns) }
+    fn columns([a, b, c, d]: [[int8x16_t; 2]; 4]) -> [[int8x16_t; 2]; 4] {
+        [
+            [low(a[0], b[0]), low(c[0], d[0])],
+            [high(a[0], b[0]), high(c[0], d[0])],
+            [low(a[1], b[1]), low(c[1], d[1])],
+            [high(a[1], b[1]), high(c[1], d[1])],
+        ]
     }
 
     #[inline(always)]
@@ -57,10 +67,10 @@ impl Engine for Smmla {
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; 4],
-        columns: &Spread,
+        scales: *const u8,
     ) {
         // SAFETY: the caller has the weights of a group, and their factors.
-        unsafe { insn::smmla_quad(sums, weights, x, columns) }
+        unsafe { insn::smmla_quad(sums, weights, x, scales) }
     }
 
     #[inline(always)]
@@ -146,12 +156,12 @@ impl Engine for Smmla {
     #[target_feature(enable = "neon,dotprod,i8mm")]
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
         panel: *const u8,
-        x: &Columns<'_>,
+        columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     ) {
         // SAFETY: the caller's promise, and this function has the tier's instructions.
-        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, x, out, c) }
+        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, columns, out, c) }
     }
 }
 

@@ -3,9 +3,9 @@
 use core::arch::aarch64::*;
 
 use super::Smull;
+use crate::arm::insn;
 use crate::arm::panel::{self, Engine};
 use crate::arm::unpack::map4;
-use crate::columns::Columns;
 use crate::tile::TileMut;
 
 /// ```text
@@ -13,6 +13,13 @@ use crate::tile::TileMut;
 /// ```
 impl Engine for Smull {
     const ROWS: usize = 8;
+    type Scales = float32x4_t;
+
+    #[inline(always)]
+    unsafe fn scales(at: *const u8) -> float32x4_t {
+        // SAFETY: the caller has them; NEON is baseline.
+        unsafe { vld1q_f32(at.cast()) }
+    }
 
     #[inline(always)]
     unsafe fn pack(rows: [[int8x16_t; 2]; 4], to: *mut u8) {
@@ -47,15 +54,32 @@ impl Engine for Smull {
         }
     }
 
+    #[inline(always)]
+    unsafe fn add_group<const SMALL: bool>(
+        sums: &mut [float32x4_t; 4],
+        weights: &mut *const u8,
+        x: &[[int8x16_t; 2]; 4],
+        scales: float32x4_t,
+    ) {
+        // SAFETY: NEON is baseline, and the caller's weights are four rows and their factors.
+        unsafe {
+            let products =
+                map4(Self::products::<0, 2, SMALL>(weights, x), |products| vcvtq_f32_s32(products));
+            let rows = vld1q_f32(weights.cast());
+            *weights = insn::opaque(weights.add(16));
+            Self::add_by_columns(sums, Self::by_rows(products, [rows; 2]), [scales; 2]);
+        }
+    }
+
     #[target_feature(enable = "neon")]
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
         panel: *const u8,
-        x: &Columns<'_>,
+        columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     ) {
         // SAFETY: the caller's promise.
-        unsafe { panel::multiply::<Self, 2, SCALES, MINIMA, SMALL>(panel, x, out, c) }
+        unsafe { panel::multiply::<Self, 2, SCALES, MINIMA, SMALL>(panel, columns, out, c) }
     }
 }
 
