@@ -125,3 +125,40 @@ pub(crate) unsafe fn nibbles<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N]) 
 pub(crate) fn part<T, const N: usize, const M: usize>(bytes: &[T; N], at: usize) -> &[T; M] {
     bytes[at..].first_chunk().expect("blocks are longer")
 }
+
+/// The half that each block starts with, as floats. It is loaded as a part of a word: a register into which two bytes are
+/// put waits for what it held before.
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
+#[inline(always)]
+pub(crate) unsafe fn first_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [&B; N]) -> V::Floats {
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe { V::words(rows.map(|row| *first(row))).halves() }
+}
+
+/// The half that each block ends with, as floats.
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
+#[inline(always)]
+pub(crate) unsafe fn last_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [&B; N]) -> V::Floats {
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe { V::words(rows.map(|row| *last(row))).right(16, 0xffff).halves() }
+}
+
+/// The first bytes of a block.
+#[inline(always)]
+pub(crate) fn first<B: Block, const M: usize>(block: &B) -> &[u8; M] {
+    const { assert!(size_of::<B>() >= M) };
+    // SAFETY: a Block has no padding, alignment 1, and, as was just checked, at least as many bytes.
+    unsafe { &*core::ptr::from_ref(block).cast() }
+}
+
+/// The last bytes of a block.
+#[inline(always)]
+pub(crate) fn last<B: Block, const M: usize>(block: &B) -> &[u8; M] {
+    const { assert!(size_of::<B>() >= M) };
+    // SAFETY: a Block has no padding, alignment 1, and, as was just checked, at least as many bytes.
+    unsafe { &*core::ptr::from_ref(block).cast::<u8>().add(size_of::<B>() - M).cast() }
+}

@@ -16,8 +16,6 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     unsafe fn words(rows: [[u8; 4]; N]) -> Self;
     /// Sixteen bytes of each row, transposed: register `i` holds bytes `4 i .. 4 i + 4` of each.
     unsafe fn transpose<T>(rows: [&[T; 16]; N]) -> [Self; 4];
-    /// A half of each row, as floats.
-    unsafe fn gather_halves(rows: [F16; N]) -> Self::Floats;
     /// Two halves of each row, as floats: the first of each, and the second.
     unsafe fn half_pairs(rows: [[F16; 2]; N]) -> (Self::Floats, Self::Floats);
 

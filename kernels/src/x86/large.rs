@@ -45,7 +45,7 @@ impl Unpack for BlockQ3K {
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let (scales, d) = scales_q3_k(V::transpose(rows.map(tail)));
+            let (scales, d) = scales_q3_k(V::transpose(rows.map(last)));
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.hmask));
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
@@ -73,9 +73,9 @@ impl Unpack for BlockQ4K {
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
-            let (scales, mins) = scales_and_mins(V::transpose(rows.map(head)));
-            let dmin = dmin.negative();
+            let head = V::transpose(rows.map(first));
+            let (scales, mins) = scales_and_mins(head);
+            let (d, dmin) = (head[0].halves(), head[0].right(16, 0xffff).halves().negative());
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
                 for s in [2 * p, 2 * p + 1] {
@@ -101,9 +101,9 @@ impl Unpack for BlockQ5K {
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
-            let (scales, mins) = scales_and_mins(V::transpose(rows.map(head)));
-            let dmin = dmin.negative();
+            let head = V::transpose(rows.map(first));
+            let (scales, mins) = scales_and_mins(head);
+            let (d, dmin) = (head[0].halves(), head[0].right(16, 0xffff).halves().negative());
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.qh));
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
@@ -130,7 +130,7 @@ impl Unpack for BlockQ6K {
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let d = V::gather_halves(rows.map(|row| row.d));
+            let d = last_halves::<V, N, _>(rows);
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
                 let high = transpose_32::<V, N, _>(rows.map(|row| part(&row.qh, 32 * h)));
@@ -163,7 +163,7 @@ impl Unpack for BlockIQ4XS {
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let (scales, d) = scales_iq4_xs(V::transpose(rows.map(head)));
+            let (scales, d) = scales_iq4_xs(V::transpose(rows.map(first)));
             for s in 0..8 {
                 let mut w = nibbles::<V, N>(rows.map(|row| part(&row.qs, 16 * s)));
                 for i in 0..STEPS {
@@ -246,20 +246,4 @@ unsafe fn spread<V: Lanes<N>, const N: usize>(word: V, from: usize, bits: usize)
     }
     // SAFETY: as above.
     unsafe { bytes[0].or(bytes[1]).or(bytes[2].or(bytes[3])) }
-}
-
-/// The first 16 bytes of a block.
-#[inline(always)]
-fn head<B: Block>(block: &B) -> &[u8; 16] {
-    const { assert!(size_of::<B>() >= 16) };
-    // SAFETY: a Block has no padding, alignment 1, and, as was just checked, at least 16 bytes.
-    unsafe { &*core::ptr::from_ref(block).cast() }
-}
-
-/// The last 16 bytes of a block.
-#[inline(always)]
-fn tail<B: Block>(block: &B) -> &[u8; 16] {
-    const { assert!(size_of::<B>() >= 16) };
-    // SAFETY: a Block has no padding, alignment 1, and, as was just checked, at least 16 bytes.
-    unsafe { &*core::ptr::from_ref(block).cast::<u8>().add(size_of::<B>() - 16).cast() }
 }

@@ -161,6 +161,30 @@ pub(crate) unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: us
     }
 }
 
+/// See [`crate::Backend::matmul`]: of one column.
+///
+/// # Safety
+/// As [`matmul`].
+pub(crate) unsafe fn alone<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+    scratch: &mut [u8],
+) {
+    if x.k == 0 {
+        out.column(0).fill(0.0);
+        return;
+    }
+    let rows = Rows { blocks: as_blocks::<B>(weights), len: x.k / B::LEN };
+    // SAFETY: any bits are integers, and there is room for the terms of a column; the CPU's features and the lengths are
+    // promised by the caller.
+    unsafe {
+        let terms = scratch.align_to_mut().1;
+        let x = Activations::new(x, (0, x.k / CHUNK), term::<T, B, N, R>(), B::GROUPS, terms);
+        T::few::<B, 1>(&rows, &x, out);
+    }
+}
+
 /// What a tier adds for a group of a format.
 #[inline(always)]
 fn term<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>() -> Term {
@@ -271,10 +295,9 @@ pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize
         unsafe {
             let columns = x.columns::<C>(0, 0);
             let acc = [[Floats::splat(0.0)]; C];
-            let mut products = Products::<T, N, R, C> { columns, block: 0, acc };
+            let mut products = Products::<T, N, R, C> { columns, block: 0, acc, ahead: core::ptr::null() };
             for b in 0..all.len {
-                all.ask_far::<N>(row + N, b);
-                all.ask_near::<N>(row, b);
+                products.ahead = all.at(row + N, N * b).cast();
                 let at = if B::LEN == CHUNK { opaque(b) } else { b };
                 B::unpack(rows.map(|row| row.get_unchecked(at)), &mut products);
                 products.block += B::LEN / CHUNK;
@@ -290,6 +313,9 @@ struct Products<'a, T: Dot<N, R>, const N: usize, const R: usize, const C: usize
     /// The block of activations that the first chunk of the weights' block is multiplied with.
     block: usize,
     acc: [[<T::V as Lanes<N>>::Floats; 1]; C],
+    /// What is asked for while a block is multiplied, a part with each of its chunks: what [`Rows::ask_far`] asks for at once,
+    /// which of long blocks is more than can be on its way.
+    ahead: *const u8,
 }
 
 impl<T: Dot<N, R>, const N: usize, const R: usize, const C: usize> Sink<T::V, N>
@@ -297,6 +323,8 @@ impl<T: Dot<N, R>, const N: usize, const R: usize, const C: usize> Sink<T::V, N>
 {
     #[inline(always)]
     unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<T::V, N, 1>) {
+        let part = const { N * size_of::<B>() / (B::LEN / CHUNK) };
+        prefetch::<_, _MM_HINT_T0>(self.ahead.wrapping_add(i * part), part);
         // SAFETY: the CPU's features are promised by the caller; activations have a block for each chunk of the weights.
         unsafe { multiply::<T, B, N, R, 1, C>(&chunk, &self.columns, self.block + i, &mut self.acc) }
     }
@@ -435,7 +463,7 @@ impl<'a, B> Rows<'a, B> {
     }
 }
 
-/// Asks for some blocks.
+/// Asks for some blocks, or bytes.
 #[inline(always)]
 fn prefetch<B, const HINT: i32>(blocks: *const B, n: usize) {
     for at in (0..n * size_of::<B>()).step_by(64) {

@@ -15,7 +15,7 @@ impl Unpack for BlockQ8_0 {
         unsafe {
             let [a, b, c, d] = V::transpose(rows.map(|row| part(&row.qs, 0)));
             let [e, f, g, h] = V::transpose(rows.map(|row| part(&row.qs, 16)));
-            let scale = V::gather_halves(rows.map(|row| row.d));
+            let scale = first_halves::<V, N, _>(rows);
             sink.take::<Self>(0, Chunk::new([a, b, c, d, e, f, g, h], scale));
         }
     }
@@ -31,7 +31,7 @@ impl Unpack for BlockQ4_0 {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let w = nibbles::<V, N>(rows.map(|row| &row.qs));
-            sink.take::<Self>(0, Chunk::new(w, V::gather_halves(rows.map(|row| row.d))));
+            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
         }
     }
 }
@@ -66,7 +66,7 @@ impl Unpack for BlockQ5_0 {
             for i in 0..STEPS {
                 w[i] = w[i].or(high.fifth_bits(i));
             }
-            sink.take::<Self>(0, Chunk::new(w, V::gather_halves(rows.map(|row| row.d))));
+            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
         }
     }
 }
@@ -104,7 +104,7 @@ impl Unpack for BlockIQ4NL {
             for i in 0..STEPS {
                 w[i] = w[i].iq4_values();
             }
-            sink.take::<Self>(0, Chunk::new(w, V::gather_halves(rows.map(|row| row.d))));
+            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
         }
     }
 }

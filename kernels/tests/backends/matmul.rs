@@ -20,6 +20,7 @@ properties! {
     products_are_exact_up_to_rounding
     products_of_extremes_do_not_overflow
     narrow_columns_equal_single_columns
+    a_single_column_of_long_rows_has_the_bits_of_two
     rows_may_be_split_anywhere
     only_the_tile_is_written
     empty_products_do_nothing
@@ -125,6 +126,22 @@ fn narrow_columns_equal_single_columns(backend: Backend) {
             assert_same_bits(&out, &single[from * ROWS..][..n * ROWS], || {
                 format!("{} {n} columns from {from}", format.name())
             });
+        }
+    }
+}
+
+/// A kernel may have another way for a single column whose rows are long.
+fn a_single_column_of_long_rows_has_the_bits_of_two(backend: Backend) {
+    const ROWS: usize = 21;
+    const K: usize = 9 * 256;
+    let mut random = Random::new(6);
+    for &format in Format::ALL {
+        let weights = Placed::copy(&random.weights(format, K * ROWS), 1);
+        let x = Activations::random(&mut random, K, 2);
+        let both = matmul(backend, format, &weights, &x.columns(), ROWS);
+        for (c, wanted) in both.chunks_exact(ROWS).enumerate() {
+            let alone = matmul(backend, format, &weights, &x.columns().column(c), ROWS);
+            assert_same_bits(&alone, wanted, || format!("{} column {c}", format.name()));
         }
     }
 }

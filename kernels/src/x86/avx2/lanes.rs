@@ -42,13 +42,6 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn gather_halves(rows: [F16; 8]) -> __m256 {
-        let [a, b, c, d, e, f, g, h] = rows.map(|half| i16::from_le_bytes(half.0));
-        _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn half_pairs(rows: [[F16; 2]; 8]) -> (__m256, __m256) {
         let [a, b, c, d, e, f, g, h] =
             rows.map(|[F16([a, b]), F16([c, d])]| i32::from_le_bytes([a, b, c, d]));

@@ -74,3 +74,70 @@ impl Dot<16, 2> for Avx512 {
         unsafe { matmul::tile::<Self, B, 16, 2, C>(panel, x, place, out) }
     }
 }
+
+/// The same with half a register: strips of eight rows.
+pub(super) struct Half;
+
+impl Dot<8, 1> for Half {
+    const NAME: &'static str = "avx512";
+    type V = __m256i;
+    const FEW: usize = 1;
+    const COLUMNS: usize = 1;
+    const SIGNED_OFFSET: i32 = 128;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
+        chunk: &Chunk<__m256i, 8, S>,
+        columns: &[Column<'_>; C],
+        b: usize,
+        g: usize,
+        dots: &mut [[__m256i; S]; C],
+    ) {
+        let steps = const { STEPS / B::GROUPS };
+        for i in g * steps..(g + 1) * steps {
+            let mut w = chunk.w[i];
+            if B::BITS == 8 {
+                for s in 0..S {
+                    w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
+                }
+            }
+            for c in 0..C {
+                // SAFETY: there is a block `b`, promises the caller.
+                let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
+                for s in 0..S {
+                    dots[c][s] = _mm256_dpbusd_epi32(dots[c][s], w[s], x);
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
+        // SAFETY: the same promises.
+        unsafe { matmul::few::<Self, B, 8, 1, C>(rows, x, out) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn panel<B: Unpack>(
+        rows: &Rows<'_, B>,
+        row: usize,
+        from: usize,
+        panel: &mut [Chunk<Self::V, 8, 1>],
+        asks: bool,
+    ) {
+        // SAFETY: the same promises.
+        unsafe { matmul::panel(rows, row, from, panel, asks) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn tile<B: Unpack, const C: usize>(
+        panel: &[Chunk<Self::V, 8, 1>],
+        x: &Activations<'_>,
+        place: Place,
+        out: &mut TileMut<'_>,
+    ) {
+        // SAFETY: the same promises.
+        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, place, out) }
+    }
+}

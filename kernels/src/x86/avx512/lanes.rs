@@ -42,13 +42,6 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn gather_halves(rows: [F16; 16]) -> __m512 {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows.map(|half| i16::from_le_bytes(half.0));
-        _mm512_cvtph_ps(_mm256_setr_epi16(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn half_pairs(rows: [[F16; 2]; 16]) -> (__m512, __m512) {
         // SAFETY: this function has the features that the callee asks for.
         let pairs = unsafe { Self::words(rows.map(|[F16([a, b]), F16([c, d])]| [a, b, c, d])) };

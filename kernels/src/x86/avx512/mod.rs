@@ -12,13 +12,13 @@ mod vectors;
 use core::arch::x86_64::__m512i;
 
 use crate::backend::{FormatKernels, Table};
-use crate::blocks::{BlockBF16, BlockF16, BlockF32, BlockQ4K, BlockQ5K, BlockQ6K, Format};
+use crate::blocks::*;
 use crate::columns::Columns;
 use crate::tile::TileMut;
 use crate::x86::chunk::Unpack;
 use crate::x86::floats::Float;
 use crate::x86::{attention as attend, avx2, matmul};
-use dot::Avx512;
+use dot::{Avx512, Half};
 
 /// The kernels of AVX-512.
 pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16, 2>(
@@ -28,16 +28,25 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())
 .with(Format::BF16, floats::<BlockBF16>())
+.with(Format::Q8_0, streamed::<BlockQ8_0>())
+.with(Format::Q4_0, streamed::<BlockQ4_0>())
+.with(Format::Q4_1, streamed::<BlockQ4_1>())
+.with(Format::Q5_0, streamed::<BlockQ5_0>())
+.with(Format::Q5_1, streamed::<BlockQ5_1>())
 .with(Format::Q4_K, streamed::<BlockQ4K>())
 .with(Format::Q5_K, streamed::<BlockQ5K>())
-.with(Format::Q6_K, streamed::<BlockQ6K>());
+.with(Format::Q6_K, streamed::<BlockQ6K>())
+.with(Format::IQ4_NL, streamed::<BlockIQ4NL>())
+.with(Format::IQ4_XS, streamed::<BlockIQ4XS>());
 
-/// A format of long blocks, whose single column is AVX2's: a strip of sixteen rows reads from so many places at once that
-/// memory falls behind, one of eight does not. The bits are the same, as on every tier.
+/// A row of more weights is long. Strips of sixteen long rows give one column less than memory could: two threads then
+/// read from more places at once than it serves well.
+const LONG: usize = 2048;
+
+/// A format of which one column with long rows is multiplied in strips of eight. The bits are the same.
 const fn streamed<B: Unpack>() -> FormatKernels {
     FormatKernels {
         origin: "avx512",
-        alone: Some("avx2"),
         matmul: multiply_streamed::<B>,
         ..avx2::TABLE.formats[B::FORMAT as usize]
     }
@@ -53,11 +62,10 @@ unsafe fn multiply_streamed<B: Unpack>(
     out: &mut TileMut<'_>,
     scratch: &mut [u8],
 ) {
-    let alone = avx2::TABLE.formats[B::FORMAT as usize].matmul;
-    // SAFETY: the same promises; a CPU of this tier has AVX2, whose scratch is a part of this tier's.
+    // SAFETY: the same promises.
     unsafe {
         match x.n {
-            1 => alone(weights, x, out, scratch),
+            1 if x.k > LONG => matmul::alone::<Half, B, 8, 1>(weights, x, out, scratch),
             _ => matmul::matmul::<Avx512, B, 16, 2>(weights, x, out, scratch),
         }
     }
