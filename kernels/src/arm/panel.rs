@@ -165,27 +165,23 @@ pub(crate) unsafe fn matmul<B: Unpack, E: Engine>(
     let (panels, columns) = scratch.split_at_mut(panels(x.k) * panel_bytes(x.k));
     let shared = self::panels(x.k) * E::ROWS;
     for first in (0..rows).step_by(shared) {
-        let ranges = (first..rows.min(first + shared)).step_by(E::ROWS);
-        let ranges = ranges.map(|from| from..rows.min(from + E::ROWS)).zip((0..).step_by(panel_bytes(x.k)));
+        let mut out = out.rows_range(first, rows.min(first + shared));
         // SAFETY: the lengths and the CPU are the caller's promise, and scratch has room for so many panels.
         unsafe {
-            for (range, at) in ranges.clone() {
-                let blocks = &blocks[range.start * row_blocks..];
-                unpack::<B, E>(blocks, range.len(), x.k, panels.as_mut_ptr().add(at));
+            for (r, at) in (0..out.rows()).step_by(E::ROWS).zip((0..).step_by(panel_bytes(x.k))) {
+                let blocks = &blocks[(first + r) * row_blocks..];
+                unpack::<B, E>(blocks, E::ROWS.min(out.rows() - r), x.k, panels.as_mut_ptr().add(at));
             }
+            let panels = panels.as_ptr();
             for c in (0..x.n).step_by(COLUMNS) {
                 pack::<B, E>(x, c, columns.as_mut_ptr());
-                let groups = (x.k / 32, columns.as_ptr());
-                for (range, at) in ranges.clone() {
-                    let panel = panels.as_ptr().add(at);
-                    let mut out = out.rows_range(range.start, range.end);
-                    match (B::SCALES, B::MINIMA, B::SMALL) {
-                        (1, false, true) => E::multiply::<1, false, true>(panel, groups, &mut out, c),
-                        (1, false, false) => E::multiply::<1, false, false>(panel, groups, &mut out, c),
-                        (1, true, _) => E::multiply::<1, true, true>(panel, groups, &mut out, c),
-                        (_, false, _) => E::multiply::<2, false, true>(panel, groups, &mut out, c),
-                        (_, true, _) => E::multiply::<2, true, true>(panel, groups, &mut out, c),
-                    }
+                let columns = (x.k, columns.as_ptr());
+                match (B::SCALES, B::MINIMA, B::SMALL) {
+                    (1, false, true) => E::multiply::<1, false, true>(panels, columns, &mut out, c),
+                    (1, false, false) => E::multiply::<1, false, false>(panels, columns, &mut out, c),
+                    (1, true, _) => E::multiply::<1, true, true>(panels, columns, &mut out, c),
+                    (_, false, _) => E::multiply::<2, false, true>(panels, columns, &mut out, c),
+                    (_, true, _) => E::multiply::<2, true, true>(panels, columns, &mut out, c),
                 }
             }
         }
@@ -315,12 +311,12 @@ unsafe fn pack<B: Unpack, E: Engine>(x: &Columns<'_>, c: usize, columns: *mut u8
     }
 }
 
-/// The outputs of a panel's rows, `4 * QUADS` of them, and four columns from `c` on, as far as there are so many. The columns
-/// are a number of groups and what [`pack`] wrote.
+/// The outputs of all rows of some panels, and of four columns from `c` on, as far as there are so many. The columns are
+/// their length and what [`pack`] wrote.
 ///
 /// # Safety
-/// The panel must be what [`unpack`] wrote for such a format, of rows as long as the columns, and the CPU have what `E`
-/// uses.
+/// The panels must be what [`unpack`] wrote for such a format, [`panel_bytes`] apart, of rows as long as the columns, and
+/// the CPU have what `E` uses.
 #[inline(always)]
 pub(crate) unsafe fn multiply<
     E: Engine,
@@ -329,33 +325,45 @@ pub(crate) unsafe fn multiply<
     const MINIMA: bool,
     const SMALL: bool,
 >(
-    mut panel: *const u8,
-    (groups, mut columns): (usize, *const u8),
+    panels: *const u8,
+    (k, columns): (usize, *const u8),
     out: &mut TileMut<'_>,
     c: usize,
 ) {
     const { assert!(4 * QUADS == E::ROWS) };
-    let mut sums = [[zero(); 4]; QUADS];
-    for _ in 0..groups {
-        // SAFETY: unpack and pack wrote so many groups.
-        unsafe { multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns) }
-    }
-    let columns = sums.map(E::by_column);
-    if out.rows() == 4 * QUADS && out.cols() - c >= COLUMNS {
-        for i in 0..COLUMNS {
-            // SAFETY: the column has so many rows, and the tile is borrowed exclusively; NEON is baseline.
-            unsafe {
-                let column = out.as_mut_ptr().add((c + i) * out.stride());
-                for quad in 0..QUADS {
-                    vst1q_f32(column.add(4 * quad), columns[quad][i]);
-                }
+    let (rows, cols) = (out.rows(), COLUMNS.min(out.cols() - c));
+    for (r, at) in (0..rows).step_by(E::ROWS).zip((0..).step_by(panel_bytes(k))) {
+        let mut sums = [[zero(); 4]; QUADS];
+        // SAFETY: unpack wrote this panel, and it and pack wrote so many groups.
+        unsafe {
+            let (mut panel, mut columns) = (panels.add(at), columns);
+            // Two groups a round, unless registers are short anyway.
+            let (pairs, rest) = if QUADS == 4 { (k / 64, k / 32 % 2) } else { (0, k / 32) };
+            for _ in 0..pairs {
+                multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns);
+                multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns);
+            }
+            for _ in 0..rest {
+                multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns);
             }
         }
-        return;
-    }
-    for quad in 0..QUADS {
-        for i in 0..COLUMNS.min(out.cols() - c) {
-            store(out, 4 * quad, c + i, columns[quad][i]);
+        let sums = sums.map(E::by_column);
+        if r + E::ROWS <= rows && cols == COLUMNS {
+            for i in 0..COLUMNS {
+                // SAFETY: the column has so many rows, and the tile is borrowed exclusively; NEON is baseline.
+                unsafe {
+                    let column = out.as_mut_ptr().add((c + i) * out.stride() + r);
+                    for quad in 0..QUADS {
+                        vst1q_f32(column.add(4 * quad), sums[quad][i]);
+                    }
+                }
+            }
+            continue;
+        }
+        for quad in 0..QUADS {
+            for i in 0..cols {
+                store(out, r + 4 * quad, c + i, sums[quad][i]);
+            }
         }
     }
 }

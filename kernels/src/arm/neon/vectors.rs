@@ -20,10 +20,14 @@ pub(crate) unsafe fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
     for (((x, q), d), s) in blocks.iter().zip(q).zip(out.d.iter_mut()).zip(s) {
         let (scale, halves) = quantize_block(x);
         *d = scale;
-        for half in 0..2 {
-            s[half] = scale * f32::from(vaddlvq_s8(halves[half]));
-            // SAFETY: the block has two halves of sixteen.
-            unsafe { vst1q_s8(q.as_mut_ptr().add(16 * half), halves[half]) }
+        let [a, b] = map2(halves, |half| vpaddlq_s8(half));
+        let quarters = vpaddlq_s16(vpaddq_s16(a, b));
+        let sums = vget_low_s32(vpaddq_s32(quarters, quarters));
+        // SAFETY: the block has two halves of sixteen, and a sum of each.
+        unsafe {
+            vst1_f32(s.as_mut_ptr(), vmul_n_f32(vcvt_f32_s32(sums), scale));
+            vst1q_s8(q.as_mut_ptr(), halves[0]);
+            vst1q_s8(q.as_mut_ptr().add(16), halves[1]);
         }
     }
 }
@@ -143,7 +147,7 @@ pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
         let ((gate, _), (up, _)) = (gate.as_chunks_mut(), up.as_chunks());
         for i in 0..2 {
             let x = load(&gate[i]);
-            let silu = vdivq_f32(x, vaddq_f32(exp.one, exp.of(vnegq_f32(x))));
+            let silu = vdivq_f32(x, vaddq_f32(exp.one, exp.of_negative(exp.no_less(x))));
             store(&mut gate[i], vmulq_f32(silu, load(&up[i])));
         }
     }
@@ -155,10 +159,12 @@ pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
 /// The exponential, with what it needs in registers: the compiler would make most of that again for every four values.
 #[derive(Clone, Copy)]
 pub(crate) struct Exp {
-    /// log2 e; ln 2 in two parts, of which n times the first is exact; the last coefficient of `p`.
+    /// log2 e; ln 2 in two parts, of which n times the first is exact.
     factors: float32x4_t,
-    /// The other coefficients of `p`, from the first on.
-    p: [float32x4_t; 4],
+    /// The odd coefficients of `p`, and the last.
+    odd: float32x4_t,
+    /// The first even coefficients of `p`.
+    even: [float32x4_t; 2],
     one: float32x4_t,
     exponents: float32x4_t,
     least: float32x4_t,
@@ -173,33 +179,44 @@ impl Exp {
         const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
         let all = |value| insn::whole(vdupq_n_f32(value));
         Exp {
-            factors: insn::whole(load(&[core::f32::consts::LOG2_E, LN_2[0], LN_2[1], P[4]])),
-            p: [all(P[0]), all(P[1]), all(P[2]), all(P[3])],
+            factors: insn::whole(load(&[core::f32::consts::LOG2_E, LN_2[0], LN_2[1], 0.0])),
+            odd: insn::whole(load(&[P[1], P[3], P[4], 0.0])),
+            even: [all(P[0]), all(P[2])],
             one: all(1.0),
             // The bits of a float this large end in its integer, here the exponent of 2^n: 127 for n = 0.
             exponents: all(insn::START + 127.0),
-            // Beyond these n is -127, of which the bits are those of 0, and 128, of which they are infinity's.
-            least: all(-88.0),
-            greatest: all(88.8),
+            // Beyond these n is 128, of which the bits are infinity's, and -127, of which they are those of 0.
+            least: all(-88.8),
+            greatest: all(88.0),
         }
     }
 
-    /// e to the power of each, within 2 units of the last place; 0 below `2^-126.5`, and infinity above `2^127.5`.
+    /// e to the power of the negative of each, within 2 units of the last place; 0 below `2^-126.5`, and infinity above
+    /// `2^127.5`. No number may be less than -88.8, which [`Exp::no_less`] sees to.
     ///
-    /// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, where `p` was fitted to a
+    /// With `-x = n ln 2 - r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 - r + r^2 p(-r))`, where `p` was fitted to a
     /// relative error of 3e-9 of the whole.
     #[inline]
     #[target_feature(enable = "neon")]
-    pub(crate) fn of(&self, x: float32x4_t) -> float32x4_t {
-        let x = vmaxq_f32(vminq_f32(x, self.greatest), self.least);
-        let exponent = vfmaq_laneq_f32::<0>(self.exponents, x, self.factors);
+    pub(crate) fn of_negative(&self, x: float32x4_t) -> float32x4_t {
+        let x = vminq_f32(x, self.greatest);
+        let exponent = vfmsq_laneq_f32::<0>(self.exponents, x, self.factors);
         let n = vsubq_f32(exponent, self.exponents);
-        let r = vfmsq_laneq_f32::<2>(vfmsq_laneq_f32::<1>(x, n, self.factors), n, self.factors);
-        let mut p = vfmaq_laneq_f32::<3>(self.p[3], r, self.factors);
-        for coefficient in [self.p[2], self.p[1], self.p[0], self.one, self.one] {
-            p = vfmaq_f32(coefficient, p, r);
-        }
+        let r = vfmaq_laneq_f32::<2>(vfmaq_laneq_f32::<1>(x, n, self.factors), n, self.factors);
+        // By pairs, which wait for each other less: (1 - r) + r^2 ((p0 - p1 r) + r^2 ((p2 - p3 r) + r^2 p4)).
+        let square = vmulq_f32(r, r);
+        let last = vfmsq_laneq_f32::<1>(self.even[1], r, self.odd);
+        let last = vfmaq_laneq_f32::<2>(last, square, self.odd);
+        let first = vfmsq_laneq_f32::<0>(self.even[0], r, self.odd);
+        let p = vfmaq_f32(vsubq_f32(self.one, r), vfmaq_f32(first, last, square), square);
         vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(exponent))))
+    }
+
+    /// The numbers, and -88.8 instead of lesser ones.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(crate) fn no_less(&self, x: float32x4_t) -> float32x4_t {
+        vmaxq_f32(x, self.least)
     }
 }
 

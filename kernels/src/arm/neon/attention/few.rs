@@ -183,12 +183,12 @@ fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, scale: f32, max: &mut f32, 
     for four in fours {
         // SAFETY: the array is as long as the load and the store.
         unsafe {
-            let weights = exp.of(vsubq_f32(vld1q_f32(four.as_ptr()), greatest));
+            let weights = exp.of_negative(vsubq_f32(greatest, vld1q_f32(four.as_ptr())));
             sums = vaddq_f32(sums, weights);
             vst1q_f32(four.as_mut_ptr(), weights);
         }
     }
-    let shrink = vgetq_lane_f32::<0>(exp.of(vsubq_f32(vdupq_n_f32(*max), greatest)));
+    let shrink = vgetq_lane_f32::<0>(exp.of_negative(vsubq_f32(greatest, vdupq_n_f32(*max))));
     *max = vgetq_lane_f32::<0>(greatest);
     (shrink, sum * shrink + vaddvq_f32(sums))
 }

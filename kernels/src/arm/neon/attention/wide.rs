@@ -166,9 +166,17 @@ fn end(strip: Strip<'_>, first: usize, queries: &Queries<'_>, out: &mut TileMut<
         for (d, sums) in strip.sums.as_chunks::<4>().0.iter().enumerate() {
             let values = transpose(map4([0, 1, 2, 3], |i| vmulq_f32(load(&sums[i][half]), share)));
             let len = dim.saturating_sub(4 * d).min(4);
-            for (&head, values) in heads[..rows].iter().zip(values) {
-                // SAFETY: each head is a part of its own of the output, of dim values, and has len of them from here on.
-                write_four(unsafe { core::slice::from_raw_parts_mut(head.add(4 * d), len) }, values);
+            // SAFETY: each head is a part of its own of the output, of dim values, and has len of them from here on.
+            unsafe {
+                if (rows, len) == (4, 4) {
+                    for i in 0..4 {
+                        vst1q_f32(heads[i].add(4 * d), values[i]);
+                    }
+                } else {
+                    for (&head, values) in heads[..rows].iter().zip(values) {
+                        write_four(core::slice::from_raw_parts_mut(head.add(4 * d), len), values);
+                    }
+                }
             }
         }
     }
@@ -207,18 +215,36 @@ fn to_floats<C: Cached>(bytes: &[u8], dim: usize, out: &mut [f32]) {
     let whole = len - len % 8;
     for (h, out) in out.chunks_exact_mut(len.next_multiple_of(8)).take(values / len).enumerate() {
         let head = bytes.as_ptr().cast::<C>().wrapping_add(h * len / C::LEN);
-        for (i, out) in out[..whole].as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            // SAFETY: the bytes hold this head, and there is room for eight values.
+        let (sixteens, eight) = out[..whole].as_chunks_mut::<8>().0.as_chunks_mut::<2>();
+        for (i, out) in sixteens.iter_mut().enumerate() {
+            // SAFETY: the bytes hold this head.
             unsafe {
-                let [low, high] = C::eight(head, 8 * i);
-                vst1q_f32(out.as_mut_ptr(), low);
-                vst1q_f32(out.as_mut_ptr().add(4), high);
+                eight_to_floats(head, 16 * i, &mut out[0]);
+                eight_to_floats(head, 16 * i + 8, &mut out[1]);
             }
+        }
+        for out in eight {
+            // SAFETY: the bytes hold this head.
+            unsafe { eight_to_floats(head, whole - 8, out) }
         }
         for (i, out) in out.iter_mut().enumerate().skip(whole) {
             // SAFETY: the bytes hold this head.
             *out = if i < len { unsafe { C::one(head, i) } } else { 0.0 };
         }
+    }
+}
+
+/// Writes values `i .. i + 8` of the head that begins here.
+///
+/// # Safety
+/// They must be there.
+#[inline(always)]
+unsafe fn eight_to_floats<C: Cached>(head: *const C, i: usize, out: &mut [f32; 8]) {
+    // SAFETY: the caller has them; there is room for eight values, and NEON is baseline.
+    unsafe {
+        let [low, high] = C::eight(head, i);
+        vst1q_f32(out.as_mut_ptr(), low);
+        vst1q_f32(out.as_mut_ptr().add(4), high);
     }
 }
 
@@ -297,13 +323,13 @@ fn weigh(scores: &mut [Lanes], max: &mut Lanes, total: &mut Lanes) -> [float32x4
     let (mut sums, exp) = ([vdupq_n_f32(0.0); 2], Exp::new());
     for scores in scores.iter_mut() {
         for r in 0..2 {
-            let weight = exp.of(vsubq_f32(load(&scores[r]), new[r]));
+            let weight = exp.of_negative(vsubq_f32(new[r], load(&scores[r])));
             sums[r] = vaddq_f32(sums[r], weight);
             store(&mut scores[r], weight);
         }
     }
     // Every head sees the first key, so that a maximum is -inf before the first run only: its exponential is 0.
-    let shrink = [exp.of(vsubq_f32(old[0], new[0])), exp.of(vsubq_f32(old[1], new[1]))];
+    let shrink = [exp.of_negative(vsubq_f32(new[0], old[0])), exp.of_negative(vsubq_f32(new[1], old[1]))];
     for r in 0..2 {
         store(&mut max[r], new[r]);
         let sum = vfmaq_f32(sums[r], load(&total[r]), shrink[r]);
@@ -323,17 +349,16 @@ fn add_values(weights: &[Lanes], values: &[f32], shrink: [float32x4_t; 2], sums:
         }
         let mut value = values[b * KEYS..].as_ptr();
         let (twos, one) = weights.as_chunks::<2>();
-        for two in twos {
-            // SAFETY: there are as many values as weights, of dim floats each.
-            unsafe {
+        // SAFETY: there are as many values as weights, of dim floats each.
+        unsafe {
+            for two in twos {
                 add_value(&mut acc, &two[0], value);
                 add_value(&mut acc, &two[1], value.add(dim));
                 value = value.add(2 * dim);
             }
-        }
-        for weight in one {
-            // SAFETY: as above.
-            unsafe { add_value(&mut acc, weight, value) }
+            for weight in one {
+                add_value(&mut acc, weight, value);
+            }
         }
         for i in 0..KEYS {
             store(&mut sums[i][0], acc[i][0]);
