@@ -4,6 +4,8 @@
 //! left of a row behind its last whole register. So every number of columns up to [`NARROW`] gives the same bits.
 //! Many columns: the rows of a panel are turned into floats, transposed and kept, and a lane is a row.
 
+use core::arch::x86_64::_MM_HINT_T0;
+
 use super::lanes::Lanes;
 use super::register::Floats;
 use crate::backend::NARROW;
@@ -12,15 +14,14 @@ use crate::columns::Columns;
 use crate::dequantize::Weights;
 use crate::tile::TileMut;
 
-/// Rows of a tile of few columns.
-const ROWS: usize = 4;
 /// Registers of rows of a panel.
 const STRIPS: usize = 2;
 /// Weights along `k` of a panel: it stays in the first cache, beside the activations it is multiplied with.
 const PANEL: usize = 256;
-/// Columns of a tile of few, at most: their sums, the columns and a row fit into the registers.
+/// Columns of a tile of few, at most: the sums of four rows, the rows and a column fit into the 32 registers of sixteen floats;
+/// those of three rows into the 16 of eight.
 const fn columns<const N: usize>() -> usize {
-    if N == 16 { 6 } else { 2 }
+    if N == 16 { 6 } else { 4 }
 }
 
 /// Bytes of a panel.
@@ -117,36 +118,45 @@ pub(crate) unsafe fn matmul<V: Lanes<N>, B: Float, const N: usize>(
         if x.n > NARROW && x.k > 0 {
             many::<V, B, N>(weights, x, out, scratch.align_to_mut().1);
         } else {
-            few::<V, B, N>(weights, x, out);
+            match x.n {
+                3.. if N == 8 => few::<V, B, N, 3>(weights, x, out),
+                _ => few::<V, B, N, 4>(weights, x, out),
+            }
         }
     }
 }
 
-/// Multiplies with few columns: four rows at once, as they lie.
+/// Multiplies with few columns: `R` rows at once, as they lie.
 #[inline(always)]
-unsafe fn few<V: Lanes<N>, B: Float, const N: usize>(weights: &[B], x: &Columns<'_>, out: &mut TileMut<'_>) {
+unsafe fn few<V: Lanes<N>, B: Float, const N: usize, const R: usize>(
+    weights: &[B],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+) {
     let tiles = x.n.div_ceil(const { columns::<N>() });
-    for r in (0..out.rows()).step_by(ROWS) {
+    for r in (0..out.rows()).step_by(R) {
         for t in 0..tiles {
             let (c, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
             // SAFETY: the CPU's features are promised by the caller; there are the rows and columns.
             unsafe {
                 match to - c {
-                    1 => few_tile::<V, B, N, 1>(weights, x, out, r, c),
-                    2 => few_tile::<V, B, N, 2>(weights, x, out, r, c),
-                    3 => few_tile::<V, B, N, 3>(weights, x, out, r, c),
-                    4 => few_tile::<V, B, N, 4>(weights, x, out, r, c),
-                    5 => few_tile::<V, B, N, 5>(weights, x, out, r, c),
-                    _ => few_tile::<V, B, N, 6>(weights, x, out, r, c),
+                    1 => few_tile::<V, B, N, R, 1>(weights, x, out, r, c),
+                    2 => few_tile::<V, B, N, R, 2>(weights, x, out, r, c),
+                    3 => few_tile::<V, B, N, R, 3>(weights, x, out, r, c),
+                    4 => few_tile::<V, B, N, R, 4>(weights, x, out, r, c),
+                    5 if N == 16 => few_tile::<V, B, N, R, 5>(weights, x, out, r, c),
+                    6 if N == 16 => few_tile::<V, B, N, R, 6>(weights, x, out, r, c),
+                    _ => {}
                 }
             }
         }
     }
 }
 
-/// Multiplies the [`ROWS`] rows from `r` on with `C` columns; what lies behind the last row is filled up with it.
+/// Multiplies the `R` rows from `r` on with `C` columns; what lies behind the last row is filled up with it. Meanwhile the
+/// next rows are asked for, in the order of memory.
 #[inline(always)]
-unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const C: usize>(
+unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const C: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -154,27 +164,31 @@ unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const C: usize>(
     c: usize,
 ) {
     let last = out.rows() - 1;
-    let rows: [&[B]; ROWS] = core::array::from_fn(|i| &weights[(r + i).min(last) * x.k..][..x.k]);
+    let rows: [&[B]; R] = core::array::from_fn(|i| &weights[(r + i).min(last) * x.k..][..x.k]);
     let columns: [&[f32]; C] = core::array::from_fn(|j| &x.f32[(c + j) * x.k..][..x.k]);
     let whole = x.k / N * N;
     // SAFETY: the CPU's features are promised by the caller; a row and a column have N values from a step on.
     unsafe {
-        let mut sums = [[V::Floats::splat(0.0); ROWS]; C];
+        let next = weights.as_ptr().wrapping_add((r + R) * x.k);
+        let mut sums = [[V::Floats::splat(0.0); R]; C];
         for k in (0..whole).step_by(N) {
-            let mut column = [V::Floats::splat(0.0); C];
-            for j in 0..C {
-                column[j] = Floats::load(&*columns[j].as_ptr().add(k).cast());
+            if c == 0 {
+                super::matmul::prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * k), R * N);
             }
-            for i in 0..ROWS {
-                let row = B::load::<V, N>(rows[i].get_unchecked(k..k + N));
-                for j in 0..C {
-                    sums[j][i] = row.times_plus(column[j], sums[j][i]);
+            let mut w = [V::Floats::splat(0.0); R];
+            for i in 0..R {
+                w[i] = B::load::<V, N>(rows[i].get_unchecked(k..k + N));
+            }
+            for j in 0..C {
+                let column: V::Floats = Floats::load(&*columns[j].as_ptr().add(k).cast());
+                for i in 0..R {
+                    sums[j][i] = w[i].times_plus(column, sums[j][i]);
                 }
             }
         }
         for j in 0..C {
             let out = &mut out.column(c + j)[r..];
-            for i in 0..ROWS.min(out.len()) {
+            for i in 0..R.min(out.len()) {
                 let mut sum = sums[j][i].total();
                 for (w, x) in rows[i][whole..].iter().zip(&columns[j][whole..]) {
                     let mut value = [0.0];
