@@ -154,7 +154,7 @@ unsafe fn few<V: Lanes<N>, B: Float, const N: usize, const R: usize>(
 }
 
 /// Multiplies the `R` rows from `r` on with `C` columns; what lies behind the last row is filled up with it. Meanwhile the
-/// next rows are asked for, in the order of memory.
+/// next rows are asked for, in the order of memory, if so few columns leave it idle.
 #[inline(always)]
 unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const C: usize>(
     weights: &[B],
@@ -172,7 +172,7 @@ unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const 
         let next = weights.as_ptr().wrapping_add((r + R) * x.k);
         let mut sums = [[V::Floats::splat(0.0); R]; C];
         for k in (0..whole).step_by(N) {
-            if c == 0 {
+            if const { C <= 2 } && c == 0 {
                 super::matmul::prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * k), R * N);
             }
             let mut w = [V::Floats::splat(0.0); R];
