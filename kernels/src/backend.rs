@@ -27,8 +27,6 @@ pub type Dequantize = unsafe fn(weights: &[u8], out: &mut [f32]);
 pub struct FormatKernels {
     /// The backend whose file the matrix product comes from.
     pub origin: &'static str,
-    /// The backend whose product of a single column it hands over to, if that is another.
-    pub alone: Option<&'static str>,
     /// The matrix product.
     pub matmul: Matmul,
     /// The exact values.
@@ -125,13 +123,6 @@ pub struct Origin {
     pub from: &'static str,
 }
 
-impl FormatKernels {
-    /// The backend whose file the product of so many columns comes from.
-    fn origin(&self, columns: usize) -> &'static str {
-        self.alone.filter(|_| columns == 1).unwrap_or(self.origin)
-    }
-}
-
 /// Why a backend could not be had by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BackendError {
@@ -173,14 +164,14 @@ impl Backend {
         self.0.name
     }
 
-    /// The backend whose product of a matrix and so many columns a format gets here: this one, or one that it inherits from.
-    pub fn origin(self, format: Format, columns: usize) -> &'static str {
-        self.0.formats[format as usize].origin(columns)
+    /// The backend whose matrix product a format gets here: this one, or one that it inherits from.
+    pub fn origin(self, format: Format) -> &'static str {
+        self.0.formats[format as usize].origin
     }
 
-    /// Where every backend of this architecture has that product of a format from, best backend first.
-    pub fn origins(format: Format, columns: usize) -> impl Iterator<Item = Origin> {
-        ALL.iter().map(move |table| table.has_from(table.formats[format as usize].origin(columns)))
+    /// Where every backend of this architecture has its matrix product of a format from, best backend first.
+    pub fn origins(format: Format) -> impl Iterator<Item = Origin> {
+        ALL.iter().map(move |table| table.has_from(table.formats[format as usize].origin))
     }
 
     /// Where every backend of this architecture has its attention to keys and values of a format from, best backend first.

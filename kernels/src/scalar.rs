@@ -64,11 +64,11 @@ const fn cached<B: Weights>(store: fn(&[f32], &mut [u8])) -> KvKernels {
 }
 
 const fn floats<B: Weights>() -> FormatKernels {
-    FormatKernels { origin: "scalar", alone: None, matmul: matmul_f32::<B>, dequantize: dequantize::<B> }
+    FormatKernels { origin: "scalar", matmul: matmul_f32::<B>, dequantize: dequantize::<B> }
 }
 
 const fn quantized<B: Weights>() -> FormatKernels {
-    FormatKernels { origin: "scalar", alone: None, matmul: matmul_q8::<B>, dequantize: dequantize::<B> }
+    FormatKernels { origin: "scalar", matmul: matmul_q8::<B>, dequantize: dequantize::<B> }
 }
 
 /// See [`crate::Backend::dequantize`].

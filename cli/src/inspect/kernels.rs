@@ -10,9 +10,6 @@ use serde_json::{Map, Value, json};
 use crate::tokenize::escape;
 use crate::units;
 
-/// Columns that stand for all products of more than one.
-const SEVERAL: usize = 2;
-
 /// Tensors of one role and format: `blk.*.attn_q.weight` stands for those of all layers.
 struct Group {
     name: String,
@@ -42,7 +39,6 @@ pub(super) fn lines(file: &File) -> Vec<String> {
     }));
     let mut lines = vec![
         "\nkernels: the backend from which each backend has its matrix product, or attention".to_owned(),
-        "  a/b: a with one column, a token that is decoded; b with more, a prompt".to_owned(),
     ];
     lines.extend(aligned(&table));
     let missing: Vec<&str> =
@@ -80,7 +76,7 @@ fn aligned(table: &[Line]) -> Vec<String> {
     table.iter().map(line).collect()
 }
 
-/// `{"detected", "backends": [{"name", "supported"}, ..], "tensors": [{"name", "format", "matmul", "matmul_one_column"}, ..],
+/// `{"detected", "backends": [{"name", "supported"}, ..], "tensors": [{"name", "format", "matmul"}, ..],
 /// "attention": {FORMAT: FROM, ..}}`: `FROM` is `{BACKEND: BACKEND, ..}`, and null for a tensor without a product.
 pub(super) fn json(file: &File) -> Value {
     let backends: Vec<Value> = backends()
@@ -91,12 +87,10 @@ pub(super) fn json(file: &File) -> Value {
         .tensors()
         .map(|(name, tensor)| {
             let format = product(tensor.kind, is_matrix(tensor));
-            let from = |columns: usize| format.map(|format| by_backend(Backend::origins(format, columns)));
             json!({
                 "name": name,
                 "format": tensor.kind.name(),
-                "matmul": from(SEVERAL),
-                "matmul_one_column": from(1),
+                "matmul": format.map(|format| by_backend(Backend::origins(format))),
             })
         })
         .collect();
@@ -121,7 +115,7 @@ impl Group {
         let bytes = if self.bytes == 0 { String::new() } else { units::bytes(self.bytes) };
         let (name, count) = (escape(self.name.as_bytes()), format!("x{}", self.tensors));
         let from = match product(self.kind, self.matrix) {
-            Some(format) => Ok(products(format)),
+            Some(format) => Ok(Backend::origins(format).map(|origin| origin.from.to_owned()).collect()),
             None if self.matrix => Err("none: this version has no kernel of the format"),
             None => Err("none is needed: a vector"),
         };
@@ -135,17 +129,6 @@ fn product(kind: TensorType, matrix: bool) -> Option<Format> {
         TensorType::Known(format) if matrix => Some(format),
         _ => None,
     }
-}
-
-/// Where each backend has a format's products from: one name, or one for a single column and one for more.
-fn products(format: Format) -> Vec<String> {
-    let pairs = Backend::origins(format, 1).zip(Backend::origins(format, SEVERAL));
-    pairs
-        .map(|(one, several)| match one.from == several.from {
-            true => one.from.to_owned(),
-            false => format!("{}/{}", one.from, several.from),
-        })
-        .collect()
 }
 
 /// Every backend; any format lists them all.

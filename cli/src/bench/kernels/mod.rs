@@ -193,7 +193,7 @@ impl Ceilings {
             format: kernel.format().map(Format::name),
             columns: kernel.columns(),
             origin: match kernel {
-                Kernel::Matmul(format, columns) => Some(backend.origin(format, columns)),
+                Kernel::Matmul(format, _) => Some(backend.origin(format)),
                 Kernel::Attend(kept) | Kernel::AttendWide(kept) => Some(backend.kv_origin(kept)),
                 _ => None,
             },
