@@ -39,8 +39,8 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 .with(Format::IQ4_NL, streamed::<BlockIQ4NL>())
 .with(Format::IQ4_XS, streamed::<BlockIQ4XS>());
 
-/// A row of more weights is long. Strips of sixteen long rows give one column less than memory could: two threads then
-/// read from more places at once than it serves well.
+/// A row of more weights is long. With two threads and long rows, one column in strips of sixteen gets less from memory than in
+/// strips of eight; with one thread, or shorter rows, it does not.
 const LONG: usize = 2048;
 
 /// A format of which one column with long rows is multiplied in strips of eight. The bits are the same.
