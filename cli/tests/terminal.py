@@ -5,6 +5,7 @@ Standard output is a pipe, so that what is in it must be answers alone; the prom
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -13,12 +14,18 @@ import time
 
 COMMAND, MODEL = sys.argv[1:3]
 
+# The prompt with nothing behind it, which is last on the terminal while a line is awaited: what is typed earlier may reach a
+# terminal that does not edit yet, and Ctrl-D means something else there. An editor shows the prompt again for every key.
+PROMPT = re.compile(rb"> \r\x1b\[2C(\x1b\[\?2026l)?$")
+PLAIN_PROMPT = re.compile(rb"> $")
+
 
 class Chat:
     def __init__(self, *options, **environment):
         self.terminal, theirs = pty.openpty()
         reader, writer = os.pipe()
         self.answers, self.seen, self.stdout = reader, b"", b""
+        self.prompt = PLAIN_PROMPT if environment.get("TERM") == "dumb" else PROMPT
         self.process = subprocess.Popen(
             [COMMAND, "run", MODEL, "--temp", "0", *options],
             stdin=theirs, stdout=writer, stderr=theirs, start_new_session=True,
@@ -47,7 +54,7 @@ class Chat:
             self.read(0.1)
 
     def wait_for_prompt(self):
-        self.wait_for(lambda chat: b"> " in chat.seen, "prompt")
+        self.wait_for(lambda chat: chat.prompt.search(chat.seen), "prompt")
         self.seen = b""
 
     def type(self, text):
