@@ -56,6 +56,9 @@ pub enum Error {
     /// The caller's cancel was seen. The session stays usable; it holds the batches that were through.
     #[error("cancelled")]
     Cancelled,
+    /// A saved session is damaged, or another model's. Read the prompt again instead.
+    #[error("saved session: {0}")]
+    Saved(Text),
     /// A chat template could not be parsed or rendered. Use another template, or none.
     #[error("chat template: {0}")]
     Template(Text),

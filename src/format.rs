@@ -60,6 +60,16 @@ impl TensorType {
         known.map_or(TensorType::Other(number), |(_, format)| TensorType::Known(*format))
     }
 
+    /// ggml's number of the type.
+    pub fn number(self) -> u32 {
+        match self {
+            TensorType::Known(format) => {
+                KNOWN.iter().find(|(_, known)| *known == format).map_or(u32::MAX, |(number, _)| *number)
+            }
+            TensorType::Other(number) => number,
+        }
+    }
+
     /// The type's name, as ggml spells it.
     pub fn name(self) -> &'static str {
         match self {

@@ -60,7 +60,7 @@ impl KvCache {
         Ok(KvCache { shape, row_bytes, keys: arena.slab(len)?, values: arena.slab(len)? })
     }
 
-    /// Writes the keys and values of consecutive positions from `position` on: columns of `kv_heads * head_dim`.
+    /// Writes the keys and values of a position: `kv_heads` heads of `head_dim`.
     pub(crate) fn store(
         &mut self,
         backend: Backend,
@@ -69,10 +69,10 @@ impl KvCache {
         keys: &[f32],
         values: &[f32],
     ) {
-        let KvShape { kv_heads, head_dim, format, .. } = self.shape;
+        let KvShape { head_dim, format, .. } = self.shape;
         let heads = keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim));
-        for (i, (key, value)) in heads.enumerate() {
-            let start = self.start(layer, i % kv_heads, position + i / kv_heads);
+        for (head, (key, value)) in heads.enumerate() {
+            let start = self.start(layer, head, position);
             backend.store_kv(format, key, &mut self.keys[start..start + self.row_bytes]);
             backend.store_kv(format, value, &mut self.values[start..start + self.row_bytes]);
         }
@@ -80,6 +80,36 @@ impl KvCache {
 
     pub(crate) fn format(&self) -> KvFormat {
         self.shape.format
+    }
+
+    /// Bytes of `positions` positions.
+    pub(crate) fn bytes(&self, positions: usize) -> usize {
+        let KvShape { layers, kv_heads, .. } = self.shape;
+        2 * layers * kv_heads * positions * self.row_bytes
+    }
+
+    /// The first `positions` of every head: the keys of all layers, then the values.
+    pub(crate) fn heads(&self, positions: usize) -> impl Iterator<Item = &[u8]> {
+        let (head, held) = (self.shape.context * self.row_bytes, positions * self.row_bytes);
+        self.keys.chunks_exact(head).chain(self.values.chunks_exact(head)).map(move |rows| &rows[..held])
+    }
+
+    /// As [`KvCache::heads`], to write.
+    pub(crate) fn heads_mut(&mut self, positions: usize) -> impl Iterator<Item = &mut [u8]> {
+        let (head, held) = (self.shape.context * self.row_bytes, positions * self.row_bytes);
+        let keys = self.keys.chunks_exact_mut(head);
+        keys.chain(self.values.chunks_exact_mut(head)).map(move |rows| &mut rows[..held])
+    }
+
+    /// All keys and all values, and how many bytes of each one head has: the heads of a layer follow each other, the layers
+    /// do as well.
+    pub(crate) fn parts_mut(&mut self) -> (&mut [u8], &mut [u8], usize) {
+        (&mut self.keys, &mut self.values, self.shape.context * self.row_bytes)
+    }
+
+    /// The cache's shape.
+    pub(crate) fn shape(&self) -> KvShape {
+        self.shape
     }
 
     /// The keys and values of one head at positions `from..to`.

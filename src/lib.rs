@@ -29,7 +29,7 @@
 //! | floor | files |
 //! |---|---|
 //! | 0 | the crate `bantam-kernels`: the arithmetic of every instruction set |
-//! | 1 | `error`, `memory`, `mmap`, `format`, `gguf` |
+//! | 1 | `error`, `checksum`, `memory`, `mmap`, `format`, `gguf` |
 //! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
 //! | 3 | `forward`, `sample`, `speculate` |
 //! | 4 | `session`, `chat` |
@@ -46,6 +46,7 @@ mod arena;
 mod cancel;
 #[cfg(feature = "chat")]
 pub mod chat;
+mod checksum;
 mod error;
 pub mod format;
 mod forward;

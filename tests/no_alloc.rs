@@ -81,6 +81,8 @@ fn converse(
             session.speculate(token, drafter).unwrap();
         }
     }
+    session.shift(1, session.position() / 2).unwrap();
+    session.prompt(&tokens[..5]).unwrap();
     session.rewind(1);
     session.score_each(&tokens[..5], |_, logits| length += logits.len()).unwrap();
     stream.finish(|part| length += part.len());
@@ -114,6 +116,26 @@ fn taken_by_conversation(model: &Model, threads: usize, prompt: usize) -> Taken 
     taken
 }
 
+/// What it takes to copy a session, to save and restore it, and to decode two together.
+fn taken_by_two_sessions(model: &Model, threads: usize) -> Taken {
+    let pool = Arc::new(Pool::new(threads).unwrap());
+    let options = SessionOptions { together_max: 2, ..sized(64, 16) };
+    let mut one = Session::open(model, pool, &options).unwrap();
+    one.prefill(&tokens(model, 30)).unwrap();
+    let mut other = one.fork().unwrap();
+    let mut saved = vec![0; one.saved_bytes()];
+    settle(threads - 1);
+    let ((), taken) = during(|| {
+        one.save_to(&mut saved).unwrap();
+        one.rewind(3);
+        one.restore_from(&saved).unwrap();
+        other.rewind(20);
+        Session::decode_together(&mut [&mut one, &mut other], &[1, 2]).unwrap();
+        other.copy_from(&one).unwrap();
+    });
+    taken
+}
+
 fn nothing_is_allocated_between_two_tokens(backend: Backend) {
     let _alone = alone();
     for format in [Format::Q4_0, Format::F32, Format::Q6_K] {
@@ -121,6 +143,7 @@ fn nothing_is_allocated_between_two_tokens(backend: Backend) {
         for threads in [1, 2, 3] {
             let taken = taken_by_conversation(&model, threads, 60);
             assert_eq!(taken, Taken::default(), "{threads} threads, {format:?}");
+            assert_eq!(taken_by_two_sessions(&model, threads), Taken::default());
         }
     }
 }

@@ -13,7 +13,7 @@ use bantam_kernels::TileMut;
 use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
 use bantam_kernels::backend::NARROW;
 
-use super::Forward;
+use super::{Forward, Positions};
 use crate::kv::{KvCache, KvShape};
 use crate::model::program::Buffer;
 
@@ -36,23 +36,24 @@ pub(super) fn runs_len(group: usize, kv: &KvShape) -> usize {
 }
 
 /// What one layer attends with.
-struct Layer<'a> {
+#[derive(Clone, Copy)]
+struct Layer {
     backend: Backend,
-    kv: &'a KvCache,
     layer: usize,
     scale: f32,
 }
 
 impl Forward<'_> {
     /// `Attended = softmax(Query . keys * scale) . values`
-    pub(super) fn attend(&mut self, n: usize, position: usize, layer: usize, scale: f32) {
+    pub(super) fn attend(&mut self, n: usize, positions: &dyn Positions, layer: usize, scale: f32) {
         let hyper = self.model.hyper();
         let (kv_heads, head_dim) = (hyper.kv_heads, hyper.head_dim);
         let group = hyper.heads / kv_heads;
         // The query heads of one key head are neighbours, so they are one part of a column.
         let part = group * head_dim;
         let scratch = &mut *self.scratch;
-        let layer = Layer { backend: self.backend, kv: self.kv, layer, scale };
+        let layer = Layer { backend: self.backend, layer, scale };
+        let (kv, position) = positions.at(0);
         let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
         let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
         let own = &mut scratch.threads.floats;
@@ -64,17 +65,17 @@ impl Forward<'_> {
                 let values = &query[column * kv_heads * part + row..];
                 let queries =
                     Queries { values, stride: kv_heads * part, tokens, group, dim: head_dim, scale };
-                layer.attend_block(row / part, &queries, position + column + tokens, out, own);
+                layer.attend_block(kv, row / part, &queries, position + column + tokens, out, own);
             });
         } else if n == 1 && position >= ATTEND_KEYS {
             // One token has few heads to share out, and many runs.
             let (keys, len) = (position + 1, state_len(group, head_dim));
             let runs = keys.div_ceil(ATTEND_KEYS);
             let states = &mut scratch.runs[..runs * kv_heads * len];
-            self.pool.parts((states, len), own, self.cancel, &|i, run, _| {
+            self.pool.parts((states, len), own, Some(self.cancel), &|i, run, _| {
                 let (head, from) = (i / runs, i % runs * ATTEND_KEYS);
                 let query = &query[head * part..][..part];
-                layer.attend_run(head, query, from..keys.min(from + ATTEND_KEYS), &mut state(run, group));
+                layer.attend_run(kv, head, query, from..keys.min(from + ATTEND_KEYS), &mut state(run, group));
             });
             let heads = attended.chunks_exact_mut(part).zip(states.chunks_exact_mut(runs * len));
             for (out, runs) in heads {
@@ -84,16 +85,17 @@ impl Forward<'_> {
                 finish(all, out);
             }
         } else {
-            self.pool.parts((attended, part), own, self.cancel, &|i, out, own| {
+            self.pool.parts((attended, part), own, Some(self.cancel), &|i, out, own| {
                 let (column, head) = (i / kv_heads, i % kv_heads);
                 let query = &query[i * part..][..part];
-                let keys = position + column + 1;
+                let (kv, position) = positions.at(column);
+                let keys = position + 1;
                 let (all, rest) = own.split_at_mut(state_len(group, head_dim));
                 let (all, run) = (&mut state(all, group), &mut rest[..state_len(group, head_dim)]);
                 all.reset();
                 for from in (0..keys).step_by(ATTEND_KEYS) {
                     let run = &mut state(run, group);
-                    layer.attend_run(head, query, from..keys.min(from + ATTEND_KEYS), run);
+                    layer.attend_run(kv, head, query, from..keys.min(from + ATTEND_KEYS), run);
                     layer.backend.attend_join(all, run);
                 }
                 finish(all, out);
@@ -102,25 +104,33 @@ impl Forward<'_> {
     }
 }
 
-impl Layer<'_> {
+impl Layer {
     /// The state of one run of keys alone.
-    fn attend_run(&self, head: usize, query: &[f32], run: Range<usize>, state: &mut AttendMut<'_>) {
-        let (keys, values) = self.kv.head(self.layer, head, run.start, run.end);
+    fn attend_run(
+        self,
+        kv: &KvCache,
+        head: usize,
+        query: &[f32],
+        run: Range<usize>,
+        state: &mut AttendMut<'_>,
+    ) {
+        let (keys, values) = kv.head(self.layer, head, run.start, run.end);
         state.reset();
-        self.backend.attend(self.kv.format(), query, keys, values, self.scale, state);
+        self.backend.attend(kv.format(), query, keys, values, self.scale, state);
     }
 
     /// The outputs of a block of tokens, the last of which sees `keys` keys.
     fn attend_block(
-        &self,
+        self,
+        kv: &KvCache,
         head: usize,
         queries: &Queries<'_>,
         keys: usize,
         out: &mut TileMut<'_>,
         own: &mut [f32],
     ) {
-        let (keys, values) = self.kv.head(self.layer, head, 0, keys);
-        self.backend.attend_wide(self.kv.format(), queries, keys, values, out, own);
+        let (keys, values) = kv.head(self.layer, head, 0, keys);
+        self.backend.attend_wide(kv.format(), queries, keys, values, out, own);
     }
 }
 

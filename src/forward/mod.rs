@@ -6,7 +6,9 @@
 
 mod attention;
 mod linear;
+mod positions;
 mod scratch;
+mod shift;
 
 use core::ops::Range;
 
@@ -14,12 +16,13 @@ use bantam_kernels::Backend;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::kv::KvCache;
 use crate::model::Model;
 use crate::model::program::{Buffer, Step};
 use crate::pool::Pool;
 use crate::tokenizer::TokenId;
+pub(crate) use positions::{Consecutive, Positions};
 pub(crate) use scratch::Scratch;
+pub(crate) use shift::close_gap;
 
 /// What a batch is run with; all of it but the model belongs to a session.
 pub(crate) struct Forward<'a> {
@@ -30,7 +33,6 @@ pub(crate) struct Forward<'a> {
     cancel: &'a Cancel,
     /// The switch's state before anything was done.
     before: usize,
-    kv: &'a mut KvCache,
     scratch: &'a mut Scratch,
 }
 
@@ -39,19 +41,18 @@ impl<'a> Forward<'a> {
         model: &'a Model,
         pool: &'a Pool,
         cancel: &'a Cancel,
-        kv: &'a mut KvCache,
         scratch: &'a mut Scratch,
     ) -> Forward<'a> {
         let file = model.file().mapping().bytes();
-        Forward { model, file, backend: model.backend(), pool, cancel, before: cancel.state(), kv, scratch }
+        Forward { model, file, backend: model.backend(), pool, cancel, before: cancel.state(), scratch }
     }
 
-    /// Runs `tokens`, at most a batch of them, at the positions from `position` on. Their keys and values are in the
-    /// cache afterwards, and the last layer's streams in scratch. The caller has checked tokens and positions.
-    pub(crate) fn run(&mut self, tokens: &[TokenId], position: usize) -> Result<()> {
+    /// Runs `tokens`, at most a batch of them, each at its position. Their keys and values are in the caches afterwards,
+    /// and the last layer's streams in scratch. The caller has checked tokens and positions.
+    pub(crate) fn run(&mut self, tokens: &[TokenId], positions: &mut dyn Positions) -> Result<()> {
         let program = self.model.program();
         let n = tokens.len();
-        self.scratch.turn(&program.rope, position, n);
+        self.scratch.turn(&program.rope, n, positions);
         self.embed(tokens);
         for step in &program.steps {
             self.check_cancel()?;
@@ -59,8 +60,8 @@ impl<'a> Forward<'a> {
                 Step::Norm { from, gain, to } => self.norm(n, *from, gain.values(self.file), *to),
                 Step::Linear { from, projections } => self.linear(n, *from, projections),
                 Step::Rope { buffer } => self.rope(n, *buffer),
-                Step::Store { layer } => self.store(n, position, *layer),
-                Step::Attend { layer, scale } => self.attend(n, position, *layer, *scale),
+                Step::Store { layer } => self.store(n, positions, *layer),
+                Step::Attend { layer, scale } => self.attend(n, positions, *layer, *scale),
                 Step::Gated { from, gate, up, exact } => self.gated(n, *from, gate, up, *exact),
                 Step::Add { from, to } => self.add(n, *from, *to),
             }
@@ -122,11 +123,15 @@ impl<'a> Forward<'a> {
         });
     }
 
-    /// Appends `Key` and `Value` to the cache of `layer`.
-    fn store(&mut self, n: usize, position: usize, layer: usize) {
-        let keys = self.scratch.columns(Buffer::Key, n);
-        let values = self.scratch.columns(Buffer::Value, n);
-        self.kv.store(self.backend, layer, position, keys, values);
+    /// Appends `Key` and `Value` to the caches of `layer`.
+    fn store(&mut self, n: usize, positions: &mut dyn Positions, layer: usize) {
+        let width = self.scratch.width(Buffer::Key);
+        let keys = self.scratch.columns(Buffer::Key, n).chunks_exact(width);
+        let values = self.scratch.columns(Buffer::Value, n).chunks_exact(width);
+        for (c, (keys, values)) in keys.zip(values).enumerate() {
+            let (kv, position) = positions.at_mut(c);
+            kv.store(self.backend, layer, position, keys, values);
+        }
     }
 
     /// `to += from`

@@ -6,10 +6,11 @@ use core::ops::Range;
 
 use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
-use bantam_kernels::{Columns, ColumnsTileMut, TileMut};
+use bantam_kernels::{Columns, ColumnsTileMut, TileMut, math};
 
 use super::attention::{runs_len, scratch_len};
 use super::linear::gated_len;
+use super::positions::Positions;
 use crate::arena::{Arena, Slab};
 use crate::error::{Error, Result};
 use crate::kv::KvShape;
@@ -112,16 +113,31 @@ impl Scratch {
         rope.frequencies(file, context, &mut self.frequencies);
     }
 
-    /// Computes the angles of `n` positions from `position` on.
-    pub(crate) fn turn(&mut self, rope: &Rope, position: usize, n: usize) {
+    /// Computes the angles of the positions of `n` columns.
+    pub(crate) fn turn(&mut self, rope: &Rope, n: usize, positions: &dyn Positions) {
         let pairs = self.frequencies.len();
         if pairs == 0 {
             return;
         }
         let columns = self.cos.chunks_exact_mut(pairs).zip(self.sin.chunks_exact_mut(pairs));
-        for (i, (cos, sin)) in columns.take(n).enumerate() {
-            rope.angles(position + i, &self.frequencies, cos, sin);
+        for (c, (cos, sin)) in columns.take(n).enumerate() {
+            rope.angles(positions.at(c).1, &self.frequencies, cos, sin);
         }
+    }
+
+    /// Computes the angles that turn a key back by `positions`, in the place of the first column's.
+    pub(crate) fn turn_back(&mut self, positions: usize) {
+        let pairs = self.frequencies.len();
+        let angles = self.cos[..pairs].iter_mut().zip(&mut self.sin[..pairs]);
+        for ((cos, sin), frequency) in angles.zip(self.frequencies.iter()) {
+            let (s, c) = math::sin_cos_f64(positions as f64 * frequency);
+            (*cos, *sin) = (c as f32, -s as f32);
+        }
+    }
+
+    /// Angle per position of each pair that the session's context gives.
+    pub(crate) fn frequencies(&self) -> &[f64] {
+        &self.frequencies
     }
 
     /// Values per column of a buffer.

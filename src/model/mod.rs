@@ -10,6 +10,7 @@ pub(crate) mod weights;
 use bantam_kernels::{Backend, BackendError, Format};
 
 use crate::arena::Shared;
+use crate::checksum::Checksum;
 use crate::error::{Error, Result, text};
 use crate::gguf::File;
 use crate::mmap::Mapping;
@@ -144,6 +145,29 @@ impl Model {
     pub fn formats(&self) -> impl Iterator<Item = Format> {
         let used = |format: &Format| self.0.program.matrices().any(|(_, matrix)| matrix.format == *format);
         Format::ALL.iter().copied().filter(used)
+    }
+
+    /// A number that tells this model's file from another's: the same for every opening of the same bytes. It is made of
+    /// the metadata, the directory of tensors, and a few weights of each; so other weights of the same shapes have another
+    /// one, most likely, and no page of the file is read that is not needed for that.
+    pub fn fingerprint(&self) -> u64 {
+        /// Bytes taken of each tensor.
+        const SAMPLE: usize = 64;
+        let bytes = self.file().mapping().bytes();
+        let ranges = || self.file().tensors().map(|(_, tensor)| tensor.data.clone());
+        let data = ranges().map(|range| range.start).min().unwrap_or(bytes.len());
+        let mut checksum = Checksum::new();
+        checksum.add(&bytes[..data]);
+        for range in ranges() {
+            let middle = range.start + range.len().saturating_sub(SAMPLE) / 2;
+            checksum.add(&bytes[middle..range.end.min(middle + SAMPLE)]);
+        }
+        checksum.sum()
+    }
+
+    /// Whether `other` is a clone of this one, and not only a model of the same file.
+    pub fn is_same(&self, other: &Model) -> bool {
+        core::ptr::eq(&*self.0, &*other.0)
     }
 
     pub(crate) fn program(&self) -> &Program {

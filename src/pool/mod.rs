@@ -127,12 +127,12 @@ impl Pool {
     }
 
     /// Cuts `out` into parts of `part` values, and calls `body(i, part i, the thread's share of scratch)`, until
-    /// `cancel` is set.
+    /// `cancel` is set, if there is one.
     pub(crate) fn parts<T: Send, S: Send>(
         &self,
         (out, part): (&mut [T], usize),
         scratch: &mut [S],
-        cancel: &Cancel,
+        cancel: Option<&Cancel>,
         body: &PartBody<'_, T, S>,
     ) {
         let n = out.len() / part;
@@ -140,7 +140,7 @@ impl Pool {
         let share = scratch.len() / self.capacity();
         let scratch = Parts::new((scratch, share));
         self.each(n, &|i, thread| {
-            if !cancel.is_cancelled() {
+            if !cancel.is_some_and(Cancel::is_cancelled) {
                 // SAFETY: every index goes to one thread, every thread has its own number (Pool::run), and the slices
                 // are borrowed by this call.
                 unsafe { body(i, out.take(i), scratch.take(thread)) }

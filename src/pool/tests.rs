@@ -152,7 +152,7 @@ fn parts_cover_what_they_are_cut_from() {
         // Ten values in parts of three: the last value belongs to no part.
         let mut out = [0; 10];
         let mut scratch = vec![0usize; 2 * threads];
-        pool.parts((&mut out, 3), &mut scratch, &cancel, &|i, part, own| {
+        pool.parts((&mut out, 3), &mut scratch, Some(&cancel), &|i, part, own| {
             assert_eq!((part.len(), own.len()), (3, 2));
             own[0] += 1;
             part.fill(i + 1);
@@ -205,7 +205,7 @@ fn a_cancelled_loop_calls_nothing() {
     cancel.cancel();
     let pool = pool(2).unwrap();
     let mut out = [0.0f32; 64];
-    pool.parts((&mut out, 4), &mut [0u8; 0], &cancel, &|_, part, _| part.fill(1.0));
+    pool.parts((&mut out, 4), &mut [0u8; 0], Some(&cancel), &|_, part, _| part.fill(1.0));
     let mut tiles = [TileMut::new(&mut out, 64, 1)];
     let none = (&mut [0u8; 0][..], &mut [0.0; 0][..]);
     pool.tiles(&mut tiles, (32, 1), none, &cancel, &|_, _, chunk, _, _| chunk.column(0).fill(1.0));
@@ -237,7 +237,7 @@ fn scratch_is_cut_by_capacity_however_many_threads_are_used() {
     pool.set_threads(2).unwrap();
     let cancel = Cancel::new().unwrap();
     let (mut out, mut scratch) = ([0u8; 9], [0u8; 8]);
-    pool.parts((&mut out, 1), &mut scratch, &cancel, &|_, _, own| assert_eq!(own.len(), 2));
+    pool.parts((&mut out, 1), &mut scratch, Some(&cancel), &|_, _, own| assert_eq!(own.len(), 2));
 }
 
 /// The nice value of a thread, from behind the name in its line of statistics.

@@ -70,7 +70,7 @@ impl Session {
 
     /// Has `drafter` guess what follows `token`: as many tokens as there is room for, all of the vocabulary.
     fn draft(&mut self, token: TokenId, drafter: &mut (impl Drafter + ?Sized), out: &mut [TokenId]) -> usize {
-        let room = (self.columns() - 1).min(self.context() - self.position - 1).min(out.len());
+        let room = self.guesses_max().min(self.context() - self.position - 1).min(out.len());
         if room == 0 || self.cancel.is_cancelled() {
             return 0;
         }
@@ -101,7 +101,7 @@ impl Session {
     pub(super) fn read(&mut self, batch: &[TokenId]) -> Result<()> {
         self.forget_logits();
         #[cfg(feature = "std")]
-        let start = (self.columns() > 1).then(std::time::Instant::now);
+        let start = (self.guesses_max() > 0).then(std::time::Instant::now);
         self.run(batch)?;
         self.score(0..batch.len())?;
         #[cfg(feature = "std")]

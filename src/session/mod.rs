@@ -4,72 +4,28 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod fork;
+mod plan;
+mod saved;
+mod shift;
+mod together;
 
 use alloc::sync::Arc;
 use core::ops::Range;
 
-use bantam_kernels::KvFormat;
-
-use crate::arena::{Arena, Slab};
+use crate::arena::Arena;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result, text};
-use crate::forward::{Forward, Scratch};
-use crate::kv::{KvCache, KvShape};
+use crate::forward::{Consecutive, Forward};
+use crate::kv::KvCache;
 use crate::model::Model;
 use crate::pool::Pool;
-use crate::sample::{Candidate, Candidates, Sampler};
-use crate::speculate::{Costs, DRAFT_MAX};
+use crate::sample::{Candidates, Sampler};
+use crate::speculate::Costs;
 use crate::tokenizer::TokenId;
 pub use ahead::Drafts;
-
-/// The context that is used if none is asked for, or the model's own if that is smaller.
-pub const CONTEXT_DEFAULT: usize = 4096;
-
-/// The columns of a prefill's batch if not asked otherwise: enough for the wide kernels, little enough memory.
-pub const BATCH_DEFAULT: usize = 256;
-
-/// The most bytes that the buffers of a batch take if its size was not asked for: for a model so wide that they would
-/// take more, a batch is as much smaller.
-const BATCH_BYTES: usize = 14 << 20;
-/// Such a batch is a multiple of so many columns.
-const BATCH_STEP: usize = 32;
-/// The least columns of such a batch: with fewer, unpacking the weights for the wide kernels would cost too much.
-const BATCH_LEAST: usize = 64;
-
-/// How to open a session. Fields may be added: write the rest as `..SessionOptions::default()`.
-#[derive(Clone, Debug, Default)]
-pub struct SessionOptions {
-    /// Positions of the cache; `None` is the smaller of [`CONTEXT_DEFAULT`] and the model's training context.
-    pub context: Option<usize>,
-    /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`], or less for a wide model.
-    pub batch: Option<usize>,
-    /// How keys and values are kept.
-    pub kv_format: KvFormat,
-    /// The most guesses that [`Session::speculate`] verifies at once: up to [`DRAFT_MAX`], and one less than the batch. Each
-    /// takes memory for the logits behind it. 0, the default, reads one token at a time.
-    pub draft_max: usize,
-    /// The fewest that it verifies, if there are as many, whether or not that seems to pay.
-    pub draft_min: usize,
-}
-
-/// What a session needs, known before it is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Plan {
-    /// Positions of the cache.
-    pub context: usize,
-    /// Bytes of keys and values.
-    pub kv_bytes: usize,
-    /// Bytes of everything else: buffers of a batch, logits, candidates.
-    pub scratch_bytes: usize,
-}
-
-impl Plan {
-    /// All bytes that the session will allocate.
-    pub fn total_bytes(&self) -> usize {
-        self.kv_bytes.saturating_add(self.scratch_bytes)
-    }
-}
+use plan::Work;
+pub use plan::{BATCH_DEFAULT, CONTEXT_DEFAULT, Plan, SessionOptions};
 
 /// One conversation with a model. It keeps the model and the pool alive, and may move between threads.
 ///
@@ -101,6 +57,7 @@ pub struct Session {
     model: Model,
     pool: Arc<Pool>,
     cancel: Cancel,
+    options: SessionOptions,
     plan: Plan,
     /// Positions whose keys and values are in the cache.
     position: usize,
@@ -114,16 +71,6 @@ pub struct Session {
     work: Work,
     costs: Costs,
     drafts: Drafts,
-}
-
-/// What is carved from the scratch arena.
-struct Work {
-    scratch: Scratch,
-    /// Tokens that are held, and those read ahead.
-    tokens: Slab<TokenId>,
-    /// Columns of `vocab_size` logits: one, and one for each guess.
-    logits: Slab<f32>,
-    candidates: Slab<Candidate>,
 }
 
 impl Session {
@@ -154,6 +101,7 @@ impl Session {
             model: model.clone(),
             pool,
             cancel: Cancel::new()?,
+            options: options.clone(),
             plan,
             position: 0,
             ahead: 0,
@@ -251,6 +199,25 @@ impl Session {
         if self.step_ahead(token)? { Ok(()) } else { self.read(&[token]) }
     }
 
+    /// Makes `tokens` what the session holds, and reads only those behind what it holds of them already; how many those are.
+    /// [`Session::logits`] then scores what follows. Of a prompt that is held whole, the last token is read again unless
+    /// its logits are there.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`], for a prompt as a whole: nothing has happened then, unless it was cancelled.
+    pub fn prompt(&mut self, tokens: &[TokenId]) -> Result<usize> {
+        self.model.file().mapping().check()?;
+        self.check_at(0, tokens)?;
+        let common = self.tokens().iter().zip(tokens).take_while(|(held, token)| held == token).count();
+        if common == tokens.len() && common == self.position && self.scored {
+            return Ok(0);
+        }
+        let kept = common.min(tokens.len() - 1);
+        self.rewind(kept);
+        self.prefill_unchecked(&tokens[kept..])?;
+        Ok(tokens.len() - kept)
+    }
+
     /// Reads `tokens` and shows the logits behind each of them: `each(i, logits)` with what follows `tokens[i]`.
     ///
     /// # Errors
@@ -313,42 +280,17 @@ impl Session {
         }
     }
 
-    fn count(model: &Model, options: &SessionOptions, threads: usize) -> Result<(Plan, Counted)> {
-        let training = model.hyper().context_length;
-        let context = options.context.unwrap_or(CONTEXT_DEFAULT.min(training));
-        if context == 0 {
-            return Err(Error::Argument(text!("a context of 0 tokens holds nothing; it must be at least 1")));
-        }
-        if options.batch == Some(0) {
-            return Err(Error::Argument(text!("a batch must have at least 1 token")));
-        }
-        let kv_shape = Session::kv_shape(model, options, context);
-        kv_shape.check()?;
-        let mut kv = Arena::counting("the KV cache of the context");
-        KvCache::carve(kv_shape, &mut kv)?;
-        let mut scratch = Arena::counting("the session's scratch");
-        Work::carve(model, options, kv_shape, threads, &mut scratch)?;
-        let plan = Plan { context, kv_bytes: kv.used_bytes(), scratch_bytes: scratch.used_bytes() };
-        Ok((plan, Counted { kv, scratch }))
-    }
-
-    fn kv_shape(model: &Model, options: &SessionOptions, context: usize) -> KvShape {
-        let hyper = model.hyper();
-        KvShape {
-            layers: hyper.layers,
-            kv_heads: hyper.kv_heads,
-            head_dim: hyper.head_dim,
-            context,
-            format: options.kv_format,
-        }
-    }
-
     /// What `prefill` promises to find out before anything happens.
     fn check(&self, tokens: &[TokenId]) -> Result<()> {
+        self.check_at(self.position, tokens)
+    }
+
+    /// As [`Session::check`], for tokens from `position` on.
+    fn check_at(&self, position: usize, tokens: &[TokenId]) -> Result<()> {
         if tokens.is_empty() {
             return Err(Error::Argument(text!("there are no tokens to read: the prompt is empty")));
         }
-        let needed = self.position.saturating_add(tokens.len());
+        let needed = position.saturating_add(tokens.len());
         if needed > self.plan.context {
             return Err(Error::ContextFull { needed, context: self.plan.context });
         }
@@ -361,15 +303,14 @@ impl Session {
         }
     }
 
-    fn forward(&mut self) -> (Forward<'_>, &mut Slab<f32>) {
-        let work = &mut self.work;
-        let forward = Forward::new(&self.model, &self.pool, &self.cancel, &mut self.kv, &mut work.scratch);
-        (forward, &mut work.logits)
-    }
-
     /// Columns that can be scored at once.
     fn columns(&self) -> usize {
         self.work.logits.len() / self.model.hyper().vocab_size
+    }
+
+    /// Guesses that can be read at once.
+    fn guesses_max(&self) -> usize {
+        self.options.draft_max.min(self.columns() - 1)
     }
 
     /// What comes next is not what the logits belong to, nor what was read ahead.
@@ -379,14 +320,15 @@ impl Session {
 
     /// Takes one batch through the layers. It is held once its caller says so.
     fn run(&mut self, batch: &[TokenId]) -> Result<()> {
-        let position = self.position;
-        self.forward().0.run(batch, position)
+        let mut positions = Consecutive { kv: &mut self.kv, position: self.position };
+        let scratch = &mut self.work.scratch;
+        Forward::new(&self.model, &self.pool, &self.cancel, scratch).run(batch, &mut positions)
     }
 
     /// Scores what follows some columns of the last batch, in the first columns of the logits.
     fn score(&mut self, columns: Range<usize>) -> Result<()> {
-        let (mut forward, logits) = self.forward();
-        forward.logits(columns, logits)
+        let Work { scratch, logits, .. } = &mut self.work;
+        Forward::new(&self.model, &self.pool, &self.cancel, scratch).logits(columns, logits)
     }
 
     /// The session holds a batch that went through the layers.
@@ -402,38 +344,5 @@ impl Session {
         self.hold(batch);
         self.scored = true;
         Ok(())
-    }
-}
-
-/// The two arenas of a session, counted.
-struct Counted {
-    kv: Arena,
-    scratch: Arena,
-}
-
-/// The batch if none is asked for: whole tiles of the wide kernels.
-fn batch_default(model: &Model) -> usize {
-    let fitting = BATCH_BYTES / Scratch::column_bytes(model.program()).max(1);
-    (fitting / BATCH_STEP * BATCH_STEP).clamp(BATCH_LEAST, BATCH_DEFAULT)
-}
-
-impl Work {
-    fn carve(
-        model: &Model,
-        options: &SessionOptions,
-        kv: KvShape,
-        threads: usize,
-        arena: &mut Arena,
-    ) -> Result<Work> {
-        let batch = options.batch.unwrap_or_else(|| batch_default(model)).min(kv.context);
-        let vocab_size = model.hyper().vocab_size;
-        let columns = 1 + options.draft_max.min(DRAFT_MAX).min(batch - 1);
-        Ok(Work {
-            scratch: Scratch::carve(model.program(), kv, model.backend(), batch, threads, arena)?,
-            tokens: arena.slab(kv.context)?,
-            // A product that overflows asks for more than there can be, which the arena refuses.
-            logits: arena.slab(vocab_size.saturating_mul(columns))?,
-            candidates: arena.slab(vocab_size)?,
-        })
     }
 }

@@ -1,0 +1,147 @@
+//! Floor 4. What a session is opened with, and the memory that it then has: counted first, and carved by the same code.
+#![forbid(unsafe_code)]
+
+use bantam_kernels::KvFormat;
+use bantam_kernels::backend::NARROW;
+
+use super::Session;
+use crate::arena::{Arena, Slab};
+use crate::error::{Error, Result, text};
+use crate::forward::Scratch;
+use crate::kv::{KvCache, KvShape};
+use crate::model::Model;
+use crate::sample::Candidate;
+use crate::speculate::DRAFT_MAX;
+use crate::tokenizer::TokenId;
+
+/// The context that is used if none is asked for, or the model's own if that is smaller.
+pub const CONTEXT_DEFAULT: usize = 4096;
+
+/// The columns of a prefill's batch if not asked otherwise: enough for the wide kernels, little enough memory.
+pub const BATCH_DEFAULT: usize = 256;
+
+/// The most bytes that the buffers of a batch take if its size was not asked for: for a model so wide that they would
+/// take more, a batch is as much smaller.
+const BATCH_BYTES: usize = 14 << 20;
+/// Such a batch is a multiple of so many columns.
+const BATCH_STEP: usize = 32;
+/// The least columns of such a batch: with fewer, unpacking the weights for the wide kernels would cost too much.
+const BATCH_LEAST: usize = 64;
+
+/// How to open a session. Fields may be added: write the rest as `..SessionOptions::default()`.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// Positions of the cache; `None` is the smaller of [`CONTEXT_DEFAULT`] and the model's training context.
+    pub context: Option<usize>,
+    /// Tokens that prefill takes through the layers at once; `None` is [`BATCH_DEFAULT`], or less for a wide model.
+    pub batch: Option<usize>,
+    /// How keys and values are kept.
+    pub kv_format: KvFormat,
+    /// The most guesses that [`Session::speculate`] verifies at once: up to [`DRAFT_MAX`], and one less than the batch. Each
+    /// takes memory for the logits behind it. 0, the default, reads one token at a time.
+    pub draft_max: usize,
+    /// The fewest that it verifies, if there are as many, whether or not that seems to pay.
+    pub draft_min: usize,
+    /// The most sessions that [`Session::decode_together`] reads at once with this one's memory as the first: up to 16, and
+    /// to the batch. Each takes memory for its logits. 0 and 1 are the same.
+    pub together_max: usize,
+    /// Reads prompts in the order of operations of single tokens, at about half the speed: what a session computes for a
+    /// token is then the same to the last bit however the tokens before it came, as one prompt, in pieces, or as an answer.
+    /// Otherwise prompts of more than 16 tokens are rounded in other places than answers are.
+    pub exact: bool,
+}
+
+/// What a session needs, known before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Positions of the cache.
+    pub context: usize,
+    /// Bytes of keys and values.
+    pub kv_bytes: usize,
+    /// Bytes of everything else: buffers of a batch, logits, candidates.
+    pub scratch_bytes: usize,
+}
+
+impl Plan {
+    /// All bytes that the session will allocate.
+    pub fn total_bytes(&self) -> usize {
+        self.kv_bytes.saturating_add(self.scratch_bytes)
+    }
+}
+
+/// What is carved from the scratch arena.
+pub(super) struct Work {
+    pub(super) scratch: Scratch,
+    /// Tokens that are held, and those read ahead.
+    pub(super) tokens: Slab<TokenId>,
+    /// Columns of `vocab_size` logits: one, and one for each guess, or for each session that is decoded together.
+    pub(super) logits: Slab<f32>,
+    pub(super) candidates: Slab<Candidate>,
+}
+
+impl Session {
+    pub(super) fn count(model: &Model, options: &SessionOptions, threads: usize) -> Result<(Plan, Counted)> {
+        let training = model.hyper().context_length;
+        let context = options.context.unwrap_or(CONTEXT_DEFAULT.min(training));
+        if context == 0 {
+            return Err(Error::Argument(text!("a context of 0 tokens holds nothing; it must be at least 1")));
+        }
+        if options.batch == Some(0) {
+            return Err(Error::Argument(text!("a batch must have at least 1 token")));
+        }
+        let kv_shape = Session::kv_shape(model, options, context);
+        kv_shape.check()?;
+        let mut kv = Arena::counting("the KV cache of the context");
+        KvCache::carve(kv_shape, &mut kv)?;
+        let mut scratch = Arena::counting("the session's scratch");
+        Work::carve(model, options, kv_shape, threads, &mut scratch)?;
+        let plan = Plan { context, kv_bytes: kv.used_bytes(), scratch_bytes: scratch.used_bytes() };
+        Ok((plan, Counted { kv, scratch }))
+    }
+
+    pub(super) fn kv_shape(model: &Model, options: &SessionOptions, context: usize) -> KvShape {
+        let hyper = model.hyper();
+        KvShape {
+            layers: hyper.layers,
+            kv_heads: hyper.kv_heads,
+            head_dim: hyper.head_dim,
+            context,
+            format: options.kv_format,
+        }
+    }
+}
+
+/// The two arenas of a session, counted.
+pub(super) struct Counted {
+    pub(super) kv: Arena,
+    pub(super) scratch: Arena,
+}
+
+/// The batch if none is asked for: whole tiles of the wide kernels.
+fn batch_default(model: &Model) -> usize {
+    let fitting = BATCH_BYTES / Scratch::column_bytes(model.program()).max(1);
+    (fitting / BATCH_STEP * BATCH_STEP).clamp(BATCH_LEAST, BATCH_DEFAULT)
+}
+
+impl Work {
+    pub(super) fn carve(
+        model: &Model,
+        options: &SessionOptions,
+        kv: KvShape,
+        threads: usize,
+        arena: &mut Arena,
+    ) -> Result<Work> {
+        let most = if options.exact { NARROW } else { usize::MAX };
+        let batch = options.batch.unwrap_or_else(|| batch_default(model)).min(kv.context).min(most);
+        let vocab_size = model.hyper().vocab_size;
+        let columns = options.together_max.min(NARROW).max(1 + options.draft_max.min(DRAFT_MAX)).min(batch);
+        Ok(Work {
+            scratch: Scratch::carve(model.program(), kv, model.backend(), batch, threads, arena)?,
+            tokens: arena.slab(kv.context)?,
+            // A product that overflows asks for more than there can be, which the arena refuses.
+            logits: arena.slab(vocab_size.saturating_mul(columns))?,
+            candidates: arena.slab(vocab_size)?,
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! Floor 4. A session as bytes: saved to memory or to a file, and restored by a session of the same model.
+//!
+//! ```text
+//! "BantamSE" | version: u32 | cache format: u32 | model: u64 | angles: u64 | positions: u64 | logits: u64
+//! positions x token: u32
+//! logits x f32
+//! keys of each layer and head: positions x row, then the values likewise
+//! checksum of all before it: u64
+//! ```
+//! All numbers are little-endian. The cache's format has ggml's number; `model` is [`Model::fingerprint`], `angles` the sum
+//! of what turns the keys, which for some models depends on the length of the context. There are as many logits as the
+//! vocabulary has tokens, or none.
+//!
+//! Invariant: nothing is taken over before the checksum agreed, and no number is believed that was not checked.
+#![forbid(unsafe_code)]
+
+use super::Session;
+use crate::checksum::Checksum;
+use crate::error::{Error, Result, text};
+use crate::format::TensorType;
+
+const MAGIC: &[u8; 8] = b"BantamSE";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 48;
+const CHECKSUM_BYTES: usize = 8;
+/// What is converted or summed at a time; it lies on the stack.
+const PIECE_BYTES: usize = 4096;
+
+/// Where bytes go, one piece after the other.
+type Write<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+/// Fills a piece with the bytes from an offset on.
+type Read<'a> = dyn FnMut(u64, &mut [u8]) -> Result<()> + 'a;
+
+impl Session {
+    /// Bytes that the session takes when it is saved, as it is.
+    pub fn saved_bytes(&self) -> usize {
+        let logits = if self.scored { self.model.hyper().vocab_size } else { 0 };
+        HEADER_BYTES + 4 * (self.position + logits) + self.kv.bytes(self.position) + CHECKSUM_BYTES
+    }
+
+    /// Saves what the session holds, logits included, to the start of `out`; how many bytes that took. Nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `out` is shorter than [`Session::saved_bytes`], [`Error::Changed`] if the model's file was cut short.
+    pub fn save_to(&self, out: &mut [u8]) -> Result<usize> {
+        let needed = self.saved_bytes();
+        if out.len() < needed {
+            return Err(Error::Argument(text!(
+                "the saved session takes {needed} bytes, and {} are there",
+                out.len()
+            )));
+        }
+        let mut done = 0;
+        self.write(&mut |piece| {
+            out[done..][..piece.len()].copy_from_slice(piece);
+            done += piece.len();
+            Ok(())
+        })?;
+        Ok(done)
+    }
+
+    /// Makes the session hold what was saved, and score what follows. Nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::Saved`] if the bytes are damaged, of another model, version or cache format; [`Error::ContextFull`] if they
+    /// hold more tokens than this session can: nothing has happened then.
+    pub fn restore_from(&mut self, saved: &[u8]) -> Result<()> {
+        self.read_saved(saved.len() as u64, &mut |at, out| {
+            // Offsets are below the length that was told.
+            out.copy_from_slice(&saved[at as usize..][..out.len()]);
+            Ok(())
+        })
+    }
+
+    /// Saves what the session holds, logits included, to a file. One that is there already is replaced when all is written,
+    /// so there is always a whole one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Changed`] if the model's file was cut short.
+    #[cfg(feature = "std")]
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        use std::io::Write;
+        let path = path.as_ref();
+        let failed = |error| Error::Io(text!("cannot save the session to {}: {error}", path.display()));
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(std::format!(".{}.new", std::process::id()));
+        let new = path.with_file_name(name);
+        let written = std::fs::File::create(&new)
+            .map_err(failed)
+            .and_then(|mut file| self.write(&mut |piece| file.write_all(piece).map_err(failed)))
+            .and_then(|()| std::fs::rename(&new, path).map_err(failed));
+        written.inspect_err(|_| {
+            // What is left of it is of no use; that it cannot be removed either is not worth another error.
+            let _ = std::fs::remove_file(&new);
+        })
+    }
+
+    /// Makes the session hold what was saved to a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and those of [`Session::restore_from`]. A file that changes while it is read leaves the session empty.
+    #[cfg(feature = "std")]
+    pub fn restore(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let path = path.as_ref();
+        let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", path.display()));
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        self.read_saved(len, &mut |at, out| {
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out)).map_err(failed)
+        })
+    }
+
+    /// Hands all bytes to `write`, the checksum at the end.
+    fn write(&self, write: &mut Write<'_>) -> Result<()> {
+        self.model.file().mapping().check()?;
+        let mut checksum = Checksum::new();
+        let mut put = |bytes: &[u8]| {
+            checksum.add(bytes);
+            write(bytes)
+        };
+        put(&self.header(self.position, self.scored))?;
+        put_words(self.tokens().iter().map(|token| token.to_le_bytes()), &mut put)?;
+        if self.scored {
+            put_words(self.logits().iter().map(|logit| logit.to_le_bytes()), &mut put)?;
+        }
+        self.kv.heads(self.position).try_for_each(&mut put)?;
+        let sum = checksum.sum();
+        write(&sum.to_le_bytes())
+    }
+
+    /// The header of a session like this one, with so many positions, and with logits or without.
+    fn header(&self, positions: usize, scored: bool) -> [u8; HEADER_BYTES] {
+        let logits = if scored { self.model.hyper().vocab_size } else { 0 };
+        let mut angles = Checksum::new();
+        self.work.scratch.frequencies().iter().for_each(|frequency| angles.add(&frequency.to_le_bytes()));
+        let mut header = [0; HEADER_BYTES];
+        let format = TensorType::Known(self.kv.format().format());
+        header[0..8].copy_from_slice(MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[12..16].copy_from_slice(&format.number().to_le_bytes());
+        header[16..24].copy_from_slice(&self.model.fingerprint().to_le_bytes());
+        header[24..32].copy_from_slice(&angles.sum().to_le_bytes());
+        header[32..40].copy_from_slice(&(positions as u64).to_le_bytes());
+        header[40..48].copy_from_slice(&(logits as u64).to_le_bytes());
+        header
+    }
+
+    /// Checks `len` bytes and takes them over.
+    fn read_saved(&mut self, len: u64, read: &mut Read<'_>) -> Result<()> {
+        self.model.file().mapping().check()?;
+        let (positions, scored) = self.check_saved(len, read)?;
+        // From here on, what was there is overwritten.
+        self.position = 0;
+        self.forget_logits();
+        let mut checksum = Checksum::new();
+        let mut at = 0;
+        let mut take = |out: &mut [u8]| {
+            read(at, out)?;
+            checksum.add(out);
+            at += out.len() as u64;
+            Ok(())
+        };
+        take(&mut [0; HEADER_BYTES])?;
+        take_words(&mut self.work.tokens[..positions], u32::from_le_bytes, &mut take)?;
+        if scored {
+            let vocab_size = self.model.hyper().vocab_size;
+            take_words(&mut self.work.logits[..vocab_size], f32::from_le_bytes, &mut take)?;
+        }
+        self.kv.heads_mut(positions).try_for_each(&mut take)?;
+        let mut sum = [0; CHECKSUM_BYTES];
+        read(at, &mut sum)?;
+        if u64::from_le_bytes(sum) != checksum.sum() {
+            return Err(Error::Saved(text!("it changed while it was read")));
+        }
+        let vocab_size = self.model.hyper().vocab_size;
+        if let Some(token) = self.work.tokens[..positions].iter().find(|&&token| token as usize >= vocab_size)
+        {
+            return Err(Error::Saved(text!("token {token} is outside the vocabulary of {vocab_size}")));
+        }
+        (self.position, self.scored) = (positions, scored);
+        Ok(())
+    }
+
+    /// How many positions there are, and whether logits, once everything else is known to fit.
+    fn check_saved(&self, len: u64, read: &mut Read<'_>) -> Result<(usize, bool)> {
+        let damaged = || Error::Saved(text!("it is damaged or was cut off"));
+        let mut header = [0; HEADER_BYTES];
+        if len < (HEADER_BYTES + CHECKSUM_BYTES) as u64 {
+            return Err(Error::Saved(text!("{len} bytes are too few to be one")));
+        }
+        read(0, &mut header)?;
+        if &header[..8] != MAGIC {
+            return Err(Error::Saved(text!("it does not begin as one does: this is another kind of file")));
+        }
+        let u32_at = |at: usize| u32::from_le_bytes(core::array::from_fn(|i| header[at + i]));
+        let u64_at = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| header[at + i]));
+        if u32_at(8) != VERSION {
+            return Err(Error::Saved(text!("it has version {}, and this is version {VERSION}", u32_at(8))));
+        }
+        // Damage is told from what does not fit: who reads of another model should be able to believe it.
+        if sum_of(len - CHECKSUM_BYTES as u64, read)? != sum_at_end(len, read)? {
+            return Err(damaged());
+        }
+        let expected = self.header(0, false);
+        if header[16..24] != expected[16..24] {
+            return Err(Error::Saved(text!("it is of another model, or of another file of this one")));
+        }
+        if header[12..16] != expected[12..16] {
+            let ours = self.kv.format().name();
+            let theirs = TensorType::from_number(u32_at(12)).name();
+            return Err(Error::Saved(text!("its cache is kept as {theirs}, and this session's as {ours}")));
+        }
+        if header[24..32] != expected[24..32] {
+            return Err(Error::Saved(text!(
+                "this model turns its keys by the length of the context, which was another one"
+            )));
+        }
+        let (positions, logits) = (u64_at(32), u64_at(40));
+        let vocab_size = self.model.hyper().vocab_size as u64;
+        if logits != 0 && logits != vocab_size {
+            return Err(damaged());
+        }
+        let context = self.plan.context;
+        let Some(held) = usize::try_from(positions).ok().filter(|&positions| positions <= context) else {
+            let needed = usize::try_from(positions).unwrap_or(usize::MAX);
+            return Err(Error::ContextFull { needed, context });
+        };
+        let body = 4 * (positions + logits) + self.kv.bytes(held) as u64;
+        if (HEADER_BYTES + CHECKSUM_BYTES) as u64 + body != len {
+            return Err(damaged());
+        }
+        Ok((held, logits != 0))
+    }
+}
+
+/// The sum of the first `len` bytes.
+fn sum_of(len: u64, read: &mut Read<'_>) -> Result<u64> {
+    let mut checksum = Checksum::new();
+    let mut piece = [0; PIECE_BYTES];
+    let mut at = 0;
+    while at < len {
+        let piece = &mut piece[..(len - at).min(PIECE_BYTES as u64) as usize];
+        read(at, piece)?;
+        checksum.add(piece);
+        at += piece.len() as u64;
+    }
+    Ok(checksum.sum())
+}
+
+/// The sum that stands behind all other bytes.
+fn sum_at_end(len: u64, read: &mut Read<'_>) -> Result<u64> {
+    let mut sum = [0; CHECKSUM_BYTES];
+    read(len - CHECKSUM_BYTES as u64, &mut sum)?;
+    Ok(u64::from_le_bytes(sum))
+}
+
+/// Hands on words of 4 bytes, many at a time.
+fn put_words(words: impl Iterator<Item = [u8; 4]>, put: &mut Write<'_>) -> Result<()> {
+    let mut piece = [0; PIECE_BYTES];
+    let mut len = 0;
+    for word in words {
+        if len == PIECE_BYTES {
+            put(&piece)?;
+            len = 0;
+        }
+        piece[len..len + 4].copy_from_slice(&word);
+        len += 4;
+    }
+    put(&piece[..len])
+}
+
+/// Fills `out` with words of 4 bytes, many at a time.
+fn take_words<T>(
+    out: &mut [T],
+    word: impl Fn([u8; 4]) -> T,
+    take: &mut dyn FnMut(&mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let mut piece = [0; PIECE_BYTES];
+    for out in out.chunks_mut(PIECE_BYTES / 4) {
+        let piece = &mut piece[..4 * out.len()];
+        take(piece)?;
+        for (out, bytes) in out.iter_mut().zip(piece.as_chunks().0) {
+            *out = word(*bytes);
+        }
+    }
+    Ok(())
+}
