@@ -1,7 +1,7 @@
 //! Floor 1. A checksum of bytes: it finds damage, and is no defence against somebody who wants to deceive.
 //!
-//! Words of 8 bytes are mixed one after the other, each by a step that loses nothing: `h = rotate((h ^ word) * prime)`. So two
-//! texts of one length that differ in one word never agree, and others agree once in 2^64.
+//! Words of 8 bytes are mixed one after the other by the round of xxHash64, `h = rotate(h + word * a, 31) * b`, which loses
+//! nothing of either: two texts of one length that differ in one word never agree.
 #![forbid(unsafe_code)]
 
 /// The sum so far.
@@ -13,14 +13,14 @@ pub(crate) struct Checksum {
     rest: [u8; 8],
 }
 
-/// The prime of 64-bit FNV, and where it starts.
-const PRIME: u64 = 0x0000_0100_0000_01b3;
-const START: u64 = 0xcbf2_9ce4_8422_2325;
+/// Odd numbers of many bits: the first two primes of xxHash64.
+const A: u64 = 0xc2b2_ae3d_27d4_eb4f;
+const B: u64 = 0x9e37_79b1_85eb_ca87;
 
 impl Checksum {
     /// The sum of no bytes.
     pub(crate) fn new() -> Checksum {
-        Checksum { hash: START, len: 0, rest: [0; 8] }
+        Checksum { hash: B, len: 0, rest: [0; 8] }
     }
 
     /// Adds `bytes`: however they are cut into pieces, the sum is the same.
@@ -43,7 +43,7 @@ impl Checksum {
     }
 
     fn mix(&mut self, word: u64) {
-        self.hash = (self.hash ^ word).wrapping_mul(PRIME).rotate_left(23);
+        self.hash = self.hash.wrapping_add(word.wrapping_mul(A)).rotate_left(31).wrapping_mul(B);
     }
 
     /// The sum of all bytes added.
@@ -52,7 +52,7 @@ impl Checksum {
         last.mix(u64::from_le_bytes(self.rest));
         last.mix(self.len);
         // The words at the end spread over all bits.
-        let hash = (last.hash ^ last.hash >> 32).wrapping_mul(PRIME);
+        let hash = (last.hash ^ last.hash >> 32).wrapping_mul(A);
         hash ^ hash >> 29
     }
 }
