@@ -40,7 +40,7 @@ lint:
 
 # The kernels are documented for those who work on them: with everything that is private.
 doc:
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib -p bantam --features chat
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib -p bantam --features chat,constrain
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --lib -p bantam-kernels --features std \
 	    --document-private-items
 

@@ -59,6 +59,9 @@ pub enum Error {
     /// A saved session is damaged, or another model's. Read the prompt again instead.
     #[error("saved session: {0}")]
     Saved(Text),
+    /// A grammar or a JSON schema is wrong, or takes more than its limits allow. Change it.
+    #[error("grammar: {0}")]
+    Grammar(Text),
     /// A chat template could not be parsed or rendered. Use another template, or none.
     #[error("chat template: {0}")]
     Template(Text),

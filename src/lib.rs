@@ -32,7 +32,7 @@
 //! | 1 | `error`, `checksum`, `memory`, `mmap`, `format`, `gguf` |
 //! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
 //! | 3 | `forward`, `sample`, `speculate` |
-//! | 4 | `session`, `chat` |
+//! | 4 | `session`, `chat`, `constrain` |
 //! | 5 | `speculate/model` |
 //!
 //! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of keys
@@ -47,6 +47,8 @@ mod cancel;
 #[cfg(feature = "chat")]
 pub mod chat;
 mod checksum;
+#[cfg(feature = "constrain")]
+pub mod constrain;
 mod error;
 pub mod format;
 mod forward;

@@ -1,0 +1,61 @@
+//! Floor 4. GBNF, the grammar language of llama.cpp, turned into the Lark that the compiler reads.
+//!
+//! GBNF has no words: a grammar is over characters. Lark's lexer takes the longest word, which is something else. So each
+//! character becomes a word of its own, and only a grammar that needs no recursion becomes one regular expression.
+#![forbid(unsafe_code)]
+
+mod parse;
+mod write;
+
+use std::string::String;
+use std::vec::Vec;
+
+use crate::error::Result;
+
+/// A grammar in Lark that accepts the same texts.
+///
+/// # Errors
+/// [`Error::Grammar`](crate::Error::Grammar) with the line that cannot be read, or the rule that is not there.
+pub(super) fn to_lark(source: &str) -> Result<String> {
+    let rules = parse::parse(source)?;
+    write::write(&rules)
+}
+
+/// A rule by its place; the first is `root`.
+type RuleId = usize;
+
+/// A rule of a grammar.
+struct Rule {
+    name: String,
+    /// `None` until its definition is read.
+    body: Option<Node>,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    /// One character of a set.
+    Char(Set),
+    /// A token by Lark's name of it: `<name>` or `<[id]>`.
+    Token(String),
+    Rule(RuleId),
+    /// One after the other.
+    Sequence(Vec<Node>),
+    /// One of them.
+    Choice(Vec<Node>),
+    /// From so many times to so many, or without end.
+    Repeat(std::boxed::Box<Node>, u32, Option<u32>),
+}
+
+/// A set of characters: ranges with both ends, or all but those.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Set {
+    ranges: Vec<(char, char)>,
+    is_negated: bool,
+}
+
+impl Set {
+    fn one(c: char) -> Set {
+        Set { ranges: std::vec![(c, c)], is_negated: false }
+    }
+}

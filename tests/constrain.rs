@@ -1,0 +1,283 @@
+//! Constrained output with the vocabulary of the demo model: whatever is chosen among what is allowed, the answer is a sentence of
+//! the grammar. Answers to JSON schemas are checked by the crate jsonschema.
+#![cfg(feature = "constrain")]
+
+#[path = "constrain/schemas.rs"]
+mod schemas;
+
+use std::sync::OnceLock;
+
+use bantam::constrain::{Constrainer, Constraint, Grammar};
+use bantam::{EncodeOptions, Error, Model, TokenId};
+use serde_json::Value;
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+
+/// The demo model and its vocabulary, built once.
+fn demo() -> Option<&'static (Model, Constrainer)> {
+    static DEMO_MODEL: OnceLock<Option<(Model, Constrainer)>> = OnceLock::new();
+    let made = || {
+        if !std::path::Path::new(DEMO).exists() && std::env::var_os("CI").is_none() {
+            println!("skipped: {DEMO} is not there (make model)");
+            return None;
+        }
+        let model = Model::open(DEMO).unwrap();
+        let constrainer = Constrainer::new(&model).unwrap();
+        Some((model, constrainer))
+    };
+    DEMO_MODEL.get_or_init(made).as_ref()
+}
+
+/// Numbers from a seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % n
+    }
+}
+
+fn ids(allowed: &[u32]) -> Vec<TokenId> {
+    let is_set = |id: &u32| allowed[*id as usize / 32] >> (id % 32) & 1 == 1;
+    (0..allowed.len() as u32 * 32).filter(is_set).collect()
+}
+
+/// An answer of random tokens among those that are allowed. Behind `long` tokens it takes those that close what is open.
+fn walk(model: &Model, constraint: &mut Constraint, seed: u64, long: usize) -> String {
+    let tokenizer = model.tokenizer();
+    let mut random = Random::new(seed);
+    let mut bytes = Vec::new();
+    for step in 0.. {
+        assert!(step < long + 2000, "it does not end: {}", String::from_utf8_lossy(&bytes));
+        let allowed = ids(constraint.allowed().unwrap());
+        let ends: Vec<TokenId> =
+            allowed.iter().copied().filter(|&id| tokenizer.is_end_of_generation(id)).collect();
+        assert_eq!(!ends.is_empty(), constraint.is_complete().unwrap());
+        assert!(allowed.iter().all(|&id| !tokenizer.is_control(id) || ends.contains(&id)), "a control token");
+        if !ends.is_empty() && (step > long || allowed.len() == ends.len() || random.below(4) == 0) {
+            let end = ends[random.below(ends.len())];
+            constraint.accept(end).unwrap();
+            assert!(constraint.must_stop());
+            assert!(constraint.forced().is_empty());
+            break;
+        }
+        let text: Vec<TokenId> = allowed.iter().copied().filter(|id| !ends.contains(id)).collect();
+        let short = |id: &&TokenId| tokenizer.piece(**id).len() == 1;
+        let closing = |id: &&TokenId| short(id) && b"\"}])".contains(&tokenizer.piece(**id)[0]);
+        let candidates: Vec<TokenId> = match random.below(4) {
+            _ if step > long => {
+                let found: Vec<TokenId> = text.iter().filter(closing).copied().collect();
+                let is_some = !found.is_empty() && random.below(4) > 0;
+                if is_some { found } else { text.iter().filter(short).copied().collect() }
+            }
+            0 => text.iter().filter(short).copied().collect(),
+            _ => text.clone(),
+        };
+        let candidates = if candidates.is_empty() { text } else { candidates };
+        let id = candidates[random.below(candidates.len())];
+        constraint.accept(id).unwrap();
+        bytes.extend_from_slice(tokenizer.piece(id));
+    }
+    String::from_utf8(bytes).expect("an answer is UTF-8")
+}
+
+/// Whether `text`, as the tokenizer writes it, is a sentence.
+fn accepts(grammar: &Grammar, text: &str) -> bool {
+    let (model, constrainer) = demo().unwrap();
+    let mut tokens = Vec::new();
+    model.tokenizer().encode(text, EncodeOptions::default(), &mut tokens).unwrap();
+    let mut constraint = constrainer.constraint(grammar).unwrap();
+    tokens.iter().all(|&id| constraint.accept(id).is_ok()) && constraint.is_complete().unwrap()
+}
+
+#[test]
+fn random_answers_are_what_the_schema_accepts() {
+    let Some((model, constrainer)) = demo() else { return };
+    for (name, source) in schemas::ALL {
+        let schema: Value = serde_json::from_str(source).unwrap();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let grammar = Grammar::json_schema(source).unwrap();
+        let fresh = constrainer.constraint(&grammar).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for seed in 0..12 {
+            let answer = walk(model, &mut fresh.clone(), seed, 60);
+            let value: Value = match serde_json::from_str(&answer) {
+                Ok(value) => value,
+                // 1e999 is JSON, though more than a double can hold.
+                Err(error) if error.to_string().starts_with("number out of range") => continue,
+                Err(error) => panic!("{name}, seed {seed}: {error}: {answer}"),
+            };
+            let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{name}, seed {seed}: {errors:?}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn random_answers_to_any_schema_are_json() {
+    let Some((model, constrainer)) = demo() else { return };
+    let fresh = constrainer.constraint(&Grammar::json()).unwrap();
+    for seed in 0..20 {
+        let answer = walk(model, &mut fresh.clone(), seed, 80);
+        let error = serde_json::from_str::<Value>(&answer).err().map(|error| error.to_string());
+        let is_json = error.is_none_or(|error| error.starts_with("number out of range"));
+        assert!(is_json, "seed {seed}: {answer}");
+    }
+}
+
+#[test]
+fn a_schema_that_cannot_be_enforced_is_an_error() {
+    let Some((_, constrainer)) = demo() else { return };
+    for (source, expected) in [
+        ("{", "the schema is not JSON: EOF while parsing an object at line 1 column 1"),
+        ("[]", "a schema is an object"),
+        ("false", "accepts nothing"),
+        (r#"{ "type": "strin" }"#, "strin"),
+        (r##"{ "$ref": "#/$defs/nothing" }"##, "nothing"),
+        (r#"{ "$ref": "https://example.com/other.json" }"#, "leads nowhere"),
+        (r#"{ "not": { "type": "string" } }"#, "not"),
+        (r#"{ "type": "string", "pattern": "(" }"#, ""),
+        (r#"{ "type": "integer", "minimum": 4, "maximum": 3 }"#, "minimum"),
+    ] {
+        let made = Grammar::json_schema(source).and_then(|grammar| constrainer.constraint(&grammar));
+        let Err(error @ Error::Grammar(_)) = made else { panic!("{source}: {made:?}") };
+        assert!(error.to_string().contains(expected), "{source}: {error}");
+    }
+}
+
+#[test]
+fn a_regular_expression_is_matched_from_beginning_to_end() {
+    let Some((model, constrainer)) = demo() else { return };
+    for (regex, yes, no) in [
+        (r"^\d{4}-\d{2}-\d{2}$", "2026-11-22", "2026-11-2"),
+        ("[a-z]+/[a-z]*", "over/", "over"),
+        (r"(yes|no)\$", "yes$", "yes"),
+        ("(Grüße|你好|👍🏽)+", "你好Grüße👍🏽", "Grü"),
+        ("[^a-z]*", "ÄÖ 42", "a"),
+    ] {
+        let grammar = Grammar::regex(regex).unwrap();
+        assert!(accepts(&grammar, yes), "{regex}: {yes}");
+        assert!(!accepts(&grammar, no), "{regex}: {no}");
+        let fresh = constrainer.constraint(&grammar).unwrap();
+        for seed in 0..10 {
+            let answer = walk(model, &mut fresh.clone(), seed, 20);
+            assert!(accepts(&grammar, &answer), "{regex}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_character_may_come_in_pieces() {
+    let Some((model, constrainer)) = demo() else { return };
+    // The two begin with the same byte, which the vocabulary has as a token.
+    let grammar = Grammar::regex("𝄞|𝄢").unwrap();
+    let mut constraint = constrainer.constraint(&grammar).unwrap();
+    let mut bytes = Vec::new();
+    while !constraint.must_stop() {
+        let allowed = ids(constraint.allowed().unwrap());
+        let id = allowed.into_iter().min_by_key(|&id| model.tokenizer().piece(id).len()).unwrap();
+        constraint.accept(id).unwrap();
+        bytes.extend_from_slice(model.tokenizer().piece(id));
+    }
+    let answer = String::from_utf8(bytes).unwrap();
+    assert!(["𝄞", "𝄢"].contains(&answer.as_str()), "{answer}");
+}
+
+#[test]
+fn a_lark_grammar_is_followed() {
+    let Some(_) = demo() else { return };
+    let grammar = Grammar::lark(
+        "start: sum\nsum: product (\" + \" product)*\nproduct: NUMBER (\" * \" NUMBER)*\nNUMBER: /[0-9]+/\n",
+    )
+    .unwrap();
+    assert!(accepts(&grammar, "1 + 22 * 3"));
+    assert!(!accepts(&grammar, "1 + "));
+    assert!(!accepts(&grammar, "1 - 2"));
+}
+
+#[test]
+fn an_error_in_a_grammar_names_the_place() {
+    let Some((_, constrainer)) = demo() else { return };
+    let lark = |source: &str| Grammar::lark(source).and_then(|grammar| constrainer.constraint(&grammar));
+    let regex = |source: &str| Grammar::regex(source).and_then(|grammar| constrainer.constraint(&grammar));
+    let gbnf = |source: &str| Grammar::gbnf(source).and_then(|grammar| constrainer.constraint(&grammar));
+    for (made, expected) in [
+        (lark("start: \"a\"\nother \"b\""), "2("),
+        (lark("begin: \"a\""), "start"),
+        (regex(""), "empty"),
+        (regex("(a"), "regex"),
+        (gbnf("root ::= \"a\"\nother := \"b\""), "line 2: expected ::="),
+        (gbnf("root ::= other"), "the rule \"other\" is not defined"),
+        (gbnf("other ::= \"a\""), "the rule \"root\" is not defined"),
+        (gbnf("root ::= \"a\n"), "line 1: expected the end of a text"),
+        (gbnf("root ::= [z-a]"), "line 1: expected a range"),
+        (gbnf("root ::= \"a\"{3,2}"), "line 1: expected at least as many"),
+        (gbnf("root ::= (\"a\""), "line 1: expected a closing"),
+        (gbnf("root ::= \"\\q\""), "line 1: expected an escape"),
+    ] {
+        let Err(error @ Error::Grammar(_)) = made else { panic!("{expected}: {made:?}") };
+        assert!(error.to_string().contains(expected), "{error}, not {expected}");
+    }
+}
+
+#[test]
+fn a_token_that_is_not_allowed_changes_nothing() {
+    let Some((model, constrainer)) = demo() else { return };
+    let mut constraint = constrainer.constraint(&Grammar::regex("ab+").unwrap()).unwrap();
+    let token = |text: &str| {
+        let mut tokens = Vec::new();
+        model.tokenizer().encode(text, EncodeOptions::default(), &mut tokens).unwrap();
+        tokens[0]
+    };
+    for id in [token("b"), TokenId::MAX, model.tokenizer().eos().unwrap()] {
+        assert!(matches!(constraint.accept(id), Err(Error::Argument(_))));
+    }
+    constraint.accept(token("a")).unwrap();
+    assert!(!constraint.is_complete().unwrap());
+    constraint.accept(token("b")).unwrap();
+    assert!(constraint.is_complete().unwrap() && !constraint.must_stop());
+    assert_eq!(constraint.accepted(), 2);
+    assert!(matches!(constraint.roll_back(3), Err(Error::Argument(_))));
+    constraint.roll_back(1).unwrap();
+    assert!(!constraint.is_complete().unwrap());
+    assert!(!constraint.is_allowed(token("a")).unwrap());
+    assert!(constraint.is_allowed(token("b")).unwrap());
+}
+
+#[test]
+fn a_fork_goes_its_own_way() {
+    let Some((model, constrainer)) = demo() else { return };
+    let grammar = Grammar::json_schema(schemas::ALL[0].1).unwrap();
+    let fresh = constrainer.constraint(&grammar).unwrap();
+    let forks: Vec<_> = (0..4).map(|seed| (seed, fresh.clone())).collect();
+    let answers: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = forks
+            .into_iter()
+            .map(|(seed, mut fork)| scope.spawn(move || walk(model, &mut fork, seed, 40)))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (seed, answer) in answers.iter().enumerate() {
+        assert_eq!(answer, &walk(model, &mut fresh.clone(), seed as u64, 40));
+    }
+}
+
+#[test]
+fn what_is_forced_is_what_is_allowed() {
+    let Some((model, constrainer)) = demo() else { return };
+    let grammar = Grammar::regex("The capital of France is (Paris|London)\\.").unwrap();
+    let mut constraint = constrainer.constraint(&grammar).unwrap();
+    let forced = constraint.forced();
+    assert!(forced.len() >= 4);
+    for id in forced {
+        assert_eq!(ids(constraint.allowed().unwrap()), [id]);
+        constraint.accept(id).unwrap();
+    }
+    assert!(walk(model, &mut constraint, 1, 5).ends_with('.'));
+}
