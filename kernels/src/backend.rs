@@ -9,6 +9,7 @@ use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
 use crate::scalar;
+use crate::scan::{SCAN_BLOCK, SpreadMut};
 use crate::tile::TileMut;
 
 /// Up to this many columns, every column of a product is computed by the same operations in the same order, whatever
@@ -67,6 +68,8 @@ pub struct Table {
     pub silu_mul: unsafe fn(gate: &mut [f32], up: &[f32]),
     /// See [`Backend::add`].
     pub add: unsafe fn(x: &mut [f32], y: &[f32]),
+    /// See [`Backend::scan`].
+    pub scan: unsafe fn(x: &[f32], scale: f32, out: &mut SpreadMut<'_>),
     /// The kernels of each way to keep keys and values, in the order of [`KvFormat::ALL`].
     pub kv: [KvKernels; KvFormat::COUNT],
     /// See [`Backend::attend_join`].
@@ -285,6 +288,20 @@ impl Backend {
         assert_eq!(x.len(), y.len());
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
         unsafe { (self.0.add)(x, y) }
+    }
+
+    /// Looks at logits once, block by block, as [`SpreadMut`] describes: `scale` is positive, 1 over a temperature. The greatest
+    /// are exact. The sums are exact but for the rounding of `d` and 3e-7 of their terms' magnitudes, and the same bits on
+    /// every backend. A logit that is no number, or so far below the greatest of its block that its power is less than about
+    /// the least normal number, adds nothing; infinities count as the greatest number there is.
+    ///
+    /// # Panics
+    /// If there is not a place for every block.
+    pub fn scan(self, x: &[f32], scale: f32, out: &mut SpreadMut<'_>) {
+        let blocks = x.len().div_ceil(SCAN_BLOCK);
+        assert!([out.max.len(), out.sum.len(), out.weighted.len()] == [blocks; 3], "a place per block");
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.scan)(x, scale, out) }
     }
 
     /// Reads all of `bytes` as fast as it can. The result depends on every byte, and means nothing.

@@ -36,6 +36,7 @@ pub mod columns;
 pub mod dequantize;
 pub mod math;
 pub mod scalar;
+pub mod scan;
 pub mod tile;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
@@ -45,4 +46,5 @@ pub use backend::{Backend, BackendError, Origin};
 pub use blocks::Format;
 pub use columns::{Columns, ColumnsMut, ColumnsTileMut};
 pub use half::f16;
+pub use scan::{SCAN_BLOCK, SpreadMut};
 pub use tile::{Rows, TileMut};

@@ -21,6 +21,7 @@ use crate::ceiling;
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
 use crate::dequantize::Weights;
 use crate::math;
+use crate::scan::scan;
 use crate::tile::TileMut;
 
 /// The kernels that every CPU runs.
@@ -34,6 +35,7 @@ pub const TABLE: Table = Table {
     rope,
     silu_mul,
     add,
+    scan,
     kv: [cached::<BlockF16>(store_f16), cached::<BlockQ8_0>(store_q8_0), cached::<BlockQ4_0>(store_q4_0)],
     attend_join,
     attend_scratch: |_, _| 0,

@@ -8,7 +8,7 @@ use std::ptr;
 
 use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
 use bantam_kernels::backend::RopePairs;
-use bantam_kernels::{Backend, Columns, ColumnsMut, Format, KvFormat, TileMut};
+use bantam_kernels::{Backend, Columns, ColumnsMut, Format, KvFormat, SpreadMut, TileMut};
 
 use crate::common::{Activations, Placed, Random};
 
@@ -111,6 +111,8 @@ fn vectors_stay_inside(backend: Backend) {
         let mut out = Guarded::new(&vec![0.0; n]);
         backend.rms_norm(&x, &y, 1e-5, &mut out);
         backend.store_kv(KvFormat::F16, &x, &mut Guarded::new(&vec![0; 2 * n]));
+        let [mut max, mut sum, mut weighted] = [(); 3].map(|()| Guarded::new(&[0.0f32]));
+        backend.scan(&x, 1.0, &mut SpreadMut { max: &mut max, sum: &mut sum, weighted: &mut weighted });
         backend.add(&mut x, &y);
         backend.silu_mul(&mut x, &y);
         let angles = Guarded::new(&vec![0.5; n / 2]);

@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use bantam_kernels::backend::RopePairs;
-use bantam_kernels::{Backend, ColumnsMut, KvFormat, f16};
+use bantam_kernels::{Backend, ColumnsMut, KvFormat, SCAN_BLOCK, SpreadMut, f16};
 
-use crate::common::Random;
+use crate::common::{Random, scalar};
 
 /// Lengths around the widths of vector units, and those of real models.
 const LENGTHS: [usize; 14] = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 576, 1000];
@@ -18,6 +18,9 @@ properties! {
     silu_mul_is_exact_up_to_rounding
     add_is_exact
     halves_are_rounded_to_even
+    scanned_sums_are_exact_up_to_rounding
+    scanning_bears_any_float
+    every_backend_scans_to_the_same_bits
 }
 
 fn assert_close(got: f32, exact: f64, tolerance: f64, what: impl Fn() -> String) {
@@ -197,4 +200,65 @@ fn halves(backend: Backend, x: &[f32]) -> Vec<f16> {
     let mut bytes = vec![0xff; 2 * x.len()];
     backend.store_kv(KvFormat::F16, x, &mut bytes);
     bytes.as_chunks().0.iter().map(|half| f16::from_le_bytes(*half)).collect()
+}
+
+/// The maxima and sums of the blocks of `x`.
+fn scan(backend: Backend, x: &[f32], scale: f32) -> [Vec<f32>; 3] {
+    let mut spread = [(); 3].map(|()| vec![f32::NAN; x.len().div_ceil(SCAN_BLOCK)]);
+    let [max, sum, weighted] = &mut spread;
+    backend.scan(x, scale, &mut SpreadMut { max, sum, weighted });
+    spread
+}
+
+fn scanned_sums_are_exact_up_to_rounding(backend: Backend) {
+    let mut random = Random::new(9);
+    for n in LENGTHS.into_iter().chain([255, 256, 257, 512, 4097]) {
+        for (size, scale) in [(1.0, 1.0), (12.0, 1.25), (30.0, 0.5), (200.0, 1.0), (0.0, 1.0), (1e30, 1.0)] {
+            let x: Vec<f32> = random.units(n).iter().map(|x| x * size).collect();
+            let [max, sum, weighted] = scan(backend, &x, scale);
+            for (b, x) in x.chunks(SCAN_BLOCK).enumerate() {
+                let greatest = x.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+                assert_eq!(max[b], greatest);
+                let terms = x.iter().map(|&x| {
+                    let d = f64::from((x - greatest) * scale);
+                    (d.exp(), d * d.exp())
+                });
+                let exact = terms.fold((0.0, 0.0), |(sum, weighted), (p, dp)| (sum + p, weighted + dp));
+                assert_close(sum[b], exact.0, 3e-7 * exact.0, || format!("sum {b} of {n}, {size} x {scale}"));
+                let tolerance = 3e-7 * exact.1.abs() + 1e-35;
+                assert_close(weighted[b], exact.1, tolerance, || format!("{b} of {n}, {size} x {scale}"));
+            }
+        }
+    }
+}
+
+fn scanning_bears_any_float(backend: Backend) {
+    let odd =
+        [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -1e-38, -0.0];
+    let mut random = Random::new(10);
+    for turn in 0..400 {
+        let mut x = random.units(300);
+        match turn % 3 {
+            0 => x[random.below(300)] = odd[random.below(odd.len())],
+            1 => x.iter_mut().for_each(|x| *x = odd[random.below(odd.len())]),
+            _ => x.fill(odd[random.below(odd.len())]),
+        }
+        let [max, sum, weighted] = scan(backend, &x, 1.0);
+        for (b, x) in x.chunks(SCAN_BLOCK).enumerate() {
+            assert_eq!(max[b], x.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x)));
+            assert!((1.0..=SCAN_BLOCK as f32).contains(&sum[b]), "{} of {x:?}", sum[b]);
+            assert!((-100.0..=0.0).contains(&weighted[b]), "{} of {x:?}", weighted[b]);
+        }
+    }
+}
+
+fn every_backend_scans_to_the_same_bits(backend: Backend) {
+    let mut random = Random::new(11);
+    for n in [1, 100, 256, 1000, 49152] {
+        let x: Vec<f32> = random.units(n).iter().map(|x| 15.0 * x).collect();
+        let bits = |backend| {
+            scan(backend, &x, 1.25).map(|values| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!(bits(backend), bits(scalar()), "{n}");
+    }
 }

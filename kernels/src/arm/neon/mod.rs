@@ -30,6 +30,8 @@ pub const TABLE: Table = attention::table(Table {
     rope: vectors::rope,
     silu_mul: vectors::silu_mul,
     add: vectors::add,
+    // Compiled for any AArch64 CPU, it is compiled for NEON.
+    scan: scalar::TABLE.scan,
     kv: [
         KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
         KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },

@@ -28,6 +28,7 @@ pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx
         rope: vectors::rope,
         silu_mul: vectors::silu_mul,
         add: vectors::add,
+        scan: vectors::scan,
         kv: [
             KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
             KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },

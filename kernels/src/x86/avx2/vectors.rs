@@ -8,6 +8,7 @@ use half::f16;
 use super::registers::*;
 use crate::backend::RopePairs;
 use crate::columns::{ColumnsMut, Q8_BLOCK};
+use crate::scan::SpreadMut;
 use crate::{math, scalar};
 
 /// See [`crate::Backend::quantize_q8`].
@@ -136,6 +137,12 @@ pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in last_gates.iter_mut().zip(last_ups) {
         *gate = *gate / (1.0 + math::exp(-*gate)) * up;
     }
+}
+
+/// See [`crate::Backend::scan`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn scan(x: &[f32], scale: f32, out: &mut SpreadMut<'_>) {
+    crate::scan::scan(x, scale, out);
 }
 
 /// See [`crate::Backend::add`].

@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use crate::scan::SpreadMut;
 use crate::x86::avx2;
 use crate::x86::register::Floats;
 
@@ -20,4 +21,10 @@ pub(super) fn silu_mul(gate: &mut [f32], up: &[f32]) {
         }
     }
     avx2::vectors::silu_mul(last_gates, last_ups);
+}
+
+/// See [`crate::Backend::scan`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn scan(x: &[f32], scale: f32, out: &mut SpreadMut<'_>) {
+    crate::scan::scan(x, scale, out);
 }
