@@ -70,7 +70,10 @@ pub use model::{HyperParameters, Model, ModelOptions};
 pub use pool::Pool;
 #[cfg(feature = "std")]
 pub use pool::{Cpus, Executor, Priority, Task};
-pub use sample::{Sampler, SamplerOptions};
+pub use sample::{
+    Choice, Confidence, ConfidenceSummary, DRY_BREAKERS, Sampler, SamplerOptions, Stage, TOP_LOGPROBS_MAX,
+    TokenLogprob, TokenMask,
+};
 pub use session::{BATCH_DEFAULT, CONTEXT_DEFAULT, Drafts, Plan, Session, SessionOptions};
 pub use speculate::{Costs, DRAFT_MAX, DraftModel, Drafter, Lookup};
 pub use tokenizer::{EncodeOptions, TokenId, Tokenizer, Utf8Stream};

@@ -227,7 +227,7 @@ impl Run {
             units::plural(plan.context, "token"),
             units::bytes(plan.scratch_bytes as u64)
         ));
-        note(&format!("seed: {}", sampler.options().seed));
+        note(&format!("seed: {}", sampler.seed()));
     }
 }
 
@@ -240,6 +240,7 @@ impl Sampling {
             min_p: self.min_p,
             // The standard library's hasher is keyed by the system's randomness.
             seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id())),
+            ..SamplerOptions::default()
         };
         Sampler::new(options).map_err(|error| Failure::Usage(error.to_string()))
     }

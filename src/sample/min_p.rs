@@ -2,15 +2,13 @@
 //! Nguyen et al., arXiv:2407.01082.
 #![forbid(unsafe_code)]
 
+use bantam_kernels::math;
+
 use super::Candidates;
-use super::candidates::weight;
 
 pub(super) fn apply(candidates: &mut Candidates<'_>, p: f32) {
-    if p <= 0.0 {
-        return;
+    if p > 0.0 {
+        let cut = candidates.max() + math::ln(p) * candidates.temperature();
+        candidates.keep_from(cut);
     }
-    let sorted = candidates.sorted();
-    let max = sorted.first().map_or(0.0, |best| best.0);
-    let kept = sorted.partition_point(|candidate| weight(candidate.0, max) >= f64::from(p));
-    candidates.truncate(kept);
 }

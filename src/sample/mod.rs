@@ -1,170 +1,301 @@
-//! Floor 3. Choosing the next token: a chain of samplers that narrow and reshape a list of candidates, then a draw.
+//! Floor 3. Choosing the next token: a chain of samplers that narrow and reshape the candidates, then a draw.
 //!
-//! The chain is fixed in its order: top-k, top-p, min-p, temperature, draw. Each sampler is one file with one function on
-//! [`Candidates`]; a setting that turns it off leaves the candidates as they are. Nothing allocates, and all arithmetic is
-//! our own, so the same seed gives the same tokens on every platform.
+//! The chain has llama.cpp's order: logit bias, penalties, DRY, top-n-sigma, top-k, typical-p, top-p, min-p, XTC, temperature, draw;
+//! or bias, temperature, mirostat. Each sampler is one file with one function on [`Candidates`]; a setting that turns it off
+//! leaves the candidates as they are. Nothing allocates once a [`Sampler`] is made, and all arithmetic is our own, so the
+//! same seed gives the same tokens on every platform.
+//!
+//! One scan of the logits ([`spread`]) serves the chain, which finds the likely tokens by it, and what a [`Choice`] tells.
 #![forbid(unsafe_code)]
 
+mod breakers;
 mod candidates;
+mod choice;
+mod confidence;
+mod dry;
+mod logit_bias;
+mod mask;
 mod min_p;
+mod mirostat;
+mod options;
+mod penalties;
 mod random;
+mod room;
+mod spread;
 mod temperature;
+#[cfg(test)]
+mod tests;
 mod top_k;
+mod top_n_sigma;
 mod top_p;
+mod typical_p;
+mod xtc;
 
+use alloc::vec::Vec;
+
+use bantam_kernels::Backend;
+
+use crate::arena::Shared;
 use crate::error::{Error, Result, text};
-use crate::tokenizer::TokenId;
-pub(crate) use candidates::{Candidate, Candidates};
+use crate::tokenizer::{TokenId, Tokenizer};
+use breakers::Breakers;
+use candidates::{Candidate, Candidates};
+use choice::Own;
+pub use choice::{Choice, TOP_LOGPROBS_MAX, TokenLogprob};
+pub use confidence::{Confidence, ConfidenceSummary};
+use dry::Dry;
+pub use mask::TokenMask;
+use mirostat::Mirostat;
+pub use options::{DRY_BREAKERS, SamplerOptions, Stage};
+use penalties::Penalties;
 use random::Random;
+pub(crate) use room::Room;
 
-/// The settings of a sampler chain. The default is what most chats want. Fields may be added: write the rest as
-/// `..SamplerOptions::default()`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SamplerOptions {
-    /// Divides the logits: below 1 sharpens, above 1 flattens, 0 always takes the most likely token.
-    pub temperature: f32,
-    /// Keeps the `k` most likely tokens; 0 keeps all.
-    pub top_k: usize,
-    /// Keeps the most likely tokens until their probabilities add up to this; 1 keeps all.
-    pub top_p: f32,
-    /// Keeps tokens at least this share as likely as the most likely one; 0 keeps all.
-    pub min_p: f32,
-    /// Where the random draws start: the same seed gives the same tokens.
-    pub seed: u64,
-}
+/// The most stages of a chain.
+const STAGES_MAX: usize = 16;
 
-impl Default for SamplerOptions {
-    fn default() -> SamplerOptions {
-        SamplerOptions { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, seed: 0 }
-    }
-}
-
-/// A chain of samplers and its stream of random numbers.
+/// A chain of samplers, with its stream of random numbers and what mirostat has learnt. A clone goes on as the original would;
+/// it takes no memory.
+///
+/// What was read and chosen before is not kept here: the session has it. So a sampler serves a session that was rewound, or
+/// several in turn.
 #[derive(Clone, Debug)]
 pub struct Sampler {
-    options: SamplerOptions,
+    settings: Settings,
+    lists: Option<Shared<Lists>>,
     random: Random,
+    /// The bound of mirostat.
+    mu: f32,
+}
+
+/// What of the options is numbers.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    temperature: f32,
+    dynatemp_range: f32,
+    dynatemp_exponent: f32,
+    top_k: usize,
+    top_p: f32,
+    min_p: f32,
+    typical_p: f32,
+    top_n_sigma: f32,
+    xtc_probability: f32,
+    xtc_threshold: f32,
+    mirostat: Mirostat,
+    penalties: Penalties,
+    dry: Dry,
+    stages: [Option<Stage>; STAGES_MAX],
+    seed: u64,
+    top_logprobs: usize,
+}
+
+/// What of the options takes memory.
+#[derive(Debug, Default)]
+struct Lists {
+    /// Sorted by token.
+    biases: Vec<(TokenId, f32)>,
+    breakers: Breakers,
 }
 
 impl Sampler {
     /// A chain with these settings.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a temperature that is negative or not a number, or a share outside 0 to 1.
-    pub fn new(options: SamplerOptions) -> Result<Sampler> {
-        let SamplerOptions { temperature, top_p, min_p, .. } = options;
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            return Err(Error::Argument(text!(
-                "the temperature is {temperature}; it must be a number, 0 or greater"
-            )));
-        }
-        for (name, share) in [("top-p", top_p), ("min-p", min_p)] {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(Error::Argument(text!("{name} is {share}; it must be 0 to 1")));
-            }
-        }
-        Ok(Sampler { options, random: Random::new(options.seed) })
+    /// [`Error::Argument`] for a setting that makes no sense, and for DRY with sequence breakers, which takes
+    /// [`Sampler::with_tokenizer`]; [`Error::Memory`].
+    pub fn new(options: SamplerOptions<'_>) -> Result<Sampler> {
+        Sampler::make(options, None)
     }
 
-    /// A chain that always takes the most likely token.
+    /// A chain with these settings, and with DRY's sequence breakers as tokens of this vocabulary.
+    ///
+    /// # Errors
+    /// As [`Sampler::new`].
+    pub fn with_tokenizer(options: SamplerOptions<'_>, tokenizer: &Tokenizer) -> Result<Sampler> {
+        Sampler::make(options, Some(tokenizer))
+    }
+
+    fn make(options: SamplerOptions<'_>, tokenizer: Option<&Tokenizer>) -> Result<Sampler> {
+        options.check()?;
+        let settings = Settings::new(&options);
+        let mut lists = Lists::default();
+        if !options.logit_bias.is_empty() {
+            let bytes = size_of_val(options.logit_bias) as u64;
+            let refused = Error::Memory { what: "the logit biases", bytes };
+            lists.biases.try_reserve_exact(options.logit_bias.len()).map_err(|_| refused)?;
+            lists.biases.extend(options.logit_bias);
+            lists.biases.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        }
+        if settings.dry.is_on() && !options.dry_breakers.is_empty() {
+            let Some(tokenizer) = tokenizer else {
+                return Err(Error::Argument(text!(
+                    "the sequence breakers of DRY are texts: make the sampler with a tokenizer, or give none"
+                )));
+            };
+            lists.breakers = Breakers::new(options.dry_breakers, tokenizer)?;
+        }
+        let plain = lists.biases.is_empty() && lists.breakers.is_empty();
+        let lists = if plain { None } else { Some(Shared::new(lists, "the lists of a sampler")?) };
+        Ok(Sampler::from(settings, lists))
+    }
+
+    fn from(settings: Settings, lists: Option<Shared<Lists>>) -> Sampler {
+        let mu = 2.0 * settings.mirostat.target;
+        Sampler { settings, lists, random: Random::new(settings.seed), mu }
+    }
+
+    /// A chain that always takes the most likely token, of equals the first.
     pub fn greedy() -> Sampler {
         let options = SamplerOptions { temperature: 0.0, ..SamplerOptions::default() };
-        Sampler { options, random: Random::new(0) }
+        Sampler::from(Settings::new(&options), None)
     }
 
-    /// The chain's settings.
-    pub fn options(&self) -> &SamplerOptions {
-        &self.options
+    /// Where the random draws started.
+    pub fn seed(&self) -> u64 {
+        self.settings.seed
+    }
+
+    /// Starts over: with the seed's first draw, and with nothing learnt.
+    pub fn reset(&mut self) {
+        *self = Sampler::from(self.settings, self.lists.take());
+    }
+
+    /// Chooses one of the tokens that `allowed` allows, by their logits behind `history`. Writes the most likely of all
+    /// tokens to `top`, and says how many they are.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if no token is allowed, or a bias is of a token outside the vocabulary.
+    pub(crate) fn choose(
+        &mut self,
+        backend: Backend,
+        logits: &[f32],
+        history: &[TokenId],
+        allowed: Option<TokenMask<'_>>,
+        room: &mut Room,
+        top: &mut [TokenLogprob],
+    ) -> Result<(Choice, usize)> {
+        let vocab_size = logits.len();
+        let allowed = match allowed {
+            None => None,
+            Some(mask) => match mask.first(vocab_size) {
+                Some(first) => Some((mask, first)),
+                None => return Err(Error::Argument(text!("no token is allowed: the mask is empty"))),
+            },
+        };
+        let outside = |(token, _): &&(TokenId, f32)| *token as usize >= vocab_size;
+        if let Some((token, _)) = self.lists.as_ref().and_then(|lists| lists.biases.iter().find(outside)) {
+            return Err(Error::Argument(text!(
+                "token {token} of a bias is outside the vocabulary of {vocab_size}"
+            )));
+        }
+        room.parts().spread.scan(backend, logits, 1.0);
+        let own = Own::new(logits, &room.parts().spread);
+        let wanted = self.settings.top_logprobs.min(top.len());
+        let mut told = 0;
+        if wanted > 0 {
+            let mut candidates = Candidates::new(backend, logits, history, room.parts(), None);
+            for (top, &(logit, token)) in top.iter_mut().zip(candidates.top(wanted)) {
+                *top = TokenLogprob { token, logprob: own.logprob(logit) };
+                told += 1;
+            }
+        }
+        let token = self.sample(Candidates::new(backend, logits, history, room.parts(), allowed));
+        Ok((own.choice(token, logits[token as usize]), told))
     }
 
     /// Takes the candidates through the chain and draws one.
-    pub(crate) fn sample(&mut self, mut candidates: Candidates<'_>) -> TokenId {
-        let SamplerOptions { temperature, top_k, top_p, min_p, .. } = self.options;
-        if temperature == 0.0 {
-            return candidates.most_likely();
+    fn sample(&mut self, mut candidates: Candidates<'_>) -> TokenId {
+        let Sampler { settings, lists, random, mu } = self;
+        if let Some(lists) = lists {
+            logit_bias::apply(&mut candidates, &lists.biases);
         }
-        top_k::apply(&mut candidates, top_k);
-        top_p::apply(&mut candidates, top_p);
-        min_p::apply(&mut candidates, min_p);
-        temperature::apply(&mut candidates, temperature);
-        candidates.draw(self.random.unit())
+        if settings.mirostat.version > 0 {
+            temperature::apply(&mut candidates, settings.temperature, 0.0, 1.0);
+            return mirostat::draw(&mut candidates, &settings.mirostat, mu, random);
+        }
+        for stage in settings.stages.iter().flatten() {
+            settings.apply(*stage, &mut candidates, lists.as_deref(), random);
+        }
+        if settings.is_greedy() { candidates.greatest().1 } else { candidates.draw(random.unit()).0 }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(logits: &[f32], options: SamplerOptions, draws: usize) -> alloc::vec::Vec<TokenId> {
-        let mut sampler = Sampler::new(options).unwrap();
-        let mut room = alloc::vec![Candidate::default(); logits.len()];
-        (0..draws).map(|_| sampler.sample(Candidates::new(logits, &mut room))).collect()
-    }
-
-    const ALL: SamplerOptions =
-        SamplerOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 7 };
-
-    #[test]
-    fn greedy_takes_the_first_of_the_greatest() {
-        let mut room = [Candidate::default(); 4];
-        let token = Sampler::greedy().sample(Candidates::new(&[1.0, 3.0, 3.0, f32::NAN], &mut room));
-        assert_eq!(token, 1);
-    }
-
-    #[test]
-    fn frequencies_follow_the_softmax() {
-        let logits = [0.0f32, 1.0, 2.0, -1.0];
-        let draws = sample(&logits, ALL, 20_000);
-        let total: f32 = logits.iter().map(|l| l.exp()).sum();
-        for (token, logit) in logits.iter().enumerate() {
-            let seen = draws.iter().filter(|&&t| t as usize == token).count() as f32 / 20_000.0;
-            assert!((seen - logit.exp() / total).abs() < 0.015, "token {token}: {seen}");
+impl Settings {
+    fn new(options: &SamplerOptions<'_>) -> Settings {
+        let mut stages = [None; STAGES_MAX];
+        stages.iter_mut().zip(options.stages).for_each(|(to, from)| *to = Some(*from));
+        Settings {
+            temperature: options.temperature,
+            dynatemp_range: options.dynatemp_range,
+            dynatemp_exponent: options.dynatemp_exponent,
+            top_k: options.top_k,
+            top_p: options.top_p,
+            min_p: options.min_p,
+            typical_p: options.typical_p,
+            top_n_sigma: options.top_n_sigma,
+            xtc_probability: options.xtc_probability,
+            xtc_threshold: options.xtc_threshold,
+            mirostat: Mirostat {
+                version: options.mirostat,
+                target: options.mirostat_target,
+                rate: options.mirostat_rate,
+            },
+            penalties: Penalties {
+                last_n: options.repeat_last_n,
+                repeat: options.repeat_penalty,
+                frequency: options.frequency_penalty,
+                presence: options.presence_penalty,
+            },
+            dry: Dry {
+                multiplier: options.dry_multiplier,
+                base: options.dry_base,
+                allowed_length: options.dry_allowed_length,
+                last_n: options.dry_last_n,
+            },
+            stages,
+            seed: options.seed,
+            top_logprobs: options.top_logprobs,
         }
     }
 
-    #[test]
-    fn each_sampler_keeps_what_it_should() {
-        let logits = [0.0f32, 4.0, 3.9, 1.0, -5.0];
-        let kept = |options| {
-            let mut tokens = sample(&logits, options, 4000);
-            tokens.sort_unstable();
-            tokens.dedup();
-            tokens
-        };
-        assert_eq!(kept(SamplerOptions { top_k: 2, ..ALL }), [1, 2]);
-        assert_eq!(kept(SamplerOptions { top_p: 0.5, ..ALL }), [1]);
-        assert_eq!(kept(SamplerOptions { top_p: 0.9, ..ALL }), [1, 2]);
-        assert_eq!(kept(SamplerOptions { min_p: 0.01, ..ALL }), [0, 1, 2, 3]);
-        assert_eq!(kept(SamplerOptions { min_p: 1.0, ..ALL }), [1]);
+    /// Whether the greatest of what is left is taken, and nothing drawn.
+    fn is_greedy(&self) -> bool {
+        let cools = self.stages.contains(&Some(Stage::Temperature));
+        cools && self.temperature == 0.0 && self.dynatemp_range == 0.0
     }
 
-    #[test]
-    fn the_same_seed_gives_the_same_tokens() {
-        let logits: alloc::vec::Vec<f32> = (0..1000).map(|i| ((i * 37) % 101) as f32 / 20.0).collect();
-        let options = SamplerOptions { seed: 3, ..SamplerOptions::default() };
-        assert_eq!(sample(&logits, options, 50), sample(&logits, options, 50));
-        assert_ne!(sample(&logits, options, 50), sample(&logits, SamplerOptions { seed: 4, ..options }, 50));
+    /// Whether a stage never takes the greatest candidate away, nor draws.
+    fn keeps_the_greatest(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::TypicalP => self.typical_p >= 1.0,
+            Stage::Xtc => self.xtc_probability == 0.0,
+            Stage::Penalties | Stage::Dry => false,
+            Stage::TopNSigma | Stage::TopK | Stage::TopP | Stage::MinP | Stage::Temperature => true,
+        }
     }
 
-    #[test]
-    fn logits_that_are_not_numbers_still_give_a_token() {
-        for logits in [[f32::NAN; 3], [f32::NEG_INFINITY; 3], [f32::INFINITY, 0.0, f32::NAN]] {
-            for top_k in [0, 2, 40] {
-                let options = SamplerOptions { top_k, ..SamplerOptions::default() };
-                assert!(sample(&logits, options, 10).iter().all(|&t| t < 3));
+    fn apply(
+        &self,
+        stage: Stage,
+        candidates: &mut Candidates<'_>,
+        lists: Option<&Lists>,
+        random: &mut Random,
+    ) {
+        if self.is_greedy() && self.keeps_the_greatest(stage) {
+            return;
+        }
+        match stage {
+            Stage::Penalties => penalties::apply(candidates, &self.penalties),
+            Stage::Dry => dry::apply(candidates, &self.dry, lists.map(|lists| &lists.breakers)),
+            Stage::TopNSigma => top_n_sigma::apply(candidates, self.top_n_sigma),
+            Stage::TopK => top_k::apply(candidates, self.top_k),
+            Stage::TypicalP => typical_p::apply(candidates, self.typical_p),
+            Stage::TopP => top_p::apply(candidates, self.top_p),
+            Stage::MinP => min_p::apply(candidates, self.min_p),
+            Stage::Xtc => xtc::apply(candidates, self.xtc_probability, self.xtc_threshold, random),
+            Stage::Temperature => {
+                temperature::apply(candidates, self.temperature, self.dynatemp_range, self.dynatemp_exponent);
             }
-        }
-    }
-
-    #[test]
-    fn senseless_settings_are_errors() {
-        for options in [
-            SamplerOptions { temperature: -1.0, ..ALL },
-            SamplerOptions { temperature: f32::NAN, ..ALL },
-            SamplerOptions { top_p: 1.5, ..ALL },
-            SamplerOptions { min_p: -0.1, ..ALL },
-        ] {
-            assert!(Sampler::new(options).is_err());
         }
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod choose;
 mod fork;
 mod plan;
 mod saved;
@@ -20,10 +21,10 @@ use crate::forward::{Consecutive, Forward};
 use crate::kv::KvCache;
 use crate::model::Model;
 use crate::pool::Pool;
-use crate::sample::{Candidates, Sampler};
 use crate::speculate::Costs;
 use crate::tokenizer::TokenId;
 pub use ahead::Drafts;
+use choose::Top;
 use plan::Work;
 pub use plan::{BATCH_DEFAULT, CONTEXT_DEFAULT, Plan, SessionOptions};
 
@@ -71,6 +72,7 @@ pub struct Session {
     work: Work,
     costs: Costs,
     drafts: Drafts,
+    top: Top,
 }
 
 impl Session {
@@ -111,6 +113,7 @@ impl Session {
             work,
             costs: Costs::new(options.draft_min),
             drafts: Drafts::default(),
+            top: Top::default(),
         })
     }
 
@@ -254,22 +257,6 @@ impl Session {
     /// Whether [`Session::logits`] belongs to the last position: not before the first prefill, nor after a cancelled one.
     pub fn has_logits(&self) -> bool {
         self.scored
-    }
-
-    /// Chooses the next token from the logits. It is not read yet: [`Session::decode`] does that.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if the logits do not belong to the last position: see [`Session::has_logits`].
-    pub fn sample(&mut self, sampler: &mut Sampler) -> Result<TokenId> {
-        if !self.scored {
-            return Err(Error::Argument(text!(
-                "there is nothing to choose from: prefill or decode a token first"
-            )));
-        }
-        let work = &mut self.work;
-        let vocab_size = self.model.hyper().vocab_size;
-        let logits = &work.logits[self.column * vocab_size..][..vocab_size];
-        Ok(sampler.sample(Candidates::new(logits, &mut work.candidates)))
     }
 
     /// Forgets every token behind the first `position`. A session that holds fewer stays as it is.

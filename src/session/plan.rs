@@ -10,7 +10,7 @@ use crate::error::{Error, Result, text};
 use crate::forward::Scratch;
 use crate::kv::{KvCache, KvShape};
 use crate::model::Model;
-use crate::sample::Candidate;
+use crate::sample::Room;
 use crate::speculate::DRAFT_MAX;
 use crate::tokenizer::TokenId;
 
@@ -77,7 +77,7 @@ pub(super) struct Work {
     pub(super) tokens: Slab<TokenId>,
     /// Columns of `vocab_size` logits: one, and one for each guess, or for each session that is decoded together.
     pub(super) logits: Slab<f32>,
-    pub(super) candidates: Slab<Candidate>,
+    pub(super) room: Room,
 }
 
 impl Session {
@@ -141,7 +141,7 @@ impl Work {
             tokens: arena.slab(kv.context)?,
             // A product that overflows asks for more than there can be, which the arena refuses.
             logits: arena.slab(vocab_size.saturating_mul(columns))?,
-            candidates: arena.slab(vocab_size)?,
+            room: Room::carve(vocab_size, kv.context, arena)?,
         })
     }
 }
