@@ -33,7 +33,7 @@
 //! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
 //! | 3 | `forward`, `sample`, `speculate` |
 //! | 4 | `session`, `chat`, `constrain` |
-//! | 5 | `speculate/model` |
+//! | 5 | `generate`, `speculate/model` |
 //!
 //! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of keys
 //! and values, *prefill* the reading of a prompt, *decode* the reading of one token, *logits* the scores of every token
@@ -52,6 +52,7 @@ pub mod constrain;
 mod error;
 pub mod format;
 mod forward;
+mod generate;
 pub mod gguf;
 mod kv;
 mod memory;
@@ -66,6 +67,7 @@ pub mod tokenizer;
 pub use bantam_kernels::{Backend, Format, KvFormat, Origin};
 pub use cancel::Cancel;
 pub use error::{Error, Result, Text};
+pub use generate::{Constrain, GenerateOptions, Generator, Overflow, Piece, StopReason};
 pub use model::{HyperParameters, Model, ModelOptions};
 pub use pool::Pool;
 #[cfg(feature = "std")]
