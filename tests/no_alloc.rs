@@ -10,8 +10,8 @@ mod counting;
 use std::sync::Arc;
 
 use bantam::{
-    Backend, DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Format, Lookup, Model, Pool, Sampler,
-    SamplerOptions, Session, SessionOptions, Utf8Stream,
+    Backend, DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Format, GenerateOptions, Generator,
+    Lookup, Model, Overflow, Pool, Sampler, SamplerOptions, Session, SessionOptions, Utf8Stream,
 };
 
 use common::tiny::Tiny;
@@ -116,6 +116,34 @@ fn taken_by_conversation(model: &Model, threads: usize, prompt: usize) -> Taken 
     taken
 }
 
+/// What an answer takes, pulled piece by piece in a context that overflows.
+fn taken_by_an_answer(model: &Model) -> Taken {
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let mut session = Session::open(model, pool, &drafting(40, 16, 3)).unwrap();
+    let sampler = Sampler::new(SamplerOptions { top_logprobs: 3, ..Default::default() }).unwrap();
+    let options = GenerateOptions {
+        max_tokens: 60,
+        stop: &["never there", "\u{2603}\u{2603}"],
+        stop_tokens: &[u32::MAX],
+        ignore_end: true,
+        overflow: Overflow::Shift { keep: 4 },
+    };
+    let mut generator = Generator::new(model, 40, sampler, &options).unwrap();
+    generator.set_drafter(Some(Box::new(Lookup::new())));
+    let prompt = tokens(model, 20);
+    let (length, taken) = during(|| {
+        session.prompt(&prompt).unwrap();
+        let mut length = 0;
+        while let Some(piece) = generator.next(&mut session).unwrap() {
+            length += piece.text.len() + session.top_logprobs().len();
+        }
+        generator.restart();
+        length
+    });
+    assert!(length > 60);
+    taken
+}
+
 /// What it takes to copy a session, to save and restore it, and to decode two together.
 fn taken_by_two_sessions(model: &Model, threads: usize) -> Taken {
     let pool = Arc::new(Pool::new(threads).unwrap());
@@ -144,6 +172,7 @@ fn nothing_is_allocated_between_two_tokens(backend: Backend) {
             let taken = taken_by_conversation(&model, threads, 60);
             assert_eq!(taken, Taken::default(), "{threads} threads, {format:?}");
             assert_eq!(taken_by_two_sessions(&model, threads), Taken::default());
+            assert_eq!(taken_by_an_answer(&model), Taken::default());
         }
     }
 }
