@@ -13,7 +13,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, Value};
 
 use super::limits::{self, Budget};
-use super::{date, json};
+use super::{date, json, python};
 use crate::error::{Error, Result, text};
 
 type EngineResult<T> = core::result::Result<T, minijinja::Error>;
@@ -33,18 +33,30 @@ pub(super) fn check(source: &str) -> Result<()> {
             limits::SOURCE_MAX
         )));
     }
-    on_large_stack(|| compile(source).map(|_| ()))
+    let source = python::read(source);
+    on_large_stack(|| compile(&source).map(|_| ()))
 }
 
-/// Renders `source` for a conversation of so many messages and bytes, with the variables of `context`.
-pub(super) fn render(source: &str, context: Value, messages: usize, bytes: usize) -> Result<String> {
-    let budget = Budget::of(bytes);
-    on_large_stack(move || {
-        let template = compile(source)?;
-        let mut environment = environment(&budget);
+/// What a rendering is of.
+pub(super) struct Call {
+    /// Messages of the conversation.
+    pub(super) messages: usize,
+    /// Bytes of all texts.
+    pub(super) bytes: usize,
+    /// Seconds since 1970 began; the clock's if `None`.
+    pub(super) now: Option<u64>,
+}
+
+/// Renders `source` with the variables of `context`.
+pub(super) fn render(source: &str, context: Value, call: &Call) -> Result<String> {
+    let budget = Budget::of(call.bytes);
+    let source = python::read(source);
+    on_large_stack(|| {
+        let template = compile(&source)?;
+        let mut environment = environment(&budget, call.now);
         // Together, the texts between the blocks cost no more than what is counted.
         let steps_by_raw = Budget::RAW_BYTES / limits::longest_raw(&template).max(1);
-        environment.set_fuel(Some(Budget::steps(messages).min(steps_by_raw as u64)));
+        environment.set_fuel(Some(Budget::steps(call.messages).min(steps_by_raw as u64)));
         let mut page = String::new();
         let mut output = machinery::make_string_output(&mut page);
         let (instructions, blocks) = (&template.instructions, &template.blocks);
@@ -76,7 +88,7 @@ fn compile(source: &str) -> EngineResult<CompiledTemplate<'_>> {
     Ok(template)
 }
 
-fn environment<'source>(budget: &Budget) -> Environment<'source> {
+fn environment<'source>(budget: &Budget, now: Option<u64>) -> Environment<'source> {
     let mut environment = Environment::new();
     limits::install(&mut environment, budget);
     let own = budget.clone();
@@ -89,11 +101,15 @@ fn environment<'source>(budget: &Budget) -> Environment<'source> {
         own.pay_copies(core::slice::from_ref(value), 8)?;
         json::to_json(value, options)
     });
+    environment.add_filter("length", python::length);
+    environment.add_filter("count", python::length);
+    environment.add_test("iterable", python::is_iterable);
+    environment.add_test("sequence", python::is_sequence);
     environment.add_function("raise_exception", |message: String| -> EngineResult<Value> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
     });
-    environment.add_function("strftime_now", |format: String| {
-        date::format(&format, date::now())
+    environment.add_function("strftime_now", move |format: String| {
+        date::format(&format, now.unwrap_or_else(date::now))
             .map_err(|what| minijinja::Error::new(ErrorKind::InvalidOperation, what))
     });
     environment

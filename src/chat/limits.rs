@@ -8,11 +8,14 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::vec::Vec;
 
 use minijinja::machinery::{CompiledTemplate, Instruction, Instructions};
-use minijinja::value::{Rest, ValueKind};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 use minijinja_contrib::pycompat;
+
+use super::python;
 
 type Result<T> = core::result::Result<T, Error>;
 
@@ -190,6 +193,10 @@ pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget) {
         if !(a.is_number() && b.is_number()) {
             own.pay_copies(&[a.clone(), b.clone()], 1)?;
         }
+        if let Some(text) = python::add_safe(&a, &b) {
+            own.pay(text.len())?;
+            return Ok(Value::from_safe_string(text));
+        }
         PLAIN.compile_expression("a + b")?.eval(context! { a, b })
     });
     let own = budget.clone();
@@ -203,11 +210,12 @@ pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget) {
     let own = budget.clone();
     environment.add_function("[:]", move |all: Value, from: Value, to: Value, step: Value| {
         own.pay_copies(core::slice::from_ref(&all), 1)?;
-        PLAIN.compile_expression("all[from:to:step]")?.eval(context! { all, from, to, step })
+        python::slice(&all, [&from, &to, &step])
     });
     for name in FILTERS {
         let own = budget.clone();
-        environment.add_filter(name, move |values: Rest<Value>| {
+        environment.add_filter(name, move |values: Rest<ValueOrKwargs>| {
+            let values: Vec<Value> = values.iter().cloned().map(Value::from).collect();
             pay_call(&own, name, &values)?;
             PLAIN.empty_state().apply_filter(name, &values)
         });
@@ -215,7 +223,7 @@ pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget) {
     let own = budget.clone();
     environment.set_unknown_method_callback(move |state: &mut State<'_, '_>, value, method, arguments| {
         if !LOOKING.contains(&method) {
-            let values: std::vec::Vec<Value> = core::iter::once(value).chain(arguments).cloned().collect();
+            let values: Vec<Value> = core::iter::once(value).chain(arguments).cloned().collect();
             pay_call(&own, method, &values)?;
         }
         pycompat::unknown_method_callback(state, value, method, arguments)

@@ -8,55 +8,36 @@ mod date;
 mod environment;
 mod json;
 mod limits;
+mod message;
+mod python;
+mod tools;
+mod value;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use minijinja::{Value, context};
+use minijinja::Value;
 
 use crate::error::{Error, Result, text};
 use crate::model::Model;
 use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
+pub use message::{Message, Speaker};
+pub use tools::{Tool, ToolCall};
 
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Speaker {
-    /// Whoever set the conversation up: how to answer.
-    System,
-    /// Who asks.
-    User,
-    /// The model.
-    Assistant,
-}
-
-impl Speaker {
-    /// The name that templates know: `system`, `user`, `assistant`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Speaker::System => "system",
-            Speaker::User => "user",
-            Speaker::Assistant => "assistant",
-        }
-    }
-}
-
-/// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Who speaks.
-    pub speaker: Speaker,
-    /// What is said.
-    pub content: String,
-}
-
-impl Message {
-    /// A message.
-    pub fn new(speaker: Speaker, content: impl Into<String>) -> Message {
-        Message { speaker, content: content.into() }
-    }
+/// What a conversation is written down with. The default is the conversation and nothing else. Fields may be added: write the
+/// rest as `..RenderOptions::default()`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RenderOptions<'a> {
+    /// Add what makes the model answer.
+    pub add_generation_prompt: bool,
+    /// What the model may call.
+    pub tools: &'a [Tool],
+    /// More variables of the template, as a JSON object: `{"enable_thinking": false}`. Nothing if empty. They count more than
+    /// those of the same name that are always there.
+    pub variables: &'a str,
+    /// What `strftime_now` takes for the time, in seconds since 1970 began; the clock's if `None`.
+    pub now: Option<u64>,
 }
 
 /// A model's chat template.
@@ -148,12 +129,19 @@ impl ChatTemplate {
     /// [`Error::Template`] with the line that failed, also where the template itself refuses the conversation, or takes
     /// more steps or room than a conversation can need.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let contents = messages.iter().map(|message| Cow::Borrowed(message.content.as_str()));
-        self.write(messages, contents, add_generation_prompt)
+        self.render_with(messages, &RenderOptions { add_generation_prompt, ..RenderOptions::default() })
+    }
+
+    /// Writes a conversation down with tools and variables.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`]; [`Error::Argument`] for variables that are no JSON object.
+    pub fn render_with(&self, messages: &[Message], options: &RenderOptions<'_>) -> Result<String> {
+        self.write(messages, options, &|_, text| Ok(text.to_string()))
     }
 
     /// The tokens of a conversation, BOS included where the metadata asks for it. What the template writes may name
-    /// control tokens; a user's message may not, and its `<|im_end|>` is so many characters.
+    /// control tokens; the message of a user or a tool may not, and its `<|im_end|>` is so many characters.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`] and [`Tokenizer::encode`].
@@ -163,18 +151,28 @@ impl ChatTemplate {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<Vec<TokenId>> {
-        let is_free = |cut: &char| !messages.iter().any(|message| message.content.contains(*cut));
+        let options = RenderOptions { add_generation_prompt, ..RenderOptions::default() };
+        self.encode_with(tokenizer, messages, &options)
+    }
+
+    /// The tokens of a conversation with tools and variables.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render_with`] and [`Tokenizer::encode`].
+    pub fn encode_with(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        options: &RenderOptions<'_>,
+    ) -> Result<Vec<TokenId>> {
+        let is_free = |cut: &char| !messages.iter().any(|message| message.contains(*cut));
         let Some(cut) = CUTS.into_iter().find(is_free) else {
             return Err(Error::Argument(text!("the messages hold every one of Unicode's noncharacters")));
         };
-        let mut contents = Vec::new();
-        for message in messages {
-            contents.push(match message.speaker {
-                Speaker::User => cut_control(tokenizer, &message.content, cut)?,
-                Speaker::System | Speaker::Assistant => Cow::Borrowed(message.content.as_str()),
-            });
-        }
-        let rendered = self.write(messages, contents.into_iter(), add_generation_prompt)?;
+        let rendered = self.write(messages, options, &|speaker, text| {
+            Ok(if speaker.is_stranger() { cut_control(tokenizer, text, cut)? } else { Cow::Borrowed(text) }
+                .into())
+        })?;
         let options = EncodeOptions { parse_special: true, ..EncodeOptions::default() };
         let mut tokens = Vec::new();
         for part in rendered.split(cut) {
@@ -190,27 +188,39 @@ impl ChatTemplate {
         Ok(tokens)
     }
 
-    fn write<'a>(
+    fn write(
         &self,
         messages: &[Message],
-        contents: impl Iterator<Item = Cow<'a, str>>,
-        add_generation_prompt: bool,
+        options: &RenderOptions<'_>,
+        text: &dyn Fn(Speaker, &str) -> Result<String>,
     ) -> Result<String> {
-        let mut bytes = 0;
-        let message = |(message, content): (&Message, Cow<'_, str>)| {
-            bytes += content.len();
-            context! { role => message.speaker.name(), content => &*content }
-        };
-        let list: Vec<Value> = messages.iter().zip(contents).map(message).collect();
-        // Transformers defines these two as None where there are none.
-        let mut context = BTreeMap::from([
-            ("messages", Value::from(list)),
-            ("add_generation_prompt", Value::from(add_generation_prompt)),
-            ("tools", Value::from(())),
-            ("documents", Value::from(())),
+        let mut bytes = options.variables.len();
+        let mut list = Vec::new();
+        for message in messages {
+            bytes += message.size();
+            list.push(message.value(&|content| text(message.speaker, content))?);
+        }
+        let tools: Vec<Value> = options.tools.iter().map(|tool| value::plain(tool.source())).collect();
+        bytes += options.tools.iter().map(|tool| tool.source().to_string().len()).sum::<usize>();
+        // Transformers defines tools and documents as None where there are none.
+        let tools = if tools.is_empty() { Value::from(()) } else { Value::from(tools) };
+        let mut context: Vec<(String, Value)> =
+            self.tokens.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect();
+        context.extend([
+            ("messages".into(), Value::from(list)),
+            ("add_generation_prompt".into(), Value::from(options.add_generation_prompt)),
+            ("tools".into(), tools),
+            ("documents".into(), Value::from(())),
         ]);
-        context.extend(self.tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str()))));
-        environment::render(&self.source, Value::from(context), messages.len(), bytes)
+        if !options.variables.is_empty() {
+            let variables: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(options.variables).map_err(|error| {
+                    Error::Argument(text!("the template's variables are no JSON object: {error}"))
+                })?;
+            context.extend(variables.iter().map(|(name, json)| (name.clone(), value::plain(json))));
+        }
+        let call = environment::Call { messages: messages.len(), bytes, now: options.now };
+        environment::render(&self.source, Value::from_pairs(context), &call)
     }
 }
 
