@@ -5,6 +5,8 @@
 mod answer;
 mod bench;
 mod chat;
+#[allow(dead_code, reason = "`run` takes these options next")]
+mod constraining;
 mod conversation;
 mod failure;
 mod input;

@@ -140,6 +140,24 @@ impl Message {
         super::value::with_texts(&Value::Object(object), write)
     }
 
+    /// Makes text of calls, each as `write` has it, and of a tool's result what a user says: for templates without tools.
+    pub(super) fn spell_out(&mut self, write: impl Fn(&Value) -> String) {
+        if let Some(Value::Array(calls)) = self.fields.remove("tool_calls") {
+            for call in &calls {
+                let call = call.get("function").unwrap_or(call);
+                let call = json!({ "name": call.get("name"), "arguments": call.get("arguments") });
+                let line = if self.content.is_empty() { "" } else { "\n" };
+                self.content = format!("{}{line}{}", self.content, write(&call));
+            }
+            self.fields.remove("content");
+            self.has_content = true;
+        }
+        if self.speaker == Speaker::Tool {
+            let content = format!("<tool_response>\n{}\n</tool_response>", self.content);
+            *self = Message::new(Speaker::User, content);
+        }
+    }
+
     /// The bytes of all texts, about.
     pub(super) fn size(&self) -> usize {
         let fields = if self.fields.is_empty() { 0 } else { format!("{:?}", self.fields).len() };

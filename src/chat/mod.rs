@@ -4,6 +4,9 @@
 //! neither files nor the network, in bounds of steps, text and depth (limits.rs). Rendering allocates.
 #![forbid(unsafe_code)]
 
+mod calls;
+#[cfg(feature = "constrain")]
+mod constrained;
 mod date;
 mod environment;
 mod json;
@@ -22,6 +25,7 @@ use minijinja::Value;
 use crate::error::{Error, Result, text};
 use crate::model::Model;
 use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
+pub use calls::{Answer, CallSyntax, ToolChoice};
 pub use message::{Message, Speaker};
 pub use tools::{Tool, ToolCall};
 

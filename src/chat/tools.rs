@@ -78,6 +78,12 @@ impl Tool {
     pub(super) fn source(&self) -> &Value {
         &self.source
     }
+
+    /// The JSON schema of its arguments.
+    #[cfg(feature = "constrain")]
+    pub(super) fn schema(&self) -> &Value {
+        &self.parameters
+    }
 }
 
 /// A call that a model asks for.

@@ -97,6 +97,19 @@ impl Grammar {
     }
 }
 
+/// A schema as a part of a grammar in Lark.
+///
+/// # Errors
+/// As [`Grammar::json_schema`].
+#[cfg(feature = "chat")]
+pub(crate) fn embedded(schema: Value) -> Result<Value> {
+    let mut schema = schema::prepare(schema)?;
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("x-guidance".into(), json!({ "whitespace_pattern": BLANKS, "coerce_one_of": true }));
+    }
+    Ok(schema)
+}
+
 /// Whether the byte at `at` has an odd number of backslashes before it.
 fn is_escaped(source: &str, at: usize) -> bool {
     source[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1

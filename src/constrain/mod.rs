@@ -17,6 +17,11 @@ mod vocabulary;
 
 use std::sync::Arc;
 
+#[cfg(feature = "chat")]
+pub(crate) use grammar::embedded;
+#[cfg(feature = "chat")]
+pub(crate) use schema::holds_data;
+
 use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 use llguidance::{Matcher, ParserFactory};

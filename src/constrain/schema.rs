@@ -70,6 +70,12 @@ fn is_plain(reference: &str) -> bool {
     reference == "#" || (reference.starts_with("#/") && !reference.contains(['~', '%']))
 }
 
+/// Whether what a schema has under `key` is no schema, though it may look like one.
+#[cfg(feature = "chat")]
+pub(crate) fn holds_data(key: &str) -> bool {
+    DATA.contains(&key)
+}
+
 fn narrow_formats(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(narrow_formats),

@@ -1,0 +1,401 @@
+//! Floor 4. How models write their calls of tools, by what their template says of it; reading such calls back.
+//!
+//! ```text
+//!   open  before { "name": ..., "arguments": ... } after  between  before { ... } after  close       Form::Object
+//!   open  before NAME middle { arguments } after  between  ...  close                                Form::Named
+//! ```
+//! Invariant: what is read are calls of tools that there are, with arguments that are JSON; whatever else a model writes stays
+//! text.
+#![forbid(unsafe_code)]
+
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use super::tools::{Tool, ToolCall};
+use super::{ChatTemplate, Message, Speaker};
+use crate::error::{Error, Result, text};
+
+/// Whether a model may, must or must not call a tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice<'a> {
+    /// It decides.
+    #[default]
+    Auto,
+    /// It calls at least one.
+    Required,
+    /// It calls none.
+    None,
+    /// It calls this one.
+    Named(&'a str),
+}
+
+impl<'a> ToolChoice<'a> {
+    /// What a word means: `auto`, `required`, `none`, or the name of a tool.
+    pub fn from_word(word: &'a str) -> ToolChoice<'a> {
+        match word {
+            "auto" => ToolChoice::Auto,
+            "required" => ToolChoice::Required,
+            "none" => ToolChoice::None,
+            name => ToolChoice::Named(name),
+        }
+    }
+
+    /// The tools that may be called.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name that no tool has, and calls that are required where there are no tools.
+    pub(super) fn among<'t>(&self, tools: &'t [Tool]) -> Result<Vec<&'t Tool>> {
+        match *self {
+            ToolChoice::None => Ok(Vec::new()),
+            ToolChoice::Auto => Ok(tools.iter().collect()),
+            ToolChoice::Required if tools.is_empty() => {
+                Err(Error::Argument(text!("a call of a tool is required, but there are no tools")))
+            }
+            ToolChoice::Required => Ok(tools.iter().collect()),
+            ToolChoice::Named(name) => match tools.iter().find(|tool| tool.name() == name) {
+                Some(tool) => Ok(std::vec![tool]),
+                None => Err(Error::Argument(text!("there is no tool {name:?}"))),
+            },
+        }
+    }
+}
+
+/// How a call is written between what surrounds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As an object with these keys.
+    Object { name: &'static str, arguments: &'static str, id: Option<&'static str> },
+    /// As the name, this, and an object of arguments.
+    Named(&'static str),
+}
+
+/// How the models of one family write calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSyntax {
+    pub(super) open: &'static str,
+    pub(super) before: &'static str,
+    pub(super) form: Form,
+    pub(super) after: &'static str,
+    pub(super) between: &'static str,
+    pub(super) close: &'static str,
+    /// Whether there may be more than one.
+    pub(super) is_many: bool,
+    /// Whether the template knows of tools; where it does not, the system message has to tell.
+    knows_tools: bool,
+}
+
+const fn object(name: &'static str, arguments: &'static str) -> Form {
+    Form::Object { name, arguments, id: None }
+}
+
+const HERMES: CallSyntax = CallSyntax {
+    open: "",
+    before: "<tool_call>\n",
+    form: object("name", "arguments"),
+    after: "\n</tool_call>",
+    between: "\n",
+    close: "",
+    is_many: true,
+    knows_tools: true,
+};
+/// Where nothing else is known: as Hermes, which the system message explains.
+const GENERIC: CallSyntax = CallSyntax { knows_tools: false, ..HERMES };
+const LLAMA: CallSyntax = CallSyntax {
+    before: "",
+    form: object("name", "parameters"),
+    after: "",
+    between: "",
+    is_many: false,
+    ..HERMES
+};
+const MISTRAL: CallSyntax = CallSyntax {
+    open: "[TOOL_CALLS][",
+    before: "",
+    form: Form::Object { name: "name", arguments: "arguments", id: Some("id") },
+    after: "",
+    between: ", ",
+    close: "]",
+    ..HERMES
+};
+const MISTRAL_SPACED: CallSyntax = CallSyntax { open: "[TOOL_CALLS] [", ..MISTRAL };
+const MISTRAL_NAMED: CallSyntax =
+    CallSyntax { before: "[TOOL_CALLS]", form: Form::Named("[ARGS]"), after: "", between: "", ..HERMES };
+const FUNCTION: CallSyntax =
+    CallSyntax { before: "<function=", form: Form::Named(">"), after: "</function>", between: "", ..HERMES };
+const DEEPSEEK: CallSyntax = CallSyntax {
+    open: "<｜tool▁calls▁begin｜>",
+    before: "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
+    form: Form::Named("\n```json\n"),
+    after: "\n```<｜tool▁call▁end｜>",
+    between: "\n",
+    close: "<｜tool▁calls▁end｜>",
+    ..HERMES
+};
+const DEEPSEEK_3_1: CallSyntax = CallSyntax {
+    before: "<｜tool▁call▁begin｜>",
+    form: Form::Named("<｜tool▁sep｜>"),
+    after: "<｜tool▁call▁end｜>",
+    between: "",
+    ..DEEPSEEK
+};
+const COMMAND: CallSyntax = CallSyntax {
+    open: "<|START_ACTION|>[",
+    before: "",
+    form: Form::Object { name: "tool_name", arguments: "parameters", id: Some("tool_call_id") },
+    after: "",
+    between: ",",
+    close: "]<|END_ACTION|>",
+    ..HERMES
+};
+const GRANITE: CallSyntax = CallSyntax {
+    open: "<|tool_call|>[",
+    before: "",
+    form: object("name", "arguments"),
+    after: "",
+    between: ", ",
+    close: "]",
+    ..HERMES
+};
+const PHI: CallSyntax = CallSyntax { close: "]<|/tool_call|>", ..GRANITE };
+const GPT_OSS: CallSyntax = CallSyntax {
+    before: "<|channel|>commentary to=functions.",
+    form: Form::Named(" <|constrain|>json<|message|>"),
+    after: "",
+    between: "",
+    is_many: false,
+    ..HERMES
+};
+const FIRE: CallSyntax = CallSyntax { open: " functools[", ..MISTRAL };
+const INTERN: CallSyntax = CallSyntax {
+    before: "<|action_start|><|plugin|>\n",
+    form: object("name", "parameters"),
+    after: "<|action_end|>",
+    between: "\n",
+    ..HERMES
+};
+
+/// What a template has to name, for its models to write calls so. The first that fits counts.
+const KNOWN: [(&[&str], CallSyntax); 14] = [
+    (&["<|channel|>", "functions."], GPT_OSS),
+    (&["<｜tool▁calls▁begin｜>", "```json"], DEEPSEEK),
+    (&["<｜tool▁calls▁begin｜>"], DEEPSEEK_3_1),
+    (&["[TOOL_CALLS]", "[ARGS]"], MISTRAL_NAMED),
+    (&["[TOOL_CALLS] ["], MISTRAL_SPACED),
+    (&["[TOOL_CALLS]"], MISTRAL),
+    (&["<|START_ACTION|>"], COMMAND),
+    (&["<|tool_call|>", "<|/tool_call|>"], PHI),
+    (&["<|tool_call|>"], GRANITE),
+    (&["<|action_start|>"], INTERN),
+    (&[" functools["], FIRE),
+    (&["<function=", "parameters", "JSON dict"], FUNCTION),
+    (&["<tool_call>", "\"arguments\""], HERMES),
+    (&["\"parameters\": ", "\"name\": "], LLAMA),
+];
+
+/// What a model said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What it thought before it spoke.
+    pub reasoning: Option<String>,
+    /// What it said, without thoughts and calls.
+    pub content: String,
+    /// What it called.
+    pub calls: Vec<ToolCall>,
+}
+
+impl CallSyntax {
+    /// How the models of `template` write calls.
+    pub fn of(template: &ChatTemplate) -> CallSyntax {
+        let source = template.source();
+        if !source.contains("tools") {
+            return GENERIC;
+        }
+        // A pair of tags around each argument is not JSON: such models also read and write what they are told.
+        let is_known = |words: &[&str]| words.iter().all(|word| source.contains(word));
+        let written = KNOWN.iter().find(|(words, _)| is_known(words)).map(|(_, syntax)| *syntax);
+        let escaped = || is_known(&["<tool_call>", "\\\"arguments\\\""]).then_some(HERMES);
+        written.or_else(escaped).unwrap_or(GENERIC)
+    }
+
+    /// The conversation as the template can write it: where it knows nothing of tools, the system message describes them, and
+    /// calls and results become text.
+    pub fn prepare(&self, messages: &[Message], tools: &[Tool]) -> Vec<Message> {
+        let mut messages = messages.to_vec();
+        if self.knows_tools {
+            return messages;
+        }
+        for message in &mut messages {
+            message.spell_out(|call| format!("<tool_call>\n{call}\n</tool_call>"));
+        }
+        if tools.is_empty() {
+            return messages;
+        }
+        let mut told =
+            String::from("You may call functions. They are given as JSON, one in a line:\n<tools>\n");
+        for tool in tools {
+            told.push_str(&tool.source().get("function").cloned().unwrap_or_default().to_string());
+            told.push('\n');
+        }
+        told.push_str(
+            "</tools>\nTo call one, answer with its name and arguments as JSON between these tags:\n\
+             <tool_call>\n{\"name\": \"the name\", \"arguments\": {}}\n</tool_call>",
+        );
+        match messages.first_mut().filter(|first| first.speaker == Speaker::System) {
+            Some(first) => first.content = format!("{}\n\n{told}", first.content),
+            None => messages.insert(0, Message::new(Speaker::System, told)),
+        }
+        messages
+    }
+
+    /// Reads what a model said, control tokens of calls included or not. Calls are found in the syntax of the model, and failing
+    /// that in any other that is known.
+    pub fn read(&self, tools: &[Tool], said: &str) -> Answer {
+        let (reasoning, rest) = split_reasoning(said);
+        let mut answer = Answer { reasoning, ..Answer::default() };
+        let others = KNOWN.iter().map(|(_, syntax)| syntax).chain([&GENERIC]);
+        for syntax in core::iter::once(self).chain(others) {
+            if let Some((content, calls)) = syntax.find(tools, rest) {
+                answer.content = content;
+                answer.calls = calls;
+                return answer;
+            }
+        }
+        answer.content = rest.trim().to_string();
+        answer
+    }
+
+    /// The calls in `said`, and the text around them.
+    fn find(&self, tools: &[Tool], said: &str) -> Option<(String, Vec<ToolCall>)> {
+        // The marks without the blanks around them, which models are careless about.
+        let mark = if self.open.is_empty() { self.before } else { self.open };
+        let mark = mark.trim().trim_end_matches('[');
+        let mut calls: Vec<ToolCall> = Vec::new();
+        let mut content = String::new();
+        let mut rest = said;
+        if mark.is_empty() {
+            rest = rest.trim_start();
+            rest = rest.strip_prefix("<|python_tag|>").unwrap_or(rest);
+            rest = rest.strip_prefix("```json").unwrap_or(rest).trim_start();
+            rest = self.call(tools, rest, &mut calls)?;
+            while let Some(next) =
+                self.call(tools, rest.trim_start_matches([';', ',', '\n', ' ']), &mut calls)
+            {
+                rest = next;
+            }
+        } else {
+            while let Some(at) = rest.find(mark) {
+                let (text, behind) = rest.split_at(at);
+                let mut behind = &behind[mark.len()..];
+                let before = calls.len();
+                while let Some(next) = self.call(tools, self.lead(behind), &mut calls) {
+                    behind = self.tail(next);
+                }
+                // A mark without a call is text.
+                content.push_str(if calls.len() == before { &rest[..at + mark.len()] } else { text });
+                rest = behind;
+            }
+        }
+        if calls.is_empty() {
+            return None;
+        }
+        content.push_str(rest.trim_start().strip_prefix("```").unwrap_or(rest));
+        Some((content.trim().to_string(), calls))
+    }
+
+    /// What stands before a call, left out of `rest`.
+    fn lead<'a>(&self, rest: &'a str) -> &'a str {
+        let mut rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '[' || c == ',');
+        if !self.open.is_empty() {
+            rest = rest.strip_prefix(self.before.trim()).unwrap_or(rest).trim_start();
+        }
+        rest
+    }
+
+    /// What stands behind a call, left out of `rest`.
+    fn tail<'a>(&self, mut rest: &'a str) -> &'a str {
+        for mark in [self.after.trim(), self.close.trim(), "]"] {
+            let next = rest.trim_start();
+            rest = next.strip_prefix(mark).filter(|_| !mark.is_empty()).unwrap_or(rest);
+        }
+        rest
+    }
+
+    /// Reads one call from the beginning of `rest`; what is behind it.
+    fn call<'a>(&self, tools: &[Tool], rest: &'a str, calls: &mut Vec<ToolCall>) -> Option<&'a str> {
+        let (name, id, arguments, rest) = match self.form {
+            Form::Named(middle) => {
+                let middle = middle.trim();
+                let end = if middle.is_empty() { rest.find(['\n', '{'])? } else { rest.find(middle)? };
+                let (name, behind) = rest.split_at(end);
+                // Some give the call a number before its arguments.
+                let (name, id) =
+                    name.split_once("[CALL_ID]").map_or((name, None), |(name, id)| (name, Some(id)));
+                let (arguments, behind) = json_at(behind.get(middle.len()..)?)?;
+                (name.trim().to_string(), id.map(str::to_string), arguments, behind)
+            }
+            Form::Object { name, arguments, id } => {
+                let (Value::Object(mut call), behind) = json_at(rest)? else { return None };
+                let id = id.and_then(|id| call.get(id)).and_then(|id| id.as_str().map(str::to_string));
+                let Some(Value::String(found)) = call.remove(name) else { return None };
+                let keys = [arguments, "arguments", "parameters"];
+                let arguments = keys.iter().find_map(|key| call.remove(*key)).unwrap_or_default();
+                (found, id, arguments, behind)
+            }
+        };
+        if !tools.iter().any(|tool| tool.name() == name) {
+            return None;
+        }
+        // Some write the arguments as JSON in a text; some leave them out.
+        let arguments = match arguments {
+            Value::String(inner) => serde_json::from_str(&inner).unwrap_or(Value::String(inner)),
+            Value::Null => Value::Object(Map::new()),
+            arguments => arguments,
+        };
+        let id = id.unwrap_or_else(|| format!("call{:05}", calls.len() + 1));
+        calls.push(ToolCall { id, name, arguments: arguments.to_string() });
+        Some(rest)
+    }
+}
+
+/// The JSON at the beginning of `text`, and what is behind it.
+fn json_at(text: &str) -> Option<(Value, &str)> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let value = stream.next()?.ok()?;
+    Some((value, text.get(stream.byte_offset()..)?))
+}
+
+/// The tags that models put around their thoughts.
+const THOUGHTS: [(&str, &str); 4] = [
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+];
+
+/// Thoughts and what follows them. Where the prompt ends in the first tag, only the second is there.
+fn split_reasoning(said: &str) -> (Option<String>, &str) {
+    for (open, close) in THOUGHTS {
+        let begun = said.trim_start();
+        let has_open = begun.starts_with(open);
+        let thoughts = begun.strip_prefix(open).unwrap_or(begun);
+        let found = thoughts.split_once(close);
+        let (thoughts, rest) = match found {
+            Some(parts) => parts,
+            // Cut short in the middle of its thoughts.
+            None if has_open => (thoughts, ""),
+            None => continue,
+        };
+        if !has_open && thoughts.contains("<tool_call>") {
+            continue;
+        }
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix("<|start|>assistant").unwrap_or(rest);
+        let rest = rest.strip_prefix("<|channel|>final<|message|>").unwrap_or(rest);
+        let thoughts = thoughts.trim();
+        return (Some(thoughts.to_string()).filter(|thoughts| !thoughts.is_empty()), rest);
+    }
+    (None, said.strip_prefix("<|channel|>final<|message|>").unwrap_or(said))
+}
