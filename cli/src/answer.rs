@@ -1,26 +1,28 @@
-//! One answer: tokens drawn from a session until something ends it.
+//! One answer: pulled from a session piece by piece and shown as text, or as JSON lines.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
 
-use bantam::{Drafter, Drafts, Error, Sampler, Session};
+use bantam::{Constrain, Drafts, Generator, Session, StopReason};
 
 use crate::failure::Result;
 use crate::output::{Output, note};
+use crate::report::Report;
 use crate::units;
 
-/// How the tokens of an answer come to be.
+/// How answers come to be, and how they are shown.
 pub(crate) struct Drawing {
-    pub(crate) sampler: Sampler,
-    /// Guesses ahead. It changes how fast tokens come, and not which.
-    pub(crate) drafter: Box<dyn Drafter>,
-    /// The most tokens of an answer.
-    pub(crate) limit: usize,
+    pub(crate) generator: Generator,
+    /// Makes the rule that each answer has to follow, if there is one.
+    pub(crate) constraint: Option<Rule>,
+    pub(crate) report: Report,
 }
+
+/// Makes a rule for one answer.
+pub(crate) type Rule = Box<dyn Fn() -> bantam::Result<Box<dyn Constrain + Send>>>;
 
 /// What an answer was.
 pub(crate) struct Answer {
-    /// What was shown.
     pub(crate) text: String,
     /// How many tokens were drawn, the one that ended the answer included.
     pub(crate) drawn: usize,
@@ -28,7 +30,11 @@ pub(crate) struct Answer {
     pub(crate) time: Duration,
     /// What became of the guesses.
     pub(crate) guesses: Guesses,
-    pub(crate) end: End,
+    pub(crate) stop: StopReason,
+    /// Whether it is one that its constraint describes, if it had one.
+    pub(crate) complete: Option<bool>,
+    /// The mean log-probability of its tokens.
+    pub(crate) mean_logprob: Option<f32>,
 }
 
 /// How many tokens were guessed ahead, and how many of them right, in how many passes over the model.
@@ -70,53 +76,57 @@ impl Turn {
             note(&format!("guesses: {right} of {guessed} right, in {passes} of the passes over the model"));
         }
     }
-}
 
-/// What ended an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The model, with a token that ends an answer.
-    Model,
-    /// The most tokens that were asked for.
-    Limit,
-    /// The context, of so many tokens: there was no room for another.
-    Context(usize),
-    /// Ctrl-C.
-    Interrupt,
-}
-
-/// Draws tokens behind what `session` has read and shows them.
-pub(crate) fn generate(session: &mut Session, drawing: &mut Drawing) -> Result<Answer> {
-    let Drawing { sampler, drafter, limit } = drawing;
-    let (limit, before) = (*limit, session.drafts());
-    let mut output = Output::new();
-    let start = Instant::now();
-    let mut drawn = 0;
-    let end = loop {
-        if drawn == limit {
-            break End::Limit;
-        }
-        let token = session.sample(sampler)?;
-        drawn += 1;
-        if session.model().tokenizer().is_end_of_generation(token) {
-            break End::Model;
-        }
-        output.push(session.model().tokenizer().piece(token))?;
-        // The last token asked for is shown, and nothing follows from it.
-        if drawn == limit {
-            break End::Limit;
-        }
-        match session.speculate(token, &mut **drafter) {
-            Ok(()) => {}
-            Err(Error::ContextFull { context, .. }) => break End::Context(context),
-            Err(Error::Cancelled) => break End::Interrupt,
-            Err(error) => {
-                output.finish()?;
-                return Err(error.into());
+    /// Says on standard error what is wrong with an answer that ended in the middle; `remedy` is what helps where the
+    /// context was too small.
+    pub(crate) fn warn(&self, context: usize, remedy: &str) {
+        match self.answer.stop {
+            StopReason::Cancelled => note("Stopped."),
+            StopReason::ContextFull => {
+                let size = units::plural(context, "token");
+                note(&format!("note: the answer ends here, as the context of {size} is full; {remedy}"));
             }
+            _ => {}
+        }
+        if self.answer.complete == Some(false) {
+            note("note: the answer is unfinished: it does not follow its grammar to the end");
+        }
+    }
+}
+
+/// Draws an answer behind what `session` has read and shows it.
+pub(crate) fn generate(session: &mut Session, drawing: &mut Drawing) -> Result<Answer> {
+    let Drawing { generator, constraint, report } = drawing;
+    let before = session.drafts();
+    generator.restart();
+    generator.set_constraint(constraint.as_ref().map(|rule| rule()).transpose()?);
+    let mut output = Output::new(report.shows_text());
+    let start = Instant::now();
+    let ended = loop {
+        match generator.next(session) {
+            Ok(Some(piece)) => {
+                output.push(piece.text)?;
+                if let Some(choice) = piece.choice {
+                    report.token(session, &choice)?;
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         }
     };
     let time = start.elapsed();
     let guesses = Guesses::between(before, session.drafts());
-    Ok(Answer { text: output.finish()?, drawn, time, guesses, end })
+    let text = output.finish()?;
+    ended?;
+    let answer = Answer {
+        text,
+        drawn: generator.drawn(),
+        time,
+        guesses,
+        stop: generator.stop_reason().unwrap_or(StopReason::Cancelled),
+        complete: generator.is_complete(),
+        mean_logprob: generator.confidence().summary().map(|summary| summary.mean_logprob),
+    };
+    report.answer(&answer, generator.confidence())?;
+    Ok(answer)
 }

@@ -2,21 +2,28 @@
 #![forbid(unsafe_code)]
 
 use std::io::{Write, stderr, stdin};
+use std::path::Path;
+use std::time::Duration;
 
 use bantam::Cancel;
 use rustyline::error::ReadlineError;
 use rustyline::{Behavior, Config, DefaultEditor};
 
-use crate::answer::{Drawing, End};
+use crate::answer::{Drawing, Turn};
 use crate::conversation::Conversation;
 use crate::failure::{Failure, Result};
 use crate::output::note;
 use crate::units;
 
 const HELP: &str = "\
-/clear      forget the conversation, but not the system text
-/help       show this
-/exit       leave, as Ctrl-D does
+/clear          forget the conversation, but not the system text
+/undo           take the last question and its answer back
+/system [TEXT]  show how to answer, or say so from here on
+/save FILE      save the conversation
+/load FILE      go on with a saved conversation
+/stats          tokens, memory and speed so far
+/help           show this
+/exit           leave, as Ctrl-D does
 Ctrl-C stops an answer; at the prompt, twice in a row, it leaves.";
 
 /// What a line asks for.
@@ -24,6 +31,11 @@ Ctrl-C stops an answer; at the prompt, twice in a row, it leaves.";
 enum Request<'a> {
     Say(&'a str),
     Clear,
+    Undo,
+    System(&'a str),
+    Save(&'a str),
+    Load(&'a str),
+    Stats,
     Help,
     Exit,
     Unknown(&'a str),
@@ -33,13 +45,19 @@ enum Request<'a> {
 impl Request<'_> {
     fn parse(line: &str) -> Request<'_> {
         let line = line.trim();
-        match line {
-            "" => Request::Nothing,
-            "/clear" => Request::Clear,
-            "/help" | "/?" => Request::Help,
-            "/exit" | "/quit" | "/bye" => Request::Exit,
+        let (command, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match (command, argument.trim()) {
+            ("", _) => Request::Nothing,
+            ("/system", text) => Request::System(text),
+            ("/save", file) => Request::Save(file),
+            ("/load", file) => Request::Load(file),
+            ("/clear", "") => Request::Clear,
+            ("/undo", "") => Request::Undo,
+            ("/stats", "") => Request::Stats,
+            ("/help" | "/?", "") => Request::Help,
+            ("/exit" | "/quit" | "/bye", "") => Request::Exit,
             // A path or a fraction is something to say, a single word is a mistyped command.
-            _ if line.starts_with('/') && line[1..].chars().all(|c| c.is_ascii_alphabetic()) => {
+            (_, "") if line.starts_with('/') && line[1..].chars().all(|c| c.is_ascii_alphabetic()) => {
                 Request::Unknown(line)
             }
             _ => Request::Say(line),
@@ -103,6 +121,7 @@ pub(crate) fn converse(
 ) -> Result<()> {
     note("Ask something, or /help. Ctrl-D leaves.");
     let mut was_interrupted = false;
+    let mut stats = Stats::default();
     loop {
         let line = match terminal.read() {
             Ok(line) => line,
@@ -125,42 +144,117 @@ pub(crate) fn converse(
                 conversation.clear();
                 note("The conversation starts over.");
             }
+            Request::Undo => match conversation.undo() {
+                Some(question) => note(&format!("Taken back: {question}")),
+                None => note("There is nothing to take back."),
+            },
+            Request::System("") => note(conversation.system().unwrap_or("There is no system text.")),
+            Request::System(text) => {
+                conversation.set_system(text);
+                note("The conversation goes on with this system text.");
+            }
+            Request::Save("") | Request::Load("") => note("name a file: /save FILE, /load FILE"),
+            Request::Save(file) => {
+                tell(conversation.save(Path::new(file)).map(|()| format!("Saved to {file}.")))?
+            }
+            Request::Load(file) => tell(conversation.load(Path::new(file)).map(|is_read| {
+                let turns = units::plural(conversation.turns(), "turn");
+                let rest = if is_read { "" } else { ", which will be read again" };
+                format!("The conversation of {file} goes on after {turns}{rest}.")
+            }))?,
+            Request::Stats => stats.show(conversation),
             Request::Say(text) => {
                 cancel.reset();
                 let said = say(conversation, text, drawing, verbose);
                 cancel.reset();
-                said?;
+                if let Some(turn) = said? {
+                    stats.add(&turn);
+                }
             }
         }
     }
 }
 
-/// One turn. What goes wrong with a turn does not end the chat.
-fn say(conversation: &mut Conversation, text: &str, drawing: &mut Drawing, verbose: bool) -> Result<()> {
+/// Says what became of a command. What goes wrong with one does not end the chat.
+fn tell(result: Result<String>) -> Result<()> {
+    match result {
+        Ok(message) => note(&message),
+        Err(Failure::Message(message)) => note(&format!("error: {message}")),
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
+/// One turn, if there was an answer. What goes wrong with a turn does not end the chat.
+fn say(
+    conversation: &mut Conversation,
+    text: &str,
+    drawing: &mut Drawing,
+    verbose: bool,
+) -> Result<Option<Turn>> {
     let turn = match conversation.say(text, drawing) {
         Ok(turn) => turn,
         Err(Failure::Interrupted) => {
             note("Stopped before the answer began.");
-            return Ok(());
+            return Ok(None);
         }
         Err(Failure::Message(message)) => {
             note(&format!("error: {message}; /clear forgets the conversation"));
-            return Ok(());
+            return Ok(None);
         }
         Err(failure) => return Err(failure),
     };
     if verbose {
         turn.describe();
     }
-    match turn.answer.end {
-        End::Model | End::Limit => {}
-        End::Interrupt => note("Stopped."),
-        End::Context(size) => {
-            let size = units::plural(size, "token");
-            note(&format!("The context of {size} is full (--ctx); /clear forgets the conversation."));
-        }
+    turn.warn(conversation.session().context(), "--ctx asks for more, --context-shift forgets what is old");
+    Ok(Some(turn))
+}
+
+/// What a chat took so far.
+#[derive(Default)]
+struct Stats {
+    read: usize,
+    reading: Duration,
+    drawn: usize,
+    drawing: Duration,
+    mean_logprob: Option<f32>,
+}
+
+impl Stats {
+    fn add(&mut self, turn: &Turn) {
+        self.read += turn.read;
+        self.reading += turn.reading;
+        self.drawn += turn.answer.drawn;
+        self.drawing += turn.answer.time;
+        self.mean_logprob = turn.answer.mean_logprob;
     }
-    Ok(())
+
+    fn show(&self, conversation: &Conversation) {
+        let session = conversation.session();
+        let memory = units::bytes(session.memory().total_bytes() as u64);
+        let rate = |tokens, time| units::per_second(tokens, time);
+        note(&format!(
+            "conversation: {}, {} of {} tokens of the context",
+            units::plural(conversation.turns(), "turn"),
+            session.position(),
+            session.context()
+        ));
+        note(&format!(
+            "read: {}, {:.1} tokens/s",
+            units::plural(self.read, "token"),
+            rate(self.read, self.reading)
+        ));
+        note(&format!(
+            "answered: {}, {:.1} tokens/s",
+            units::plural(self.drawn, "token"),
+            rate(self.drawn, self.drawing)
+        ));
+        if let Some(mean) = self.mean_logprob {
+            note(&format!("last answer: mean log-probability {mean:.2} per token"));
+        }
+        note(&format!("memory: {memory} beside the model"));
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +267,9 @@ mod tests {
         assert_eq!(Request::parse("/claer"), Request::Unknown("/claer"));
         assert_eq!(Request::parse("/etc/passwd is a file"), Request::Say("/etc/passwd is a file"));
         assert_eq!(Request::parse("/help me"), Request::Say("/help me"));
+        assert_eq!(Request::parse("/save my chat.json"), Request::Save("my chat.json"));
+        assert_eq!(Request::parse("/system"), Request::System(""));
+        assert_eq!(Request::parse("/system  Be brief. "), Request::System("Be brief."));
         assert_eq!(Request::parse("   "), Request::Nothing);
     }
 }

@@ -16,6 +16,8 @@ mod memory;
 mod options;
 mod output;
 mod progress;
+mod prompt_cache;
+mod report;
 mod run;
 mod tokenize;
 mod units;

@@ -3,42 +3,33 @@
 
 use std::io::{self, Write};
 
-use bantam::Utf8Stream;
-
 use crate::failure::{Failure, Result};
 
-/// An answer on standard output: whole characters, shown as soon as they are there.
+/// An answer on standard output, shown as soon as it is there.
 pub(crate) struct Output {
-    characters: Utf8Stream,
     /// What has been written.
     text: String,
+    shown: bool,
 }
 
 impl Output {
-    pub(crate) fn new() -> Output {
-        Output { characters: Utf8Stream::new(), text: String::new() }
+    /// An answer that is shown, or only kept.
+    pub(crate) fn new(shown: bool) -> Output {
+        Output { text: String::new(), shown }
     }
 
-    /// Adds the bytes of a token, and shows the characters that are now whole.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<()> {
-        let before = self.text.len();
-        self.characters.push(piece, |part| self.text.push_str(part));
-        self.show(before)
+    /// Adds a piece of text, and shows it.
+    pub(crate) fn push(&mut self, piece: &str) -> Result<()> {
+        self.text.push_str(piece);
+        if self.shown && !piece.is_empty() { print(piece) } else { Ok(()) }
     }
 
     /// Ends the answer, and the line it stands in; returns what it was.
-    pub(crate) fn finish(mut self) -> Result<String> {
-        let before = self.text.len();
-        self.characters.finish(|part| self.text.push_str(part));
-        self.show(before)?;
-        if !self.text.is_empty() && !self.text.ends_with('\n') {
+    pub(crate) fn finish(self) -> Result<String> {
+        if self.shown && !self.text.is_empty() && !self.text.ends_with('\n') {
             print("\n")?;
         }
         Ok(self.text)
-    }
-
-    fn show(&self, from: usize) -> Result<()> {
-        if from == self.text.len() { Ok(()) } else { print(&self.text[from..]) }
     }
 }
 

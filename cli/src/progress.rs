@@ -48,21 +48,19 @@ impl Drop for Progress {
     }
 }
 
-/// Reads `tokens` into `session`.
-pub(crate) fn prefill(session: &mut Session, tokens: &[TokenId]) -> bantam::Result<()> {
-    // Checked as a whole, so that a prompt that is too long is refused before its first part is read.
-    let needed = session.position() + tokens.len();
-    if !stderr().is_terminal() || needed > session.context() {
-        return session.prefill(tokens);
+/// Makes `tokens` what `session` holds; how many of them had to be read.
+pub(crate) fn prompt(session: &mut Session, tokens: &[TokenId]) -> bantam::Result<usize> {
+    // A prompt that is too long, or empty, is the session's to refuse before its first part is read.
+    if !stderr().is_terminal() || tokens.len() > session.context() || tokens.is_empty() {
+        return session.prompt(tokens);
     }
-    let mut progress = Progress::new("reading the prompt", tokens.len());
+    let held = session.shared_prefix(tokens).min(tokens.len() - 1);
+    let mut progress = Progress::new("reading the prompt", tokens.len() - held);
     let mut read = 0;
     // A batch is what the session takes through the layers at once: parts of it would be slower.
-    for batch in tokens.chunks(session.batch()) {
-        session.prefill(batch)?;
-        read += batch.len();
+    for end in (held..tokens.len()).step_by(session.batch()).skip(1).chain([tokens.len()]) {
+        read += session.prompt(&tokens[..end])?;
         progress.at(read);
     }
-    // No tokens at all are the session's to refuse.
-    if tokens.is_empty() { session.prefill(tokens) } else { Ok(()) }
+    Ok(read)
 }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use bantam::chat::ChatTemplate;
 use bantam::{
-    DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Lookup, Model, Pool, Sampler, SamplerOptions,
-    Session, SessionOptions,
+    DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, GenerateOptions, Generator, Lookup, Model,
+    Overflow, Pool, Sampler, SamplerOptions, Session, SessionOptions, StopReason,
 };
 use clap::Args;
 
-use crate::answer::{Drawing, End, Turn, generate};
+use crate::answer::{Drawing, Turn, generate};
 use crate::chat::{Terminal, converse};
 use crate::conversation::{Conversation, too_long};
 use crate::failure::{Failure, Result};
@@ -22,6 +22,8 @@ use crate::input;
 use crate::interrupt::on_interrupt;
 use crate::options::{Cache, Machine, ModelFile};
 use crate::output::note;
+use crate::prompt_cache::PromptCache;
+use crate::report::Report;
 use crate::{progress, units};
 
 const EXPLANATION: &str = "\
@@ -46,18 +48,21 @@ pub(crate) struct Run {
     file: ModelFile,
     #[command(flatten)]
     prompt: Prompt,
-    /// Most tokens of the answer [default: as many as the context holds]
-    #[arg(short = 'n', long = "max", value_name = "TOKENS")]
-    limit: Option<u32>,
+    #[command(flatten)]
+    ending: Ending,
     #[command(flatten)]
     sampling: Sampling,
     #[command(flatten)]
     drafting: Drafting,
     /// Tokens that prompt and answer may have together [default: 4096, or the model's own if that is smaller]
-    #[arg(long = "ctx", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'c', long = "ctx", visible_alias = "ctx-size", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
     #[command(flatten)]
     cache: Cache,
+    #[command(flatten)]
+    prompt_cache: PromptCache,
+    #[command(flatten)]
+    report: Report,
     #[command(flatten)]
     machine: Machine,
     /// Say how to answer, instead of what the model's template says by default
@@ -83,6 +88,46 @@ struct Prompt {
     /// Read the prompt from standard input, as is done without a prompt when standard input is not a terminal
     #[arg(value_name = "-", value_parser = dash, conflicts_with_all = ["text", "file"])]
     stdin: Option<String>,
+}
+
+/// What ends an answer, beside the model.
+#[derive(Args)]
+struct Ending {
+    /// Most tokens of the answer [default: as many as the context holds]
+    #[arg(short = 'n', long = "max", visible_alias = "n-predict", value_name = "TOKENS")]
+    limit: Option<u32>,
+    /// End the answer before this text; may be given several times
+    #[arg(short = 'r', long, visible_alias = "reverse-prompt", value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Go on behind the tokens with which the model ends its answers
+    #[arg(long)]
+    ignore_eos: bool,
+    /// When the context is full in the middle of an answer, forget half of what lies behind the first --keep tokens and go on
+    #[arg(long)]
+    context_shift: bool,
+    /// Tokens at the start that --context-shift never forgets
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "context_shift")]
+    keep: u32,
+}
+
+impl Ending {
+    fn generator(&self, session: &Session, sampler: Sampler) -> Result<Generator> {
+        let stop: Vec<&str> = self.stop.iter().map(String::as_str).collect();
+        let options = GenerateOptions {
+            max_tokens: self.limit.map_or(usize::MAX, |limit| limit as usize),
+            stop: &stop,
+            ignore_end: self.ignore_eos,
+            overflow: match self.context_shift {
+                true => Overflow::Shift { keep: self.keep as usize },
+                false => Overflow::Stop,
+            },
+            ..GenerateOptions::default()
+        };
+        Generator::new(session.model(), session.context(), sampler, &options).map_err(|error| match error {
+            Error::Argument(_) => Failure::Usage(format!("--stop: {error}")),
+            _ => error.into(),
+        })
+    }
 }
 
 /// How tokens are chosen.
@@ -131,11 +176,10 @@ impl Run {
                 "--draft-min {draft_min} is more than --draft-max {draft_max}"
             )));
         }
-        let sampler = self.sampling.sampler()?;
+        let sampler = self.sampling.sampler(self.report.logprobs.unwrap_or(0).into())?;
         let prompt = self.prompt.read()?;
         // After the prompt, whose reading may take Ctrl-C for itself.
         let cancel = on_interrupt()?;
-        let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
         let start = Instant::now();
         let model = self.machine.open(&self.file)?;
         let template = if self.raw { None } else { Some(ChatTemplate::from_model(&model)?) };
@@ -151,35 +195,36 @@ impl Run {
         if self.verbose {
             self.describe(&session, start.elapsed(), &sampler);
         }
-        let drafter = self.drafter(&session, &pool)?;
-        let mut drawing = Drawing { sampler, drafter, limit };
+        self.prompt_cache.restore(&mut session)?;
+        let mut generator = self.ending.generator(&session, sampler)?;
+        generator.set_drafter(Some(self.drafter(&session, &pool)?));
+        let mut drawing = Drawing { generator, constraint: None, report: self.report };
+        let context = session.context();
+        let conversation = |session, template| {
+            Conversation::new(session, template, self.prompt_cache.clone(), self.system.as_deref())
+        };
         let turn = match (prompt, template) {
-            (Input::Text(text), None) => continue_text(&mut session, &text, &mut drawing)?,
+            (Input::Text(text), None) => self.continue_text(&mut session, &text, &mut drawing)?,
             (Input::Text(text), Some(_)) if text.trim().is_empty() => return Err(empty()),
             (Input::Text(text), Some(template)) => {
-                let mut conversation = Conversation::new(session, template, self.system.as_deref());
-                conversation.say(&text, &mut drawing)?
+                conversation(session, template).say(&text, &mut drawing)?
             }
             (Input::Terminal(_), None) => {
                 return Err(Failure::Usage("--raw needs a text to continue: give it with -p or -f".into()));
             }
             (Input::Terminal(terminal), Some(template)) => {
-                let mut conversation = Conversation::new(session, template, self.system.as_deref());
+                let mut conversation = conversation(session, template);
                 return converse(terminal, &mut conversation, &mut drawing, &cancel, self.verbose);
             }
         };
         if self.verbose {
             turn.describe();
         }
-        match turn.answer.end {
-            End::Model | End::Limit => Ok(()),
-            End::Interrupt => Err(Failure::Interrupted),
-            End::Context(size) => {
-                let size = units::plural(size, "token");
-                note(&format!("note: the answer ends here, as the context of {size} is full (--ctx)"));
-                Ok(())
-            }
+        if turn.answer.stop == StopReason::Cancelled {
+            return Err(Failure::Interrupted);
         }
+        turn.warn(context, "ask for more with --ctx, or --context-shift");
+        Ok(())
     }
 
     fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
@@ -194,7 +239,7 @@ impl Run {
     }
 
     /// Who guesses for `session`.
-    fn drafter(&self, session: &Session, pool: &Arc<Pool>) -> Result<Box<dyn Drafter>> {
+    fn drafter(&self, session: &Session, pool: &Arc<Pool>) -> Result<Box<dyn Drafter + Send>> {
         let Some(path) = self.drafting.model_draft.as_ref().filter(|_| self.drafting.draft_max > 0) else {
             return Ok(Box::new(Lookup::new()));
         };
@@ -209,6 +254,28 @@ impl Run {
         }
         let drafter = DraftModel::new(guessing, session.model()).map_err(|error| file.blame(error))?;
         Ok(Box::new(drafter))
+    }
+
+    /// Reads `text` as it stands, and continues it.
+    fn continue_text(&self, session: &mut Session, text: &str, drawing: &mut Drawing) -> Result<Turn> {
+        let tokenizer = session.model().tokenizer();
+        let mut tokens = Vec::new();
+        // A text that is to be continued gets no EOS, whatever the metadata says.
+        tokens.extend(tokenizer.bos().filter(|_| tokenizer.adds_bos()));
+        tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true }, &mut tokens)?;
+        if tokens.is_empty() {
+            return Err(empty());
+        }
+        if tokens.len() > session.context() {
+            return Err(too_long(tokens.len(), session.context()));
+        }
+        let start = Instant::now();
+        let read = progress::prompt(session, &tokens)?;
+        let reading = start.elapsed();
+        self.prompt_cache.save_prompt(session, read)?;
+        let answer = generate(session, drawing)?;
+        self.prompt_cache.save_answer(session)?;
+        Ok(Turn { read, reading, answer })
     }
 
     fn describe(&self, session: &Session, loading: Duration, sampler: &Sampler) {
@@ -232,7 +299,7 @@ impl Run {
 }
 
 impl Sampling {
-    fn sampler(&self) -> Result<Sampler> {
+    fn sampler(&self, top_logprobs: usize) -> Result<Sampler> {
         let options = SamplerOptions {
             temperature: self.temperature,
             top_k: self.top_k as usize,
@@ -240,30 +307,11 @@ impl Sampling {
             min_p: self.min_p,
             // The standard library's hasher is keyed by the system's randomness.
             seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id())),
+            top_logprobs,
             ..SamplerOptions::default()
         };
         Sampler::new(options).map_err(|error| Failure::Usage(error.to_string()))
     }
-}
-
-/// Reads `text` as it stands, and continues it.
-fn continue_text(session: &mut Session, text: &str, drawing: &mut Drawing) -> Result<Turn> {
-    let tokenizer = session.model().tokenizer();
-    let mut tokens = Vec::new();
-    // A text that is to be continued gets no EOS, whatever the metadata says.
-    tokens.extend(tokenizer.bos().filter(|_| tokenizer.adds_bos()));
-    tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true }, &mut tokens)?;
-    if tokens.is_empty() {
-        return Err(empty());
-    }
-    if tokens.len() > session.context() {
-        return Err(too_long(tokens.len(), session.context()));
-    }
-    let start = Instant::now();
-    progress::prefill(session, &tokens)?;
-    let reading = start.elapsed();
-    let read = tokens.len();
-    Ok(Turn { read, reading, answer: generate(session, drawing)? })
 }
 
 /// The one argument that may follow the model.

@@ -149,3 +149,99 @@ fn a_full_disk_is_an_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"));
 }
+
+#[test]
+fn a_stop_string_ends_the_answer_before_it() {
+    let Some(model) = demo() else { return };
+    let golden = golden("1, 2, 3, 4, 5, 6");
+    let (text, answer) = (golden["text"].as_str().unwrap(), golden["answer"].as_str().unwrap());
+    // The end of one number and the beginning of the next: no token is like that.
+    let stop = &answer[7..12];
+    let arguments = ["--raw", "--temp", "0", "-n", "24", "-p", text, "-r", "never there", "--stop", stop];
+    let before = &answer[..answer.find(stop).unwrap()];
+    assert_eq!(bantam("run", &model, &arguments).succeeds(), format!("{before}\n"));
+    bantam("run", &model, &["-p", "x", "--stop", ""]).fails(2, &["--stop", "empty"]);
+}
+
+#[test]
+fn lines_of_json_tell_how_sure_the_model_was() {
+    let Some(model) = demo() else { return };
+    let golden = golden("1, 2, 3, 4, 5, 6");
+    let text = golden["text"].as_str().unwrap();
+    let arguments = ["--raw", "--temp", "0", "-n", "6", "-p", text];
+    let plain = bantam("run", &model, &arguments).succeeds();
+    let lines = |more: &[&str]| -> Vec<Value> {
+        let said = bantam("run", &model, &[&arguments[..], more].concat()).succeeds();
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = lines(&["--logprobs", "3", "--confidence"]);
+    let (answer, tokens) = all.split_last().unwrap();
+    assert_eq!(tokens.len(), 6);
+    let whole: String = tokens.iter().map(|token| token["token"].as_str().unwrap()).collect();
+    assert_eq!(whole + "\n", plain);
+    let mut sum = 0.0;
+    for token in tokens {
+        let top = token["top"].as_array().unwrap();
+        assert_eq!((top.len(), &top[0]["id"], &top[0]["logprob"]), (3, &token["id"], &token["logprob"]));
+        let margin = top[0]["logprob"].as_f64().unwrap() - top[1]["logprob"].as_f64().unwrap();
+        assert!((token["margin"].as_f64().unwrap() - margin).abs() < 1e-5);
+        assert!(token["entropy"].as_f64().unwrap() >= 0.0);
+        sum += token["logprob"].as_f64().unwrap();
+    }
+    assert_eq!(
+        (answer["answer"].as_str().unwrap(), &answer["stop"]),
+        (plain.trim_end_matches('\n'), &"length".into())
+    );
+    let mean = answer["confidence"]["mean_logprob"].as_f64().unwrap();
+    assert!((mean - sum / 6.0).abs() < 1e-5);
+    assert_eq!(lines(&["--confidence"]), [answer.clone()]);
+    assert_eq!(lines(&["--logprobs", "0"])[0].get("top"), None);
+}
+
+#[test]
+fn a_prompt_cache_is_read_once_and_never_lost() {
+    let Some(model) = demo() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let cache = cache.to_str().unwrap();
+    let ask = |question: &str, more: &[&str]| {
+        let arguments = ["--temp", "0", "-n", "4", "-v", "--prompt-cache", cache, "-p", question];
+        bantam("run", &model, &[&arguments[..], more].concat())
+    };
+    let read = |stderr: &str| {
+        stderr.split("prompt: ").nth(1).unwrap().split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let first = ask("Why is the sky blue?", &[]);
+    let again = ask("Why is the sky blue?", &[]);
+    assert_eq!(first.stdout, again.stdout);
+    assert_eq!((read(&first.stderr), read(&again.stderr)), (36, 0));
+    // Another question begins alike.
+    let kept = std::fs::read(cache).unwrap();
+    let other = ask("Why is the sky dark at night?", &["--prompt-cache-ro"]);
+    assert!((5..20).contains(&read(&other.stderr)), "{}", other.stderr);
+    assert_eq!(std::fs::read(cache).unwrap(), kept, "only read");
+    // A file that is damaged, or something else, is an error and stays as it is.
+    let mut damaged = kept.clone();
+    damaged[kept.len() / 2] ^= 1;
+    for bytes in [&damaged[..], &kept[..1000], b"a diary"] {
+        std::fs::write(cache, bytes).unwrap();
+        bantam("run", &model, &["-p", "x", "--prompt-cache", cache])
+            .fails(1, &["--prompt-cache", "saved session"]);
+        assert_eq!(std::fs::read(cache).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_full_context_is_told_or_shifted() {
+    let Some(model) = demo() else { return };
+    let arguments =
+        ["--raw", "--temp", "0", "-n", "80", "--ctx", "48", "--ignore-eos", "-p", "Once upon a time"];
+    let stopped = bantam("run", &model, &[&arguments[..], &["--confidence"]].concat());
+    assert!(
+        stopped.stdout.contains("\"context_full\"")
+            && stopped.stderr.contains("context of 48 tokens is full")
+    );
+    let shifted = bantam("run", &model, &[&arguments[..], &["--context-shift", "--confidence"]].concat());
+    let line: Value = serde_json::from_str(&shifted.stdout).unwrap();
+    assert_eq!((&line["stop"], &line["tokens"]), (&"length".into(), &80.into()));
+}

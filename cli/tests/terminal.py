@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 COMMAND, MODEL = sys.argv[1:3]
@@ -93,6 +94,57 @@ def main():
     chat.type(b"Hello!\r")
     chat.wait_for(lambda chat: b"answer: " in chat.seen, "answer after /clear")
     assert chat.stdout[before:] == first, chat.stdout
+    chat.wait_for_prompt()
+    chat.type(b"\x04")
+    chat.leave(0)
+
+    # What was said can be taken back, saved and loaded; the same question gets the same answer.
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "my chat.json").encode()
+        chat = Chat("-n", "3", "-v", "--ctx", "256")
+
+        def command(line, answer):
+            chat.type(line + b"\r")
+            chat.wait_for(lambda chat: answer in chat.seen, answer)
+            chat.wait_for_prompt()
+
+        def ask(question):
+            before = len(chat.stdout)
+            command(question, b"answer: ")
+            return chat.stdout[before:]
+
+        chat.wait_for_prompt()
+        command(b"/undo", b"nothing to take back")
+        command(b"/system Be brief.", b"this system text")
+        command(b"/system", b"Be brief.")
+        assert ask(b"Hello!") == first
+        second = ask(b"And?")
+        command(b"/undo", b"Taken back: And?")
+        assert ask(b"And?") == second
+        command(b"/save " + file, b"Saved to")
+        command(b"/stats", b"2 turns")
+        command(b"/clear", b"starts over")
+        command(b"/load " + file, b"goes on after 2 turns.")
+        command(b"/undo", b"Taken back: And?")
+        assert ask(b"And?") == second
+        command(b"/load " + file + b".session", b"cannot load")
+        os.remove(file + b".session")
+        command(b"/load " + file, b"which will be read again")
+        command(b"/load", b"name a file")
+        chat.type(b"/exit\r")
+        chat.leave(0)
+
+    # A chat that outgrows its context goes on without its oldest turns.
+    chat = Chat("-n", "24", "-v", "--ctx", "256", "--system", "Be brief.")
+    chat.wait_for_prompt()
+    for turn in range(12):
+        chat.type(b"Tell me more about the number %d.\r" % turn)
+        chat.wait_for(lambda chat: b"answer: " in chat.seen, "answer")
+        left_out = b"left out" in chat.seen
+        if left_out:
+            break
+        chat.wait_for_prompt()
+    assert left_out, chat.seen
     chat.wait_for_prompt()
     chat.type(b"\x04")
     chat.leave(0)

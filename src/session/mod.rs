@@ -211,7 +211,7 @@ impl Session {
     pub fn prompt(&mut self, tokens: &[TokenId]) -> Result<usize> {
         self.model.file().mapping().check()?;
         self.check_at(0, tokens)?;
-        let common = self.tokens().iter().zip(tokens).take_while(|(held, token)| held == token).count();
+        let common = self.shared_prefix(tokens);
         if common == tokens.len() && common == self.position && self.scored {
             return Ok(0);
         }
@@ -219,6 +219,11 @@ impl Session {
         self.rewind(kept);
         self.prefill_unchecked(&tokens[kept..])?;
         Ok(tokens.len() - kept)
+    }
+
+    /// How many tokens at the start of `tokens` the session holds.
+    pub fn shared_prefix(&self, tokens: &[TokenId]) -> usize {
+        self.tokens().iter().zip(tokens).take_while(|(held, token)| held == token).count()
     }
 
     /// Reads `tokens` and shows the logits behind each of them: `each(i, logits)` with what follows `tokens[i]`.

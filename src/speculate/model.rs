@@ -87,7 +87,7 @@ impl DraftModel {
 
     /// Reads what it has not read yet, and guesses `len` tokens; fewer if something is in the way.
     fn guess(&mut self, tokens: &[TokenId], len: usize) {
-        let held = self.session.tokens().iter().zip(tokens).take_while(|(held, token)| held == token).count();
+        let held = self.session.shared_prefix(tokens);
         // At least the last is read again: the logits behind it are what a guess is drawn from.
         let held = held.min(tokens.len().saturating_sub(1));
         self.session.rewind(held);

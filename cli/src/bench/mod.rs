@@ -177,7 +177,7 @@ impl Bench {
         let tokens = random_tokens(self.depth as usize + self.prompt as usize, model.hyper().vocab_size);
         let (past, prompt) = tokens.split_at(self.depth as usize);
         if !past.is_empty() {
-            progress::prefill(&mut session, past)?;
+            progress::prompt(&mut session, past)?;
         }
         let mut times = Times::default();
         let mut memory = Memory::now();
