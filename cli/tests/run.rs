@@ -194,7 +194,7 @@ fn lines_of_json_tell_how_sure_the_model_was() {
     );
     let mean = answer["confidence"]["mean_logprob"].as_f64().unwrap();
     assert!((mean - sum / 6.0).abs() < 1e-5);
-    assert_eq!(lines(&["--confidence"]), [answer.clone()]);
+    assert_eq!(lines(&["--confidence"]), std::slice::from_ref(answer));
     assert_eq!(lines(&["--logprobs", "0"])[0].get("top"), None);
 }
 
