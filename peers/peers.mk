@@ -37,6 +37,7 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 	$(PEERS) golden formats
 	$(PEERS) golden tokens $(DEMO) $(VOCABS)
 	$(PEERS) golden logits $(DEMO)
+	$(PEERS) golden samplers $(DEMO)
 	$(PEERS) golden variants "$(VARIANTS)"
 
 bench-peers: peers models-1b ## Measure bantam against llama.cpp and the machine (PEER=avx2, ARGS=--help explains)

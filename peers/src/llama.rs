@@ -72,6 +72,11 @@ impl Model {
         Ok(Some(std::str::from_utf8(text)?.parse()?))
     }
 
+    /// The vocabulary, which lives as long as the model.
+    pub(crate) fn vocabulary(&self) -> *const sys::llama_vocab {
+        self.vocabulary.as_ptr()
+    }
+
     /// Number of tokens in the vocabulary.
     pub(crate) fn vocabulary_size(&self) -> usize {
         // SAFETY: the vocabulary belongs to the open model.

@@ -3,6 +3,8 @@
 #![deny(unsafe_code)]
 
 mod bench;
+#[allow(unsafe_code)]
+mod chain;
 mod compare;
 mod cost;
 mod features;
@@ -21,6 +23,7 @@ mod product;
 mod products;
 mod prompts;
 mod random;
+mod samplers;
 mod shapes;
 mod test;
 mod texts;
@@ -115,6 +118,13 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/logits")]
         out: PathBuf,
     },
+    /// What samplers leave of logits that a formula and a model give.
+    Samplers {
+        model: PathBuf,
+        /// Folder of the files.
+        #[arg(long, default_value = "tests/golden/samplers")]
+        out: PathBuf,
+    },
     /// Logits of tiny models, each with another part of the architecture `llama`.
     Variants {
         /// Folder of the GGUF files, which a test of Bantam writes.
@@ -140,6 +150,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(Golden::Formats { out }) => formats::write(&out),
         Command::Golden(Golden::Tokens { models, out }) => tokens::write(&models, &out),
         Command::Golden(Golden::Logits { model, text, out }) => logits::write(&model, &text, &out),
+        Command::Golden(Golden::Samplers { model, out }) => samplers::write(&model, &out),
         Command::Golden(Golden::Variants { models, out }) => variants::write(&models, &out),
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),

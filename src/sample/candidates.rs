@@ -482,6 +482,16 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// Every candidate with its share of the softmax, but for those that cannot be drawn.
+    #[cfg(test)]
+    pub(super) fn shares(&mut self) -> alloc::vec::Vec<(TokenId, f64)> {
+        let total = self.total();
+        self.gather();
+        let len = self.kept.map_or(0, |kept| kept.len);
+        let share = |c: &Candidate| (c.1, self.weight(c.0, total.max) / total.sum);
+        self.room[..len].iter().map(share).filter(|(_, share)| *share > 0.0).collect()
+    }
+
     /// Draws one by its share of the softmax; `unit` is a random number of 0 to 1, 1 excluded. Its token and its share.
     pub(super) fn draw(&mut self, unit: f64) -> (TokenId, f64) {
         let total = self.total();

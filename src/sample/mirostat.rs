@@ -30,17 +30,27 @@ pub(super) fn draw(
     mu: &mut f32,
     random: &mut Random,
 ) -> TokenId {
-    match mirostat.version {
-        1 => by_count(candidates, *mu),
-        _ => by_surprise(candidates, *mu),
-    }
+    narrow(candidates, mirostat, *mu);
     let (token, share) = candidates.draw(random.unit());
+    learn(mirostat, mu, share);
+    token
+}
+
+/// Keeps the candidates within the bound.
+pub(super) fn narrow(candidates: &mut Candidates<'_>, mirostat: &Mirostat, mu: f32) {
+    match mirostat.version {
+        1 => by_count(candidates, mu),
+        _ => by_surprise(candidates, mu),
+    }
+}
+
+/// Moves the bound, now that a token with this share of what was within it was drawn.
+pub(super) fn learn(mirostat: &Mirostat, mu: &mut f32, share: f64) {
     let surprise = (-math::ln_f64(share) * core::f64::consts::LOG2_E) as f32;
     *mu -= mirostat.rate * (surprise - mirostat.target);
     if !mu.is_finite() {
         *mu = 2.0 * mirostat.target;
     }
-    token
 }
 
 /// Keeps as many candidates as have the surprise of `mu` by Zipf's law.
@@ -65,5 +75,10 @@ fn by_surprise(candidates: &mut Candidates<'_>, mu: f32) {
     let total = candidates.total();
     let below = f64::from(mu) * core::f64::consts::LN_2 - math::ln_f64(total.sum);
     let cut = f64::from(total.max) - below * f64::from(candidates.temperature());
-    candidates.keep_from(cut as f32);
+    if cut > f64::from(total.max) {
+        // All of them surprise too much.
+        candidates.keep_greatest();
+    } else {
+        candidates.keep_from(cut as f32);
+    }
 }

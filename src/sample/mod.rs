@@ -13,6 +13,8 @@ mod candidates;
 mod choice;
 mod confidence;
 mod dry;
+#[cfg(all(test, feature = "std"))]
+mod golden;
 mod logit_bias;
 mod mask;
 mod min_p;
@@ -205,18 +207,30 @@ impl Sampler {
 
     /// Takes the candidates through the chain and draws one.
     fn sample(&mut self, mut candidates: Candidates<'_>) -> TokenId {
-        let Sampler { settings, lists, random, mu } = self;
+        self.narrow(&mut candidates);
+        let Sampler { settings, random, mu, .. } = self;
+        if settings.mirostat.version > 0 {
+            mirostat::draw(&mut candidates, &settings.mirostat, mu, random)
+        } else if settings.is_greedy() {
+            candidates.greatest().1
+        } else {
+            candidates.draw(random.unit()).0
+        }
+    }
+
+    /// Takes the candidates through the chain, but for the end that draws.
+    fn narrow(&mut self, candidates: &mut Candidates<'_>) {
+        let Sampler { settings, lists, random, .. } = self;
         if let Some(lists) = lists {
-            logit_bias::apply(&mut candidates, &lists.biases);
+            logit_bias::apply(candidates, &lists.biases);
         }
         if settings.mirostat.version > 0 {
-            temperature::apply(&mut candidates, settings.temperature, 0.0, 1.0);
-            return mirostat::draw(&mut candidates, &settings.mirostat, mu, random);
+            temperature::apply(candidates, settings.temperature, 0.0, 1.0);
+            return;
         }
         for stage in settings.stages.iter().flatten() {
-            settings.apply(*stage, &mut candidates, lists.as_deref(), random);
+            settings.apply(*stage, candidates, lists.as_deref(), random);
         }
-        if settings.is_greedy() { candidates.greatest().1 } else { candidates.draw(random.unit()).0 }
     }
 }
 

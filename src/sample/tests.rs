@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use super::*;
 use crate::arena::Arena;
 
-/// Room for that many tokens, and as many before them.
-fn room(tokens: usize) -> Room {
+/// Room for a vocabulary of that size, and a history of up to 100 tokens.
+pub(super) fn room(vocab_size: usize) -> Room {
     let mut counting = Arena::counting("test");
-    Room::carve(tokens, tokens, &mut counting).unwrap();
-    Room::carve(tokens, tokens, &mut Arena::allocate(&counting).unwrap()).unwrap()
+    Room::carve(vocab_size, 100, &mut counting).unwrap();
+    Room::carve(vocab_size, 100, &mut Arena::allocate(&counting).unwrap()).unwrap()
 }
 
 /// Tokens that a chain of these settings chooses, and what their choices tell.
@@ -143,4 +143,96 @@ fn a_mask_excludes_before_the_chain() {
     let mut sampler = Sampler::greedy();
     let none = sampler.choose(backend, &logits, &[], Some(TokenMask::new(&[0; 40])), &mut room, &mut []);
     assert!(matches!(none, Err(Error::Argument(_))));
+}
+
+#[cfg(feature = "std")]
+mod adversarial {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn logit() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            8 => -30.0f32..30.0,
+            2 => any::<f32>(),
+            1 => proptest::sample::select(std::vec![
+                f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 0.0, -0.0, 1e-45,
+            ]),
+        ]
+    }
+
+    fn logits() -> impl Strategy<Value = Vec<f32>> {
+        prop_oneof![
+            proptest::collection::vec(logit(), 1..700),
+            (logit(), 1..700usize).prop_map(|(logit, n)| std::vec![logit; n]),
+            // Nothing but what is no candidate, or one.
+            (0..700usize, 1..700usize).prop_map(|(at, n)| {
+                let mut logits = std::vec![f32::NEG_INFINITY; n];
+                if let Some(logit) = logits.get_mut(at) {
+                    *logit = 1.0;
+                }
+                logits
+            }),
+        ]
+    }
+
+    fn share() -> impl Strategy<Value = f32> {
+        prop_oneof![Just(0.0f32), Just(1.0), 0.0f32..1.0]
+    }
+
+    fn stages() -> impl Strategy<Value = Vec<Stage>> {
+        prop_oneof![
+            Just(Stage::ALL.to_vec()),
+            proptest::collection::vec(proptest::sample::select(&Stage::ALL[..]), 0..10),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+
+        /// Whatever the logits and the settings, one of the allowed tokens is chosen, and no number but an infinity is odd.
+        #[test]
+        fn some_allowed_token_is_chosen(
+            logits in logits(),
+            history in proptest::collection::vec(0u32..700, 0..120),
+            words in proptest::option::of(proptest::collection::vec(any::<u32>(), 0..25)),
+            (stages, top_k, mirostat, seed) in (stages(), 0usize..60, 0u8..3, any::<u64>()),
+            (top_p, min_p, typical_p, xtc_probability, xtc_threshold) in (share(), share(), share(), share(), share()),
+            (temperature, range, sigma) in (
+                prop_oneof![Just(0.0f32), Just(1e-40), Just(1e30), 0.01f32..3.0], prop_oneof![Just(0.0f32), 0.0f32..2.0], -1.0f32..3.0,
+            ),
+            (repeat, frequency, dry_multiplier) in (prop_oneof![Just(1.0f32), 0.1f32..3.0], -1.0f32..1.0, prop_oneof![Just(0.0f32), 0.0f32..2.0]),
+            bias in proptest::option::of((0u32..700, prop_oneof![Just(f32::NEG_INFINITY), -10.0f32..10.0])),
+        ) {
+            let n = logits.len();
+            let history: Vec<TokenId> = history.into_iter().map(|token| token % n as TokenId).collect();
+            let biases: Vec<_> = bias.into_iter().map(|(token, bias)| (token % n as TokenId, bias)).collect();
+            let options = SamplerOptions {
+                temperature, dynatemp_range: range, top_k, top_p, min_p, typical_p, top_n_sigma: sigma,
+                xtc_probability, xtc_threshold, mirostat, repeat_penalty: repeat, frequency_penalty: frequency,
+                dry_multiplier, dry_breakers: &[], logit_bias: &biases, stages: &stages, seed, top_logprobs: 5,
+                ..Default::default()
+            };
+            let mut sampler = Sampler::new(options).unwrap();
+            let (mut room, mut top) = (room(n), [TokenLogprob::default(); 5]);
+            let mask = words.as_deref().map(TokenMask::new);
+            for _ in 0..3 {
+                let result = sampler.choose(Backend::detect(), &logits, &history, mask, &mut room, &mut top);
+                let any = mask.is_none_or(|mask| (0..n as TokenId).any(|token| mask.allows(token)));
+                prop_assert_eq!(result.is_ok(), any);
+                let Ok((choice, told)) = result else { break };
+                prop_assert!((choice.token as usize) < n);
+                prop_assert!(mask.is_none_or(|mask| mask.allows(choice.token)));
+                prop_assert!(choice.logprob <= 1e-6 && choice.entropy >= 0.0 && choice.margin >= 0.0, "{:?}", choice);
+                // Logits near the greatest number there is have no entropy that can be told.
+                if !logits.iter().any(|logit| logit.abs() > 1e30) {
+                    prop_assert!(f64::from(choice.entropy) <= (n.next_multiple_of(256) as f64).ln() + 1e-5);
+                }
+                let mut sorted = top[..told].to_vec();
+                let logit = |top: &TokenLogprob| logits[top.token as usize];
+                sorted.sort_by(|a, b| logit(b).total_cmp(&logit(a)).then(a.token.cmp(&b.token)));
+                prop_assert_eq!(&top[..told], &sorted[..]);
+            }
+        }
+    }
 }
