@@ -19,6 +19,7 @@ mod progress;
 mod prompt_cache;
 mod report;
 mod run;
+mod sampling;
 mod tokenize;
 mod units;
 

@@ -1,7 +1,6 @@
 //! `bantam run`: an answer to a prompt, the continuation of a text, or a chat.
 #![forbid(unsafe_code)]
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use bantam::chat::ChatTemplate;
 use bantam::{
     DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, GenerateOptions, Generator, Lookup, Model,
-    Overflow, Pool, Sampler, SamplerOptions, Session, SessionOptions, StopReason,
+    Overflow, Pool, Sampler, Session, SessionOptions, StopReason,
 };
 use clap::Args;
 
@@ -24,6 +23,7 @@ use crate::options::{Cache, Machine, ModelFile};
 use crate::output::note;
 use crate::prompt_cache::PromptCache;
 use crate::report::Report;
+use crate::sampling::Sampling;
 use crate::{progress, units};
 
 const EXPLANATION: &str = "\
@@ -130,26 +130,6 @@ impl Ending {
     }
 }
 
-/// How tokens are chosen.
-#[derive(Args)]
-struct Sampling {
-    /// Temperature: below 1 sharpens, above 1 flattens, 0 always takes the likeliest token
-    #[arg(long = "temp", value_name = "T", default_value_t = 0.8)]
-    temperature: f32,
-    /// Keep the K likeliest tokens; 0 keeps all
-    #[arg(long, value_name = "K", default_value_t = 40)]
-    top_k: u32,
-    /// Keep the likeliest tokens until their probabilities add up to P; 1 keeps all
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    top_p: f32,
-    /// Keep the tokens that are at least P times as likely as the likeliest; 0 keeps all
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
-    min_p: f32,
-    /// Seed of the random draws: the same seed gives the same answer [default: a fresh one; -v shows it]
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-}
-
 /// How tokens are guessed ahead: several are read at once where guesses turn out right. It changes no answer.
 #[derive(Args)]
 struct Drafting {
@@ -176,12 +156,13 @@ impl Run {
                 "--draft-min {draft_min} is more than --draft-max {draft_max}"
             )));
         }
-        let sampler = self.sampling.sampler(self.report.logprobs.unwrap_or(0).into())?;
         let prompt = self.prompt.read()?;
         // After the prompt, whose reading may take Ctrl-C for itself.
         let cancel = on_interrupt()?;
         let start = Instant::now();
         let model = self.machine.open(&self.file)?;
+        let logprobs = self.report.logprobs.unwrap_or(0).into();
+        let sampler = self.sampling.sampler(model.tokenizer(), logprobs)?;
         let template = if self.raw { None } else { Some(ChatTemplate::from_model(&model)?) };
         let pool = self.machine.pool()?;
         let mut session = self.open_session(&model, &pool)?;
@@ -295,22 +276,6 @@ impl Run {
             units::bytes(plan.scratch_bytes as u64)
         ));
         note(&format!("seed: {}", sampler.seed()));
-    }
-}
-
-impl Sampling {
-    fn sampler(&self, top_logprobs: usize) -> Result<Sampler> {
-        let options = SamplerOptions {
-            temperature: self.temperature,
-            top_k: self.top_k as usize,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            // The standard library's hasher is keyed by the system's randomness.
-            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id())),
-            top_logprobs,
-            ..SamplerOptions::default()
-        };
-        Sampler::new(options).map_err(|error| Failure::Usage(error.to_string()))
     }
 }
 
