@@ -10,8 +10,9 @@ mod counting;
 use std::sync::Arc;
 
 use bantam::{
-    Backend, DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Format, GenerateOptions, Generator,
-    Lookup, Model, Overflow, Pool, Sampler, SamplerOptions, Session, SessionOptions, Utf8Stream,
+    Backend, Confidence, DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Format, GenerateOptions,
+    Generator, Lookup, Model, Overflow, Pool, Sampler, SamplerOptions, Session, SessionOptions, Stage,
+    TokenMask, Utf8Stream,
 };
 
 use common::tiny::Tiny;
@@ -34,22 +35,37 @@ fn drafting(context: usize, batch: usize, draft: usize) -> SessionOptions {
     options
 }
 
-/// Every sampler setting that takes another way through the chain.
-fn samplers() -> Vec<Sampler> {
-    let with = |temperature, top_k, top_p, min_p| {
-        let mut options = SamplerOptions::default();
-        (options.temperature, options.top_k, options.top_p, options.min_p) =
-            (temperature, top_k, top_p, min_p);
-        Sampler::new(options).unwrap()
-    };
-    vec![
-        Sampler::greedy(),
-        Sampler::new(SamplerOptions::default()).unwrap(),
-        with(1.0, 0, 1.0, 0.0),
-        with(0.5, 0, 0.9, 0.1),
-        with(2.0, 1, 1.0, 0.0),
-        with(1.0, 100_000, 0.5, 0.0),
-    ]
+/// Every sampler, alone and in a chain, and every other way through them.
+fn samplers(model: &Model) -> Vec<Sampler> {
+    let all = SamplerOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Default::default() };
+    let default = SamplerOptions::default();
+    let dry = SamplerOptions { dry_multiplier: 0.8, dry_breakers: &[], ..all };
+    let options = [
+        default,
+        all,
+        SamplerOptions { temperature: 0.0, logit_bias: &[(5, 1.0), (3, f32::NEG_INFINITY)], ..all },
+        SamplerOptions { temperature: 0.5, top_p: 0.9, min_p: 0.1, ..all },
+        SamplerOptions { temperature: 2.0, top_k: 1, ..all },
+        SamplerOptions { top_k: 100_000, top_p: 0.5, top_logprobs: 64, ..all },
+        SamplerOptions { typical_p: 0.9, ..all },
+        SamplerOptions { top_n_sigma: 1.0, ..all },
+        SamplerOptions { xtc_probability: 1.0, xtc_threshold: 0.0001, ..all },
+        SamplerOptions { dynatemp_range: 0.5, ..all },
+        SamplerOptions { mirostat: 1, ..all },
+        SamplerOptions { mirostat: 2, top_logprobs: 5, ..all },
+        SamplerOptions { repeat_penalty: 1.1, frequency_penalty: 0.1, presence_penalty: 0.1, ..all },
+        dry,
+        SamplerOptions { dry_breakers: &["\n", "the"], ..dry },
+        SamplerOptions { top_k: 40, typical_p: 0.9, xtc_probability: 0.5, repeat_penalty: 1.1, ..dry },
+        SamplerOptions {
+            stages: &[Stage::Temperature, Stage::Penalties, Stage::TopP],
+            repeat_penalty: 1.2,
+            ..default
+        },
+    ];
+    let made =
+        options.into_iter().map(|options| Sampler::with_tokenizer(options, model.tokenizer()).unwrap());
+    [Sampler::greedy()].into_iter().chain(made).collect()
 }
 
 /// A conversation, with all that a program does between two tokens; how much text it was.
@@ -58,13 +74,19 @@ fn converse(
     tokens: &[u32],
     samplers: &mut [Sampler],
     drafters: [&mut dyn Drafter; 2],
+    confidence: &mut Confidence,
 ) -> usize {
     let mut stream = Utf8Stream::new();
     let mut length = 0;
     for (batch, sampler) in tokens.chunks(tokens.len() / samplers.len()).zip(&mut *samplers) {
         session.prefill(batch).unwrap();
-        for _ in 0..3 {
-            let token = session.sample(sampler).unwrap();
+        for allowed in [None, Some(TokenMask::new(&[0b1011_0110; 8])), None] {
+            let mut other = sampler.clone();
+            let choice = session.choose(sampler, allowed).unwrap();
+            let token = session.choose(&mut other, allowed).unwrap().token;
+            assert_eq!(token, choice.token, "a clone goes on as the sampler does");
+            confidence.push(&choice);
+            length += session.top_logprobs().len() + confidence.summary().iter().count();
             let tokenizer = session.model().tokenizer();
             length += usize::from(tokenizer.is_end_of_generation(token) || tokenizer.is_control(token));
             length += tokenizer.token_bytes(token).map_or(0, <[u8]>::len);
@@ -94,14 +116,17 @@ fn taken_by_conversation(model: &Model, threads: usize, prompt: usize) -> Taken 
     let pool = Arc::new(Pool::new(threads).unwrap());
     let mut session = Session::open(model, pool.clone(), &drafting(2 * prompt, 16, DRAFT_MAX)).unwrap();
     let tokens = tokens(session.model(), prompt);
-    let mut samplers = samplers();
+    let mut samplers = samplers(model);
+    // The answer is longer than it has room for.
+    let mut confidence = Confidence::new(10).unwrap();
     let mut lookup = Lookup::new();
     let guessing = Session::open(model, pool, &sized(2 * prompt, 16)).unwrap();
     let mut draft_model = DraftModel::new(guessing, model).unwrap();
     // Workers that are only starting still have to name themselves.
     settle(threads - 1);
-    let (length, taken) =
-        during(|| converse(&mut session, &tokens, &mut samplers, [&mut lookup, &mut draft_model]));
+    let (length, taken) = during(|| {
+        converse(&mut session, &tokens, &mut samplers, [&mut lookup, &mut draft_model], &mut confidence)
+    });
     assert!(length > 0);
     assert!(session.drafts().accepted > 0);
     // What fails allocates nothing either.
@@ -291,6 +316,11 @@ fn any_memory_that_is_refused_is_an_error() {
     let pool = Arc::new(Pool::new(1).unwrap());
     let calls = with_each_call_refused("session", || Session::open(&model, pool.clone(), &sized(32, 8)));
     assert_eq!(calls, 5, "two arenas, the counts of their owners, the cancel switch");
+
+    let options = SamplerOptions { logit_bias: &[(1, 2.0)], dry_multiplier: 1.0, ..Default::default() };
+    let calls = with_each_call_refused("sampler", || Sampler::with_tokenizer(options, model.tokenizer()));
+    assert!(calls > 2, "biases, breakers, and the count of their owners");
+    with_each_call_refused("confidence", || Confidence::new(100));
 
     let text = "the hen in the <|im_start|> barn, and 12345678901234567890123456789012345678901234567890 eggs\u{1F95A}";
     let options = EncodeOptions { add_special: true, parse_special: true };
