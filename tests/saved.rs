@@ -158,3 +158,60 @@ fn files_that_cannot_be_written_or_read_are_named() {
     assert!(folder.path().is_dir());
     assert!(matches!(session.save_to(&mut [0; 10]), Err(Error::Argument(_))));
 }
+
+/// The checksum as its documentation describes it: whoever wants to deceive can make it.
+fn signed(mut bytes: Vec<u8>) -> Vec<u8> {
+    const A: u64 = 0xc2b2_ae3d_27d4_eb4f;
+    const B: u64 = 0x9e37_79b1_85eb_ca87;
+    let end = bytes.len() - 8;
+    let mut padded = bytes[..end].to_vec();
+    padded.resize(end.next_multiple_of(8), 0);
+    if end.is_multiple_of(8) {
+        padded.extend([0; 8]);
+    }
+    padded.extend((end as u64).to_le_bytes());
+    let mut hash = B;
+    for word in padded.as_chunks::<8>().0 {
+        hash = hash.wrapping_add(u64::from_le_bytes(*word).wrapping_mul(A)).rotate_left(31).wrapping_mul(B);
+    }
+    let hash = (hash ^ hash >> 32).wrapping_mul(A);
+    bytes[end..].copy_from_slice(&(hash ^ hash >> 29).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_forged_session_does_no_harm() {
+    let model = tiny();
+    let mut origin = open(&model, 16, KvFormat::F16);
+    origin.prefill(&tokens(&model, 9)).unwrap();
+    let good = saved(&origin);
+    assert_eq!(signed(good.clone()), good);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut forged = good.clone();
+        forged[at..][..bytes.len()].copy_from_slice(bytes);
+        signed(forged)
+    };
+    let mut session = open(&model, 16, KvFormat::F16);
+    session.prefill(&[1, 2, 3]).unwrap();
+    // Counts of positions and logits that the bytes do not have.
+    for count in [0, 8, 10, 1 << 20, 1 << 40, u64::MAX / 4, u64::MAX] {
+        for at in [32, 40] {
+            let error = refused(&mut session, &with(at, &count.to_le_bytes()));
+            assert!(matches!(error, Error::Saved(_) | Error::ContextFull { .. }), "{error}");
+        }
+    }
+    // A token that is none: what was there is overwritten by then, and forgotten.
+    let error = session.restore_from(&with(48, &u32::MAX.to_le_bytes())).unwrap_err();
+    assert!(error.to_string().contains("outside the vocabulary"), "{error}");
+    assert_eq!((session.position(), session.has_logits()), (0, false));
+    session.prefill(&[1, 2, 3]).unwrap();
+    // Keys, values and logits that are no numbers: nobody knows what follows, and nothing fails.
+    let mut noise = good.clone();
+    noise[48 + 36..].fill(0xff);
+    session.restore_from(&signed(noise)).unwrap();
+    let mut sampler = bantam::Sampler::new(bantam::SamplerOptions::default()).unwrap();
+    let token = session.sample(&mut sampler).unwrap();
+    session.decode(token).unwrap();
+    session.prefill(&[1, 2, 3]).unwrap();
+    session.shift(1, 5).unwrap();
+}
