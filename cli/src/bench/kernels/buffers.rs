@@ -1,5 +1,8 @@
-//! What kernels are measured on: weights, activations, aligned scratch. Only their sizes and that they are sane matter.
+//! What kernels are measured on: weights, activations, scratch. Only their sizes, that they are sane, and where they lie
+//! matter: all of it starts a cache line, as a session's memory does, and as ggml's does that the kernels are compared with.
 #![forbid(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
 
 use bantam::{Backend, Format};
 use bantam_kernels::{Columns, ColumnsMut};
@@ -7,20 +10,52 @@ use bantam_kernels::{Columns, ColumnsMut};
 /// A byte that makes a number of ordinary size in whatever float it is part of, so that no kernel meets a number that
 /// takes longer: 0x3030 is a half of 0.13, 0x30303030 a float of 6e-10.
 pub(super) const BYTE: u8 = 0x30;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Values that start a cache line.
+pub(super) struct Aligned<T> {
+    all: Vec<T>,
+    from: usize,
+    len: usize,
+}
+
+impl<T: Copy> Aligned<T> {
+    /// `len` times `value`.
+    pub(super) fn new(value: T, len: usize) -> Aligned<T> {
+        let all = vec![value; len + LINE / size_of::<T>()];
+        Aligned { from: all.as_ptr().align_offset(LINE), len, all }
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.all[self.from..][..self.len]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.all[self.from..][..self.len]
+    }
+}
 
 /// Activations in both forms.
 pub(super) struct Activations {
     k: usize,
-    f32: Vec<f32>,
-    q: Vec<i8>,
-    d: Vec<f32>,
-    s: Vec<f32>,
+    f32: Aligned<f32>,
+    q: Aligned<i8>,
+    d: Aligned<f32>,
+    s: Aligned<f32>,
 }
 
 impl Activations {
     /// `n` columns of `k` values between -1 and 1.
     pub(super) fn new(backend: Backend, k: usize, n: usize) -> Activations {
-        let (q, d, s) = (vec![0; k * n], vec![0.0; k * n / 32], vec![0.0; k * n / 16]);
+        let q = Aligned::new(0, k * n);
+        let (d, s) = (Aligned::new(0.0, k * n / 32), Aligned::new(0.0, k * n / 16));
         let mut activations = Activations { k, f32: values(k * n), q, d, s };
         activations.quantize(backend);
         activations
@@ -38,27 +73,10 @@ impl Activations {
 }
 
 /// Values between -1 and 1 that differ.
-pub(super) fn values(count: usize) -> Vec<f32> {
-    (0..count).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect()
-}
-
-/// The scratch of one thread, at a multiple of 64 bytes.
-pub(super) struct Scratch {
-    bytes: Vec<u8>,
-    from: usize,
-    len: usize,
-}
-
-impl Scratch {
-    pub(super) fn new(backend: Backend, k: usize) -> Scratch {
-        let len = backend.scratch_bytes(k);
-        let bytes = vec![0; len + 64];
-        Scratch { from: bytes.as_ptr().align_offset(64), len, bytes }
-    }
-
-    pub(super) fn get(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.from..][..self.len]
-    }
+pub(super) fn values(count: usize) -> Aligned<f32> {
+    let mut values = Aligned::new(0.0, count);
+    values.iter_mut().enumerate().for_each(|(i, value)| *value = (i * 37 % 101) as f32 / 50.0 - 1.0);
+    values
 }
 
 /// Bytes of a matrix, whose rows are whole blocks.

@@ -9,7 +9,7 @@ use bantam_kernels::backend::RopePairs;
 use bantam_kernels::ceiling::READ;
 use bantam_kernels::{ColumnsMut, KvFormat, TileMut};
 
-use super::buffers::{Activations, BYTE, Scratch, matrix_bytes, values};
+use super::buffers::{Activations, Aligned, BYTE, matrix_bytes, values};
 use super::clock::{Work, seconds};
 
 /// Weights lie in so many bytes of memory for each thread, and every product takes the next ones: more than caches hold.
@@ -117,12 +117,12 @@ pub(super) struct Machine {
     threads: usize,
     product: Product,
     /// Memory of weights for each thread.
-    memory: Vec<u8>,
+    memory: Aligned<u8>,
 }
 
 impl Machine {
     pub(super) fn new(threads: usize, product: Product) -> Machine {
-        Machine { threads, product, memory: vec![BYTE; MEMORY * threads] }
+        Machine { threads, product, memory: Aligned::new(BYTE, MEMORY * threads) }
     }
 
     /// The memory of one thread.
@@ -163,7 +163,7 @@ impl Machine {
             Kernel::StoreKv(format) => {
                 let row_bytes = format.row_bytes(HEAD_DIM).unwrap_or_default();
                 self.vectors(4 * HEAD_DIM + row_bytes, &|| {
-                    let (x, mut out) = (values(HEAD_DIM), vec![0; row_bytes]);
+                    let (x, mut out) = (values(HEAD_DIM), Aligned::new(0, row_bytes));
                     Box::new(move || backend.store_kv(format, black_box(&x), &mut out))
                 })
             }
@@ -171,21 +171,21 @@ impl Machine {
                 let len = matrix_bytes(format, k, 1);
                 let weights = &self.memory(0)[..len];
                 self.vectors(len + 4 * k, &|| {
-                    let mut out = vec![0.0; k];
+                    let mut out = Aligned::new(0.0, k);
                     Box::new(move || backend.dequantize(format, weights, black_box(&mut out)))
                 })
             }
             Kernel::QuantizeQ8 => self.vectors(k * 4 + k + k / 8 + k / 4, &|| {
                 let x = values(k);
-                let mut q = vec![0; k];
-                let (mut d, mut s) = (vec![0.0; k / 32], vec![0.0; k / 16]);
+                let mut q = Aligned::new(0, k);
+                let (mut d, mut s) = (Aligned::new(0.0, k / 32), Aligned::new(0.0, k / 16));
                 Box::new(move || {
                     let out = &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s };
                     backend.quantize_q8(black_box(&x), out);
                 })
             }),
             Kernel::RmsNorm => self.vectors(12 * k, &|| {
-                let (x, gain, mut out) = (values(k), values(k), vec![0.0; k]);
+                let (x, gain, mut out) = (values(k), values(k), Aligned::new(0.0, k));
                 Box::new(move || backend.rms_norm(black_box(&x), &gain, 1e-5, &mut out))
             }),
             Kernel::Rope => self.vectors(8 * k, &|| {
@@ -195,7 +195,7 @@ impl Machine {
             }),
             // Zeros stay what they are, however often they are gated.
             Kernel::SiluMul => self.vectors(12 * k, &|| {
-                let (mut gate, up) = (vec![0.0; k], values(k));
+                let (mut gate, up) = (Aligned::new(0.0, k), values(k));
                 Box::new(move || backend.silu_mul(black_box(&mut gate), &up))
             }),
             Kernel::Add => self.vectors(12 * k, &|| {
@@ -217,15 +217,15 @@ impl Machine {
         let seconds = seconds(self.threads, &|thread| {
             let mut matrices = self.memory(thread).chunks_exact(bytes).take(copies).cycle();
             let mut x = Activations::new(backend, k, columns);
-            let mut scratch = Scratch::new(backend, k);
-            let mut out = vec![0.0; rows * columns];
+            let mut scratch = Aligned::new(0, backend.scratch_bytes(k));
+            let mut out = Aligned::new(0.0, rows * columns);
             Box::new(move || {
                 if quantize && format.wants_q8() {
                     x.quantize(backend);
                 }
                 let weights = matrices.next().unwrap_or_default();
                 let mut out = TileMut::new(black_box(&mut out), rows, columns);
-                backend.matmul(format, weights, &x.columns(), &mut out, scratch.get());
+                backend.matmul(format, weights, &x.columns(), &mut out, &mut scratch);
             })
         });
         let macs = (k * rows * columns * self.threads) as f64;
@@ -244,8 +244,8 @@ impl Machine {
         let seconds = seconds(self.threads, &|thread| {
             let mut runs = self.kept(thread, format, ATTEND_KEYS);
             let query = values(GROUP * HEAD_DIM);
-            let (mut max, mut sum) = (vec![0.0; GROUP], vec![0.0; GROUP]);
-            let mut acc = vec![0.0; GROUP * HEAD_DIM];
+            let (mut max, mut sum) = (Aligned::new(0.0, GROUP), Aligned::new(0.0, GROUP));
+            let mut acc = Aligned::new(0.0, GROUP * HEAD_DIM);
             Box::new(move || {
                 let (keys, values) = runs.next().unwrap_or_default();
                 let mut state = AttendMut { max: &mut max, sum: &mut sum, acc: &mut acc };
@@ -263,8 +263,8 @@ impl Machine {
         let seconds = seconds(self.threads, &|thread| {
             let mut runs = self.kept(thread, format, KEYS);
             let heads = values(tokens * GROUP * HEAD_DIM);
-            let mut out = vec![0.0; heads.len()];
-            let mut scratch = vec![0.0; backend.attend_scratch(GROUP, HEAD_DIM)];
+            let mut out = Aligned::new(0.0, heads.len());
+            let mut scratch = Aligned::new(0.0, backend.attend_scratch(GROUP, HEAD_DIM));
             Box::new(move || {
                 let (keys, values) = runs.next().unwrap_or_default();
                 let stride = GROUP * HEAD_DIM;
