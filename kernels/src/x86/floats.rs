@@ -172,7 +172,7 @@ unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const 
         let next = weights.as_ptr().wrapping_add((r + R) * x.k);
         let mut sums = [[V::Floats::splat(0.0); R]; C];
         for k in (0..whole).step_by(N) {
-            if const { C <= 2 } && c == 0 {
+            if const { C <= 2 || N == 16 } && c == 0 {
                 super::matmul::prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * k), R * N);
             }
             let mut w = [V::Floats::splat(0.0); R];

@@ -465,7 +465,7 @@ impl<'a, B> Rows<'a, B> {
 
 /// Asks for some blocks, or bytes.
 #[inline(always)]
-pub(super) fn prefetch<B, const HINT: i32>(blocks: *const B, n: usize) {
+pub(crate) fn prefetch<B, const HINT: i32>(blocks: *const B, n: usize) {
     for at in (0..n * size_of::<B>()).step_by(64) {
         // SAFETY: a prefetch of any address does nothing that can be seen.
         unsafe { _mm_prefetch::<HINT>(blocks.cast::<i8>().wrapping_add(at)) };

@@ -18,6 +18,7 @@ mod activations;
 mod attention;
 pub mod avx2;
 pub mod avx512;
+pub mod avx512bf16;
 pub mod avxvnni;
 mod chunk;
 mod floats;

@@ -18,6 +18,7 @@ const TOLERANCE: f64 = 1e-5;
 
 properties! {
     products_are_exact_up_to_rounding
+    activations_are_rounded_to_bf16_or_kept
     products_of_extremes_do_not_overflow
     narrow_columns_equal_single_columns
     a_single_column_of_long_rows_has_the_bits_of_two
@@ -60,7 +61,10 @@ fn products_are_exact_up_to_rounding(backend: Backend) {
     for &format in Format::ALL {
         for (turn, &k) in lengths(format).iter().enumerate() {
             let weights = Placed::copy(&random.weights(format, k * 64), 2 * turn + 1);
-            let x = Activations::random(&mut random, k, 64);
+            let mut x = Activations::random(&mut random, k, 64);
+            if format == Format::BF16 {
+                x.f32.iter_mut().for_each(|x| *x = to_bf16(*x));
+            }
             let exact = exact_product(format, &weights, &x.columns());
             // Each number of rows meets two or three numbers of columns, others with each length.
             for (i, rows) in ROWS.into_iter().enumerate() {
@@ -77,6 +81,29 @@ fn products_are_exact_up_to_rounding(backend: Backend) {
             }
         }
     }
+}
+
+/// Activations that meet weights of bfloat16 may be rounded to that format, too; all of them or none.
+fn activations_are_rounded_to_bf16_or_kept(backend: Backend) {
+    const ROWS: usize = 37;
+    let mut random = Random::new(7);
+    for (k, n) in [(1, 1), (33, 17), (64, 1), (96, 16), (576, 33)] {
+        let weights = Placed::copy(&random.weights(Format::BF16, k * ROWS), 1);
+        let x = Activations::random(&mut random, k, n);
+        let out = matmul(backend, Format::BF16, &weights, &x.columns(), ROWS);
+        let rounded: Vec<f32> = x.f32.iter().map(|&x| to_bf16(x)).collect();
+        let of_rounded = matmul(backend, Format::BF16, &weights, &Columns::from_f32(&rounded, k), ROWS);
+        if out.iter().zip(&of_rounded).any(|(a, b)| a.to_bits() != b.to_bits()) {
+            let exact = exact_product(Format::BF16, &weights, &x.columns());
+            for (&got, exact) in out.iter().zip(exact) {
+                assert_close(got, exact, || format!("k {k}, {n} columns"));
+            }
+        }
+    }
+}
+
+fn to_bf16(x: f32) -> f32 {
+    half::bf16::from_f32(x).to_f32()
 }
 
 fn products_of_extremes_do_not_overflow(backend: Backend) {

@@ -13,7 +13,7 @@ use bantam_kernels::{Backend, BackendError, Columns, ColumnsMut, Format, f16};
 macro_rules! backends {
     ($then:ident $($rest:tt)*) => {
         #[cfg(target_arch = "x86_64")]
-        $then! { [avx512 avxvnni avx2 scalar] $($rest)* }
+        $then! { [avx512bf16 avx512 avxvnni avx2 scalar] $($rest)* }
         #[cfg(target_arch = "aarch64")]
         $then! { [i8mm dotprod neon scalar] $($rest)* }
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
