@@ -39,9 +39,10 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 .with(Format::IQ4_NL, streamed::<BlockIQ4NL>())
 .with(Format::IQ4_XS, streamed::<BlockIQ4XS>());
 
-/// A row of more weights is long. With two threads and long rows, one column in strips of sixteen gets less from memory than in
-/// strips of eight; with one thread, or shorter rows, it does not.
-const LONG: usize = 2048;
+/// A row of more bytes is long. From memory, with two threads, one column of long rows is faster in strips of eight: the first
+/// cache holds such a strip and the next, which is asked for meanwhile, and of sixteen rows it does not. From the second cache,
+/// or with shorter rows, strips of sixteen are.
+const LONG: usize = 1536;
 
 /// A format of which one column with long rows is multiplied in strips of eight. The bits are the same.
 const fn streamed<B: Unpack>() -> FormatKernels {
@@ -65,7 +66,9 @@ unsafe fn multiply_streamed<B: Unpack>(
     // SAFETY: the same promises.
     unsafe {
         match x.n {
-            1 if x.k > LONG => matmul::alone::<Half, B, 8, 1>(weights, x, out, scratch),
+            1 if x.k / B::LEN * size_of::<B>() > LONG => {
+                matmul::alone::<Half, B, 8, 1>(weights, x, out, scratch)
+            }
             _ => matmul::matmul::<Avx512, B, 16, 2>(weights, x, out, scratch),
         }
     }
