@@ -4,9 +4,10 @@
 //! left of a row behind its last whole register. So every number of columns up to [`NARROW`] gives the same bits.
 //! Many columns: the rows of a panel are turned into floats, transposed and kept, and a lane is a row.
 
-use core::arch::x86_64::_MM_HINT_T0;
+use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1};
 
 use super::lanes::Lanes;
+use super::matmul::{get, prefetch, put};
 use super::register::Floats;
 use crate::backend::NARROW;
 use crate::blocks::{BlockBF16, BlockF16, BlockF32, as_blocks};
@@ -153,8 +154,8 @@ unsafe fn few<V: Lanes<N>, B: Float, const N: usize, const R: usize>(
     }
 }
 
-/// Multiplies the `R` rows from `r` on with `C` columns; what lies behind the last row is filled up with it. Meanwhile the
-/// next rows are asked for, in the order of memory, if so few columns leave it idle.
+/// Multiplies the `R` rows from `r` on with `C` columns; what lies behind the last row is filled up with it. Meanwhile the next
+/// rows are asked for, in the order of memory: into the first cache, unless more columns have that for themselves.
 #[inline(always)]
 unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const C: usize>(
     weights: &[B],
@@ -172,8 +173,11 @@ unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const 
         let next = weights.as_ptr().wrapping_add((r + R) * x.k);
         let mut sums = [[V::Floats::splat(0.0); R]; C];
         for k in (0..whole).step_by(N) {
-            if const { C <= 2 || N == 16 } && c == 0 {
-                super::matmul::prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * k), R * N);
+            let asked = next.wrapping_add(R * k);
+            match C {
+                1..=2 if c == 0 => prefetch::<_, _MM_HINT_T0>(asked, R * N),
+                3.. if c == 0 && N == 16 => prefetch::<_, _MM_HINT_T1>(asked, R * N),
+                _ => {}
             }
             let mut w = [V::Floats::splat(0.0); R];
             for i in 0..R {
@@ -286,7 +290,7 @@ unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
     unsafe {
         let mut acc = [[V::Floats::splat(0.0); STRIPS]; C];
         if from > 0 {
-            super::matmul::get(&mut acc, out, r, c);
+            get(&mut acc, out, r, c);
         }
         for (k, w) in panel.iter().enumerate() {
             for j in 0..C {
@@ -296,6 +300,6 @@ unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
                 }
             }
         }
-        super::matmul::put(&acc, out, r, c);
+        put(&acc, out, r, c);
     }
 }
