@@ -161,6 +161,164 @@ fn an_error_in_a_grammar_names_the_place() {
     }
 }
 
+/// Grammars in GBNF of the kinds that there are, with texts that are sentences, and texts that are none.
+const GBNF: &[(&str, &[&str], &[&str])] = &[
+    (
+        "# JSON without numbers that have points\nroot ::= object\nvalue ::= object | array | string | number | (\"true\" | \"null\") ws\n\
+         object ::=\n  \"{\" ws (\n    string \":\" ws value (\",\" ws string \":\" ws value)*\n  )? \"}\" ws # members\n\
+         array ::= \"[\" ws (value (\",\" ws value)*)? \"]\" ws\n\
+         string ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" ([\"\\\\bfnrt] | \"u\" [0-9a-fA-F]{4}))* \"\\\"\" ws\n\
+         number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) ws\nws ::= | \" \" | \"\\n\" [ \\t]{0,20}\n",
+        &["{}", "{\"a\": [1, -20, true], \"é👍\": {\"b\": \"\\u00e9 \\\" x\"}}", "{\"a\":\n  null}"],
+        &["[1]", "{\"a\": 01}", "{\"a\"}", "{\"a\": \"\n\"}"],
+    ),
+    (
+        "root ::= (expr \"=\" ws term \"\\n\")+\nexpr ::= term ([-+*/] ws term)*\nterm ::= name | [0-9]+ ws | \"(\" ws expr \")\" ws\n\
+         name ::= [a-z] [a-z0-9_]* ws\nws ::= [ \\t\\n]*",
+        &["1+1 = 2\n", "(a + b_1) * 3 =\n x\n1=1\n"],
+        &["1+1", "1+ = 2\n", "(1=1\n"],
+    ),
+    (
+        // No longest match finds these: what a repetition takes has to be given back.
+        "root ::= [a-z]+ \"x\" | \"abc\" \"1\" | \"ab\" \"c2\"",
+        &["aax", "xxx", "abc1", "abc2"],
+        &["x", "abc", "ab2"],
+    ),
+    (
+        "root ::= pair{2,3} (\"!\" | \"?\")?\npair ::= \"<\" pair? [^<>]{1,} \">\"",
+        &["<a><b>", "<<a>b><c><d>!", "<ü>< >?"],
+        &["<a>", "<a><b><c><d>", "<><>"],
+    ),
+    (
+        "root ::= \"\\u00e9\" . [\\U0001F44D-\\U0001F44F] [\\]a-] \"/\"",
+        &["é\n👍]/", "éx👎-/"],
+        &["e\n👍]/", "éx👍b/"],
+    ),
+    ("root ::= nothing | \"a\" root\nnothing ::= ", &["", "a", "aaa"], &["b"]),
+];
+
+#[test]
+fn a_gbnf_grammar_is_followed() {
+    let Some((model, constrainer)) = demo() else { return };
+    for (source, sentences, others) in GBNF {
+        let grammar = Grammar::gbnf(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let fresh = constrainer.constraint(&grammar).unwrap_or_else(|error| panic!("{source}: {error}"));
+        for sentence in *sentences {
+            assert!(accepts(&grammar, sentence), "{source}: {sentence:?}");
+        }
+        for other in *others {
+            assert!(!accepts(&grammar, other), "{source}: {other:?}");
+        }
+        for seed in 0..4 {
+            let answer = walk(model, &mut fresh.clone(), seed, 30);
+            assert!(accepts(&grammar, &answer), "{source}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_grammar_that_means_no_good_ends_in_an_error_or_an_answer() {
+    let Some((model, constrainer)) = demo() else { return };
+    let nested = |open: &str, close: &str, n: usize| format!("{}{}", open.repeat(n), close.repeat(n));
+    let chain: String =
+        (0..20_000).map(|i| format!("\"d{i}\": {{ \"$ref\": \"#/$defs/d{}\" }},", i + 1)).collect();
+    let doubling: String = (0..40)
+        .map(|i| format!("\"d{i}\": {{ \"allOf\": [{{ \"$ref\": \"#/$defs/d{0}\" }}, {{ \"$ref\": \"#/$defs/d{0}\" }}] }},", i + 1))
+        .collect();
+    let any = |i: usize| {
+        format!("{{ \"anyOf\": [{{ \"required\": [\"a{i}\"] }}, {{ \"required\": [\"b{i}\"] }}] }},")
+    };
+    let all: String = (0..40).map(any).collect();
+    let schemas = [
+        nested("{\"items\":", "}", 100),
+        nested("[", "]", 100_000),
+        format!("{{\"type\":\"array\",\"items\":{}", nested("{\"anyOf\":[", "]}", 90)),
+        format!("{{ \"$ref\": \"#/$defs/d0\", \"$defs\": {{ {chain} \"d20000\": {{}} }} }}"),
+        format!("{{ \"$ref\": \"#/$defs/d0\", \"$defs\": {{ {doubling} \"d40\": {{ \"type\": \"object\" }} }} }}"),
+        format!("{{ \"type\": \"object\", \"allOf\": [ {all} {{}} ] }}"),
+        "{ \"$ref\": \"#\" }".into(),
+        "{ \"allOf\": [{ \"$ref\": \"#\" }] }".into(),
+        "{ \"$ref\": \"#/$defs/a\", \"$defs\": { \"a\": { \"$ref\": \"#/$defs/b\" }, \"b\": { \"$ref\": \"#/$defs/a\" } } }".into(),
+        "{ \"type\": \"string\", \"minLength\": 4000000000, \"maxLength\": 4000000001 }".into(),
+        "{ \"type\": \"string\", \"pattern\": \"^((a{1,1000}){1,1000}){1,1000}$\" }".into(),
+        "{ \"type\": \"string\", \"pattern\": \"(a|b)*a(a|b){30}\" }".into(),
+        "{ \"type\": \"string\", \"pattern\": \"^(?=a)b\" }".into(),
+        "{ \"type\": \"array\", \"items\": {}, \"minItems\": 1000000000 }".into(),
+        "{ \"type\": \"integer\", \"multipleOf\": 999999937, \"minimum\": -1e300, \"maximum\": 1e300 }".into(),
+        "{ \"type\": \"number\", \"multipleOf\": 1e-300 }".into(),
+        "{ \"patternProperties\": { \"(a|b)*a(a|b){20}\": {}, \"(a|b)*b(a|b){20}\": {} } }".into(),
+        format!("{{ \"enum\": [{}0] }}", "\"ab\",".repeat(100_000)),
+        format!("{{ \"type\": {:?} }}", "é".repeat(60)),
+        format!("{{ \"format\": {:?}, \"type\": \"string\" }}", "é".repeat(60)),
+    ];
+    let larks = [
+        nested("start: (", ")", 1),
+        format!("start: {}\"a\"{}", "(".repeat(100_000), ")".repeat(100_000)),
+        format!("start: {}\"a\"{}", "(".repeat(190), ")".repeat(190)),
+        format!("start: {}\"a\"", "~".repeat(100_000)),
+        format!("start: {}", "%lark { start: ".repeat(150)),
+        "start: start start | \"a\"".into(),
+        "start: a\na: b\nb: a".into(),
+        "start: a{1000000}\na: \"x\"{1000000}".into(),
+        "start: ((((\"a\"?){1000}){1000}){1000}){1000}".into(),
+        "start: T\nT: T \"a\"".into(),
+        "start: /(a*)*b/ | /(a|aa)+$/".into(),
+        "start: /\\p{L}{1,60000}/".into(),
+        "start: <[0-4294967295]>".into(),
+        "start: <|no_such_token|>".into(),
+        "start: @nothing".into(),
+        "start: \"\\ud800\"".into(),
+        format!("start: {}", "\"a\" | ".repeat(100_000) + "\"b\""),
+    ];
+    let regexes = [
+        "(a|a)*b".into(),
+        "(?:a{1,1000}){1,1000}".into(),
+        "(.*a){40}".into(),
+        ".*(a.{12}|b.{13}).*".into(),
+        "(".repeat(150) + &")".repeat(150),
+        "\\b\\d+\\b".into(),
+        "a".repeat(500_000),
+        "(?i)".to_string() + &"[a-zé]".repeat(2000),
+    ];
+    let gbnfs = [
+        "root ::= ((((\"a\"){100000}){100000}){100000}){100000}".into(),
+        "root ::= root".into(),
+        "root ::= root root | \"a\"".into(),
+        format!("root ::= {}\"a\"{}", "(".repeat(190), ")".repeat(190)),
+        format!(
+            "root ::= r0\n{}r60 ::= \"a\"",
+            (0..60).map(|i| format!("r{i} ::= r{0} r{0}\n", i + 1)).collect::<String>()
+        ),
+        (0..5000).map(|i| format!("r{i} ::= r{} \"a\"\n", i + 1)).collect::<String>()
+            + "r5000 ::= \"b\"\nroot ::= r0",
+    ];
+    let read = [Grammar::json_schema, Grammar::lark, Grammar::regex, Grammar::gbnf];
+    for (read, sources) in read.into_iter().zip([&schemas[..], &larks, &regexes, &gbnfs]) {
+        for source in sources {
+            let shown = &source[..source.floor_char_boundary(120)];
+
+            let Ok(mut constraint) = read(source).and_then(|grammar| constrainer.constraint(&grammar)) else {
+                continue;
+            };
+            // It may also go wrong at some token, but it has to end.
+            for step in 0..12 {
+                let allowed = match constraint.allowed() {
+                    Ok(allowed) => ids(allowed),
+                    Err(error) => {
+                        assert!(matches!(error, Error::Grammar(_)), "{shown}: {error}");
+                        assert!(constraint.allowed().is_err(), "{shown}");
+                        break;
+                    }
+                };
+                let id = allowed[step * 7919 % allowed.len()];
+                if model.tokenizer().is_end_of_generation(id) || constraint.accept(id).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_token_that_is_not_allowed_changes_nothing() {
     let Some((model, constrainer)) = demo() else { return };

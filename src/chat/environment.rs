@@ -103,6 +103,7 @@ fn environment<'source>(budget: &Budget, now: Option<u64>) -> Environment<'sourc
     });
     environment.add_filter("length", python::length);
     environment.add_filter("count", python::length);
+    environment.add_filter("wordcount", |text: &str| text.split_whitespace().count());
     environment.add_test("iterable", python::is_iterable);
     environment.add_test("sequence", python::is_sequence);
     environment.add_function("raise_exception", |message: String| -> EngineResult<Value> {

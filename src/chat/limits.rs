@@ -226,6 +226,9 @@ pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget) {
             let values: Vec<Value> = core::iter::once(value).chain(arguments).cloned().collect();
             pay_call(&own, method, &values)?;
         }
+        if let Some(result) = value.as_str().and_then(|text| python::method(text, method, arguments)) {
+            return Ok(result);
+        }
         pycompat::unknown_method_callback(state, value, method, arguments)
     });
     // It shows everything that there is.
@@ -248,9 +251,10 @@ fn pay_call(budget: &Budget, name: &str, values: &[Value]) -> Result<()> {
             texts.saturating_mul(8).saturating_add(widths(values).saturating_mul(texts + 1))
         }
         // A text becomes a list of its characters.
-        ("list" | "batch" | "slice" | "reverse" | "sort" | "unique" | "split", _) => {
-            texts.saturating_mul(ELEMENT_BYTES)
-        }
+        (
+            "list" | "batch" | "slice" | "reverse" | "sort" | "unique" | "split" | "rsplit" | "splitlines",
+            _,
+        ) => texts.saturating_mul(ELEMENT_BYTES),
         // What an escape takes at most.
         _ => texts.saturating_mul(8),
     };

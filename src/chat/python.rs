@@ -67,6 +67,35 @@ pub(super) fn length(value: &Value) -> Result<usize, Error> {
     }
 }
 
+/// The methods of texts that the engine lacks.
+pub(super) fn method(text: &str, name: &str, arguments: &[Value]) -> Option<Value> {
+    let first = arguments.first().and_then(Value::as_str);
+    let parts = |parts: [&str; 3]| Value::from(Tuple::new(parts.map(Value::from).to_vec()));
+    Some(match (name, first) {
+        ("removeprefix", Some(prefix)) => Value::from(text.strip_prefix(prefix).unwrap_or(text)),
+        ("removesuffix", Some(suffix)) => Value::from(text.strip_suffix(suffix).unwrap_or(text)),
+        ("partition", Some(between)) if !between.is_empty() => {
+            parts(text.split_once(between).map_or([text, "", ""], |(a, b)| [a, between, b]))
+        }
+        ("rpartition", Some(between)) if !between.is_empty() => {
+            parts(text.rsplit_once(between).map_or(["", "", text], |(a, b)| [a, between, b]))
+        }
+        ("rsplit", Some(between)) if !between.is_empty() => {
+            let most = match arguments.get(1) {
+                Some(most) => i64::try_from(most.clone()).ok()?,
+                None => -1,
+            };
+            let mut parts: Vec<Value> = match usize::try_from(most) {
+                Ok(most) => text.rsplitn(most + 1, between).map(Value::from).collect(),
+                Err(_) => text.rsplit(between).map(Value::from).collect(),
+            };
+            parts.reverse();
+            Value::from(parts)
+        }
+        _ => return None,
+    })
+}
+
 /// `all[from:to:step]`.
 pub(super) fn slice(all: &Value, bounds: [&Value; 3]) -> Result<Value, Error> {
     let mut numbers = [None; 3];

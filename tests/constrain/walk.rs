@@ -70,7 +70,7 @@ pub(crate) fn walk(model: &Model, constraint: &mut Constraint, seed: u64, long: 
         }
         let text: Vec<TokenId> = allowed.iter().copied().filter(|id| !ends.contains(id)).collect();
         let short = |id: &&TokenId| tokenizer.piece(**id).len() == 1;
-        let closing = |id: &&TokenId| short(id) && b"\"}])".contains(&tokenizer.piece(**id)[0]);
+        let closing = |id: &&TokenId| short(id) && b"\"}])>".contains(&tokenizer.piece(**id)[0]);
         let candidates: Vec<TokenId> = match random.below(4) {
             _ if step > long => {
                 let found: Vec<TokenId> = text.iter().filter(closing).copied().collect();

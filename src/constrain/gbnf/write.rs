@@ -7,6 +7,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+use super::super::limits;
 use super::{Node, Rule, RuleId, Set};
 use crate::error::{Error, Result, text};
 
@@ -25,7 +26,7 @@ pub(super) fn write(rules: &[Rule]) -> Result<String> {
         .any(|&id| is_recursive(rules, id) || body(rules, id).any(&|n| matches!(n, Node::Token(_))))
     {
         let mut regex = String::new();
-        if lark.regex(body(rules, 0), &mut regex).is_ok() {
+        if lark.regex(body(rules, 0), 0, &mut regex).is_ok() {
             return Ok(format!("start: /{regex}/\n"));
         }
     }
@@ -156,33 +157,33 @@ impl Lark<'_> {
     }
 
     /// Writes a node as a regular expression; the rules that it names lead not to themselves.
-    fn regex(&self, node: &Node, out: &mut String) -> Result<()> {
-        if out.len() > BYTES_MAX {
+    fn regex(&self, node: &Node, depth: usize, out: &mut String) -> Result<()> {
+        if out.len() > BYTES_MAX || depth > limits::DEPTH_MAX {
             return Err(Error::Grammar(text!("it is too long")));
         }
         match node {
             Node::Char(set) => class(set, out),
             Node::Rule(id) => {
                 out.push_str("(?:");
-                self.regex(body(self.rules, *id), out)?;
+                self.regex(body(self.rules, *id), depth + 1, out)?;
                 out.push(')');
             }
             Node::Sequence(nodes) => {
                 for node in nodes {
                     out.push_str("(?:");
-                    self.regex(node, out)?;
+                    self.regex(node, depth + 1, out)?;
                     out.push(')');
                 }
             }
             Node::Choice(nodes) => {
                 for (i, node) in nodes.iter().enumerate() {
                     out.push_str(if i > 0 { "|" } else { "" });
-                    self.regex(node, out)?;
+                    self.regex(node, depth + 1, out)?;
                 }
             }
             Node::Repeat(node, min, max) => {
                 out.push_str("(?:");
-                self.regex(node, out)?;
+                self.regex(node, depth + 1, out)?;
                 out.push(')');
                 out.push_str(&times(*min, *max));
             }
