@@ -11,7 +11,6 @@ use crate::output::print;
 
 /// What is told of an answer beside its text.
 #[derive(Args, Clone, Copy)]
-#[command(next_help_heading = "Confidence")]
 pub(crate) struct Report {
     /// Print each token of the answer as a line of JSON instead of text, with its log-probability and those of the N likeliest
     /// tokens in its place

@@ -27,7 +27,7 @@ use crate::sampling::Sampling;
 use crate::{progress, units};
 
 const EXPLANATION: &str = "\
-The answer is streamed to standard output, and nothing else is. Without a prompt, on a terminal, it is a chat: Ctrl-C stops \
+The answer is streamed to standard output, as text or as lines of JSON (--logprobs, --confidence), and nothing else is. Without a prompt, on a terminal, it is a chat: Ctrl-C stops \
 an answer, a second one leaves. Tokens are guessed ahead by what followed the last ones before, which makes answers that repeat their prompt come \
 faster and changes none; -v shows how many guesses were right. One line break at the end of a file or of standard input is not part of the prompt.
 
@@ -48,23 +48,6 @@ pub(crate) struct Run {
     file: ModelFile,
     #[command(flatten)]
     prompt: Prompt,
-    #[command(flatten)]
-    ending: Ending,
-    #[command(flatten)]
-    sampling: Sampling,
-    #[command(flatten)]
-    drafting: Drafting,
-    /// Tokens that prompt and answer may have together [default: 4096, or the model's own if that is smaller]
-    #[arg(short = 'c', long = "ctx", visible_alias = "ctx-size", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
-    context: Option<u32>,
-    #[command(flatten)]
-    cache: Cache,
-    #[command(flatten)]
-    prompt_cache: PromptCache,
-    #[command(flatten)]
-    report: Report,
-    #[command(flatten)]
-    machine: Machine,
     /// Say how to answer, instead of what the model's template says by default
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -74,6 +57,30 @@ pub(crate) struct Run {
     /// Say on standard error what runs, with which seed, how fast and in how much memory
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten, next_help_heading = "End of the answer")]
+    ending: Ending,
+    #[command(flatten, next_help_heading = "Sampling")]
+    sampling: Sampling,
+    #[command(flatten, next_help_heading = "Confidence")]
+    report: Report,
+    #[command(flatten, next_help_heading = "Context")]
+    memory: Memory,
+    #[command(flatten)]
+    prompt_cache: PromptCache,
+    #[command(flatten, next_help_heading = "Guesses ahead")]
+    drafting: Drafting,
+    #[command(flatten, next_help_heading = "Machine")]
+    machine: Machine,
+}
+
+/// What is kept of prompt and answer.
+#[derive(Args)]
+struct Memory {
+    /// Tokens that prompt and answer may have together [default: 4096, or the model's own if that is smaller]
+    #[arg(short = 'c', long = "ctx", visible_alias = "ctx-size", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    context: Option<u32>,
+    #[command(flatten)]
+    cache: Cache,
 }
 
 /// Where the prompt comes from. One line break at the end of a file or of standard input is not part of it.
@@ -210,8 +217,8 @@ impl Run {
 
     fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
         let options = SessionOptions {
-            context: self.context.map(|context| context as usize),
-            kv_format: self.cache.kv_format,
+            context: self.memory.context.map(|context| context as usize),
+            kv_format: self.memory.cache.kv_format,
             draft_max: self.drafting.draft_max.into(),
             draft_min: self.drafting.draft_min.into(),
             ..SessionOptions::default()
