@@ -88,6 +88,25 @@ impl Constraining {
         Ok(None)
     }
 
+    /// An error of the grammar that only showed when it was compiled.
+    pub(crate) fn blame(&self, error: &Error) -> Failure {
+        let GrammarSource { json_schema, json_schema_file, grammar, grammar_file, regex, lark_file } =
+            &self.grammar;
+        let texts = [("--json-schema", json_schema), ("--grammar", grammar), ("--regex", regex)];
+        if let Some((name, _)) = texts.into_iter().find(|(_, text)| text.is_some()) {
+            return Failure::Usage(format!("{name}: {error}"));
+        }
+        match [json_schema_file, grammar_file, lark_file, &self.tools].into_iter().flatten().next() {
+            Some(path) => in_file(path, error),
+            None => Failure::Message(error.to_string()),
+        }
+    }
+
+    /// Whether there are tools.
+    pub(crate) fn has_tools(&self) -> bool {
+        self.tools.is_some()
+    }
+
     /// The tools, none if there is no such option.
     pub(crate) fn tools(&self) -> Result<Vec<Tool>> {
         match &self.tools {

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bantam::chat::{ChatTemplate, Message, Speaker};
+use bantam::chat::{Message, Speaker};
 use bantam::{Session, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Drawing, Turn, generate};
+use crate::dialect::{self, Dialect};
 use crate::failure::{Failure, Result};
 use crate::output::note;
 use crate::prompt_cache::PromptCache;
@@ -19,7 +20,7 @@ use crate::{progress, units};
 /// Messages, and the session that has read them.
 pub(crate) struct Conversation {
     session: Session,
-    template: ChatTemplate,
+    dialect: Dialect,
     cache: PromptCache,
     system: Option<String>,
     /// The questions and their answers, in turns.
@@ -44,12 +45,12 @@ impl Conversation {
     /// A conversation that begins with a system text, if there is one.
     pub(crate) fn new(
         session: Session,
-        template: ChatTemplate,
+        dialect: Dialect,
         cache: PromptCache,
         system: Option<&str>,
     ) -> Conversation {
         let system = system.map(str::to_owned);
-        Conversation { session, template, cache, system, messages: Vec::new(), left_out: 0 }
+        Conversation { session, dialect, cache, system, messages: Vec::new(), left_out: 0 }
     }
 
     /// The session.
@@ -90,23 +91,35 @@ impl Conversation {
     pub(crate) fn say(&mut self, text: &str, drawing: &mut Drawing) -> Result<Turn> {
         let before = (self.messages.len(), self.left_out);
         self.messages.push(Message::new(Speaker::User, text));
-        let turn = self.answer(drawing).inspect_err(|_| {
+        let answered = self.fitting_prompt().and_then(|prompt| self.answer(&prompt, drawing));
+        let (turn, message) = answered.inspect_err(|_| {
             self.messages.truncate(before.0);
             self.left_out = before.1;
         })?;
-        self.messages.push(Message::new(Speaker::Assistant, turn.answer.text.as_str()));
+        self.messages.push(message);
         Ok(turn)
     }
 
-    fn answer(&mut self, drawing: &mut Drawing) -> Result<Turn> {
-        let prompt = self.fitting_prompt()?;
+    /// Answers the last of `messages`, which are the whole conversation but for a system text, and shows the answer.
+    pub(crate) fn go_on(&mut self, messages: Vec<Message>, drawing: &mut Drawing) -> Result<Turn> {
+        self.messages = messages;
+        let prompt = self.prompt()?;
+        self.check_length(&prompt)?;
+        let (turn, message) = self.answer(&prompt, drawing)?;
+        self.messages.push(message);
+        Ok(turn)
+    }
+
+    fn answer(&mut self, prompt: &[TokenId], drawing: &mut Drawing) -> Result<(Turn, Message)> {
         let start = Instant::now();
-        let read = progress::prompt(&mut self.session, &prompt)?;
+        let read = progress::prompt(&mut self.session, prompt)?;
         let reading = start.elapsed();
         self.cache.save_prompt(&self.session, read)?;
         let answer = generate(&mut self.session, drawing)?;
         self.cache.save_answer(&self.session)?;
-        Ok(Turn { read, reading, answer })
+        let said = self.dialect.read(&answer.text);
+        drawing.report.message(&said)?;
+        Ok((Turn { read, reading, answer }, dialect::message(&said)))
     }
 
     /// The tokens of the conversation. If they leave less than a quarter of the context to the answer, the oldest turns are
@@ -127,13 +140,19 @@ impl Conversation {
                 ));
             }
         }
-        if prompt.len() > context { Err(too_long(prompt.len(), context)) } else { Ok(prompt) }
+        self.check_length(&prompt)?;
+        Ok(prompt)
+    }
+
+    fn check_length(&self, prompt: &[TokenId]) -> Result<()> {
+        let context = self.session.context();
+        if prompt.len() > context { Err(too_long(prompt.len(), context)) } else { Ok(()) }
     }
 
     fn prompt(&self) -> Result<Vec<TokenId>> {
         let system = self.system.iter().map(|text| Message::new(Speaker::System, text.as_str()));
         let messages: Vec<Message> = system.chain(self.messages[self.left_out..].iter().cloned()).collect();
-        Ok(self.template.encode(self.session.model().tokenizer(), &messages, true)?)
+        self.dialect.encode(self.session.model().tokenizer(), &messages)
     }
 
     /// Saves the messages to a file of JSON, and what the session has read of them beside it.

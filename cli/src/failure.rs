@@ -58,6 +58,16 @@ impl From<bantam::Error> for Failure {
     }
 }
 
+/// The error of a session that could not be opened, for want of memory most likely.
+pub(crate) fn unaffordable(error: bantam::Error) -> Failure {
+    match error {
+        bantam::Error::Memory { .. } => {
+            Failure::Message(format!("{error}: ask for less with --ctx or --cache-type"))
+        }
+        _ => error.into(),
+    }
+}
+
 /// Reports a wrong command line. The parser's explanation is many lines: what comes before its usage summary is told as
 /// one, the rest is what `--help` is for.
 pub(crate) fn usage(explanation: &str) -> ExitCode {

@@ -8,6 +8,9 @@ mod chat;
 #[allow(dead_code, reason = "`run` takes these options next")]
 mod constraining;
 mod conversation;
+mod dialect;
+mod drafting;
+mod ending;
 mod failure;
 mod input;
 mod inspect;
@@ -16,6 +19,7 @@ mod memory;
 mod options;
 mod output;
 mod progress;
+mod prompt;
 mod prompt_cache;
 mod report;
 mod run;

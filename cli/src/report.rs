@@ -1,6 +1,7 @@
 //! An answer as JSON lines: a line for each token, and one for the whole.
 #![forbid(unsafe_code)]
 
+use bantam::chat;
 use bantam::{Choice, Confidence, Session, StopReason, TokenId, TokenLogprob};
 use clap::Args;
 use serde::Serialize;
@@ -23,6 +24,9 @@ pub(crate) struct Report {
     /// they separate answers that are known from answers that are guessed better than the mean does.
     #[arg(long)]
     pub(crate) confidence: bool,
+    /// Print the answer as a message, which may call tools.
+    #[arg(skip)]
+    pub(crate) message: bool,
 }
 
 #[derive(Serialize)]
@@ -73,7 +77,27 @@ fn finite(number: f32) -> Option<f32> {
 impl Report {
     /// Whether the answer is shown as text.
     pub(crate) fn shows_text(self) -> bool {
-        self.logprobs.is_none() && !self.confidence
+        self.logprobs.is_none() && !self.confidence && !self.message
+    }
+
+    /// Prints the message of an answer, as an API in OpenAI's style would return it.
+    pub(crate) fn message(self, answer: &chat::Answer) -> Result<()> {
+        if !self.message {
+            return Ok(());
+        }
+        let call = |call: &chat::ToolCall| {
+            serde_json::json!({
+                "id": call.id, "type": "function", "function": { "name": call.name, "arguments": call.arguments }
+            })
+        };
+        let mut message = serde_json::json!({ "role": "assistant", "content": answer.content });
+        if let Some(reasoning) = &answer.reasoning {
+            message["reasoning_content"] = reasoning.as_str().into();
+        }
+        if !answer.calls.is_empty() {
+            message["tool_calls"] = answer.calls.iter().map(call).collect();
+        }
+        print_line(&message)
     }
 
     /// Prints the line of a token.

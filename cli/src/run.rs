@@ -1,26 +1,26 @@
 //! `bantam run`: an answer to a prompt, the continuation of a text, or a chat.
 #![forbid(unsafe_code)]
 
-use std::io::{IsTerminal, stdin};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bantam::chat::ChatTemplate;
-use bantam::{
-    DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, GenerateOptions, Generator, Lookup, Model,
-    Overflow, Pool, Sampler, Session, SessionOptions, StopReason,
-};
+use bantam::constrain::{Constrainer, Grammar};
+use bantam::{EncodeOptions, Model, Pool, Sampler, Session, SessionOptions, StopReason};
 use clap::Args;
 
-use crate::answer::{Drawing, Turn, generate};
-use crate::chat::{Terminal, converse};
+use crate::answer::{Drawing, Rule, Turn, generate};
+use crate::chat::converse;
+use crate::constraining::{Constraining, Templating};
 use crate::conversation::{Conversation, too_long};
-use crate::failure::{Failure, Result};
-use crate::input;
+use crate::dialect::Dialect;
+use crate::drafting::Drafting;
+use crate::ending::Ending;
+use crate::failure::{self, Failure, Result};
 use crate::interrupt::on_interrupt;
 use crate::options::{Cache, Machine, ModelFile};
 use crate::output::note;
+use crate::prompt::{Input, Prompt};
 use crate::prompt_cache::PromptCache;
 use crate::report::Report;
 use crate::sampling::Sampling;
@@ -61,6 +61,10 @@ pub(crate) struct Run {
     ending: Ending,
     #[command(flatten, next_help_heading = "Sampling")]
     sampling: Sampling,
+    #[command(flatten, next_help_heading = "Form of the answer")]
+    constraining: Constraining,
+    #[command(flatten, next_help_heading = "Chat template")]
+    templating: Templating,
     #[command(flatten, next_help_heading = "Confidence")]
     report: Report,
     #[command(flatten, next_help_heading = "Context")]
@@ -83,86 +87,12 @@ struct Memory {
     cache: Cache,
 }
 
-/// Where the prompt comes from. One line break at the end of a file or of standard input is not part of it.
-#[derive(Args)]
-struct Prompt {
-    /// The prompt
-    #[arg(short = 'p', long = "prompt", value_name = "TEXT", allow_hyphen_values = true)]
-    text: Option<String>,
-    /// Read the prompt from a file
-    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "text")]
-    file: Option<PathBuf>,
-    /// Read the prompt from standard input, as is done without a prompt when standard input is not a terminal
-    #[arg(value_name = "-", value_parser = dash, conflicts_with_all = ["text", "file"])]
-    stdin: Option<String>,
-}
-
-/// What ends an answer, beside the model.
-#[derive(Args)]
-struct Ending {
-    /// Most tokens of the answer [default: as many as the context holds]
-    #[arg(short = 'n', long = "max", visible_alias = "n-predict", value_name = "TOKENS")]
-    limit: Option<u32>,
-    /// End the answer before this text; may be given several times
-    #[arg(short = 'r', long, visible_alias = "reverse-prompt", value_name = "TEXT")]
-    stop: Vec<String>,
-    /// Go on behind the tokens with which the model ends its answers
-    #[arg(long)]
-    ignore_eos: bool,
-    /// When the context is full in the middle of an answer, forget half of what lies behind the first --keep tokens and go on
-    #[arg(long)]
-    context_shift: bool,
-    /// Tokens at the start that --context-shift never forgets
-    #[arg(long, value_name = "N", default_value_t = 4, requires = "context_shift")]
-    keep: u32,
-}
-
-impl Ending {
-    fn generator(&self, session: &Session, sampler: Sampler) -> Result<Generator> {
-        let stop: Vec<&str> = self.stop.iter().map(String::as_str).collect();
-        let options = GenerateOptions {
-            max_tokens: self.limit.map_or(usize::MAX, |limit| limit as usize),
-            stop: &stop,
-            ignore_end: self.ignore_eos,
-            overflow: match self.context_shift {
-                true => Overflow::Shift { keep: self.keep as usize },
-                false => Overflow::Stop,
-            },
-            ..GenerateOptions::default()
-        };
-        Generator::new(session.model(), session.context(), sampler, &options).map_err(|error| match error {
-            Error::Argument(_) => Failure::Usage(format!("--stop: {error}")),
-            _ => error.into(),
-        })
-    }
-}
-
-/// How tokens are guessed ahead: several are read at once where guesses turn out right. It changes no answer.
-#[derive(Args)]
-struct Drafting {
-    /// Most tokens that are guessed ahead and verified at once; 0 guesses none
-    #[arg(long, value_name = "N", default_value_t = DRAFT_MAX as u8, value_parser = clap::value_parser!(u8).range(0..=DRAFT_MAX as i64))]
-    draft_max: u8,
-    /// Fewest tokens that are verified at once, even if that seems not to pay
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=DRAFT_MAX as i64))]
-    draft_min: u8,
-    /// Guess with this smaller model of the same vocabulary, instead of looking up what followed the last tokens where they
-    /// stood before, in the prompt or in the answer
-    #[arg(long, visible_alias = "md", value_name = "MODEL")]
-    model_draft: Option<PathBuf>,
-}
-
 impl Run {
     pub(crate) fn execute(&self) -> Result<()> {
-        if self.raw && self.system.is_some() {
-            return Err(Failure::Usage("--raw has no place for a --system text".into()));
-        }
-        let Drafting { draft_max, draft_min, .. } = self.drafting;
-        if draft_min > draft_max {
-            return Err(Failure::Usage(format!(
-                "--draft-min {draft_min} is more than --draft-max {draft_max}"
-            )));
-        }
+        self.check()?;
+        let grammar = self.constraining.grammar()?;
+        let tools = self.constraining.tools()?;
+        let variables = self.templating.variables()?;
         let prompt = self.prompt.read()?;
         // After the prompt, whose reading may take Ctrl-C for itself.
         let cancel = on_interrupt()?;
@@ -171,6 +101,14 @@ impl Run {
         let logprobs = self.report.logprobs.unwrap_or(0).into();
         let sampler = self.sampling.sampler(model.tokenizer(), logprobs)?;
         let template = if self.raw { None } else { Some(ChatTemplate::from_model(&model)?) };
+        let grammar = match &template {
+            Some(template) if !tools.is_empty() => {
+                self.constraining.calls(template, model.tokenizer(), &tools)?
+            }
+            _ => grammar,
+        };
+        let constraint = grammar.map(|grammar| rule(&model, grammar)).transpose();
+        let constraint = constraint.map_err(|error| self.constraining.blame(&error))?;
         let pool = self.machine.pool()?;
         let mut session = self.open_session(&model, &pool)?;
         session.set_cancel(cancel.clone());
@@ -185,11 +123,14 @@ impl Run {
         }
         self.prompt_cache.restore(&mut session)?;
         let mut generator = self.ending.generator(&session, sampler)?;
-        generator.set_drafter(Some(self.drafter(&session, &pool)?));
-        let mut drawing = Drawing { generator, constraint: None, report: self.report };
+        let drafter = self.drafting.drafter(&self.machine, &session, &pool, self.verbose)?;
+        generator.set_drafter(Some(drafter));
+        let report = Report { message: !tools.is_empty(), ..self.report };
+        let mut drawing = Drawing { generator, constraint, report };
         let context = session.context();
         let conversation = |session, template| {
-            Conversation::new(session, template, self.prompt_cache.clone(), self.system.as_deref())
+            let dialect = Dialect::new(template, tools, variables);
+            Conversation::new(session, dialect, self.prompt_cache.clone(), self.system.as_deref())
         };
         let turn = match (prompt, template) {
             (Input::Text(text), None) => self.continue_text(&mut session, &text, &mut drawing)?,
@@ -197,8 +138,21 @@ impl Run {
             (Input::Text(text), Some(template)) => {
                 conversation(session, template).say(&text, &mut drawing)?
             }
+            (Input::Messages(messages), Some(template)) => {
+                conversation(session, template).go_on(messages, &mut drawing)?
+            }
+            (Input::Messages(_), None) => {
+                return Err(Failure::Usage(
+                    "--raw continues a text, and --messages are a conversation".into(),
+                ));
+            }
             (Input::Terminal(_), None) => {
                 return Err(Failure::Usage("--raw needs a text to continue: give it with -p or -f".into()));
+            }
+            (Input::Terminal(_), Some(_)) if report.message => {
+                return Err(Failure::Usage(
+                    "--tools answers one question: give it with -p, -f or --messages".into(),
+                ));
             }
             (Input::Terminal(terminal), Some(template)) => {
                 let mut conversation = conversation(session, template);
@@ -215,6 +169,17 @@ impl Run {
         Ok(())
     }
 
+    /// An error if options contradict each other.
+    fn check(&self) -> Result<()> {
+        if self.raw && self.system.is_some() {
+            return Err(Failure::Usage("--raw has no place for a --system text".into()));
+        }
+        if self.raw && self.constraining.has_tools() {
+            return Err(Failure::Usage("--raw has no place for --tools".into()));
+        }
+        self.drafting.check()
+    }
+
     fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
         let options = SessionOptions {
             context: self.memory.context.map(|context| context as usize),
@@ -223,25 +188,7 @@ impl Run {
             draft_min: self.drafting.draft_min.into(),
             ..SessionOptions::default()
         };
-        Session::open(model, pool.clone(), &options).map_err(unaffordable)
-    }
-
-    /// Who guesses for `session`.
-    fn drafter(&self, session: &Session, pool: &Arc<Pool>) -> Result<Box<dyn Drafter + Send>> {
-        let Some(path) = self.drafting.model_draft.as_ref().filter(|_| self.drafting.draft_max > 0) else {
-            return Ok(Box::new(Lookup::new()));
-        };
-        let file = ModelFile { path: path.clone() };
-        let model = self.machine.open(&file)?;
-        let options = SessionOptions { context: Some(session.context()), ..SessionOptions::default() };
-        let mut guessing = Session::open(&model, pool.clone(), &options).map_err(unaffordable)?;
-        guessing.set_cancel(session.cancel());
-        if self.verbose {
-            let memory = units::bytes(guessing.memory().total_bytes() as u64);
-            note(&format!("draft model: {}, {memory} of memory", path.display()));
-        }
-        let drafter = DraftModel::new(guessing, session.model()).map_err(|error| file.blame(error))?;
-        Ok(Box::new(drafter))
+        Session::open(model, pool.clone(), &options).map_err(failure::unaffordable)
     }
 
     /// Reads `text` as it stands, and continues it.
@@ -286,46 +233,13 @@ impl Run {
     }
 }
 
-/// The one argument that may follow the model.
-fn dash(argument: &str) -> std::result::Result<String, &'static str> {
-    if argument == "-" { Ok(argument.to_owned()) } else { Err("a prompt is given with -p") }
-}
-
-/// The error of a session that could not be opened, for want of memory most likely.
-fn unaffordable(error: Error) -> Failure {
-    match error {
-        Error::Memory { .. } => Failure::Message(format!("{error}: ask for less with --ctx or --cache-type")),
-        _ => error.into(),
-    }
+/// Makes rules of `grammar`, which is tried once to see whether it is one.
+fn rule(model: &Model, grammar: Grammar) -> bantam::Result<Rule> {
+    let constrainer = Constrainer::new(model)?;
+    constrainer.constraint(&grammar)?;
+    Ok(Box::new(move || Ok(Box::new(constrainer.constraint(&grammar)?))))
 }
 
 fn empty() -> Failure {
     Failure::Message("the prompt is empty: there is nothing to answer".into())
-}
-
-/// What is to be answered.
-enum Input {
-    /// One prompt.
-    Text(String),
-    /// Whatever is typed.
-    Terminal(Terminal),
-}
-
-impl Prompt {
-    fn read(&self) -> Result<Input> {
-        if let Some(text) = &self.text {
-            return Ok(Input::Text(text.clone()));
-        }
-        if self.file.is_none() && self.stdin.is_none() && stdin().is_terminal() {
-            return Ok(Input::Terminal(Terminal::open()?));
-        }
-        let mut text = input::read_text(self.file.as_deref())?;
-        if text.ends_with('\n') {
-            text.pop();
-            if text.ends_with('\r') {
-                text.pop();
-            }
-        }
-        Ok(Input::Text(text))
-    }
 }

@@ -245,3 +245,72 @@ fn a_full_context_is_told_or_shifted() {
     let line: Value = serde_json::from_str(&shifted.stdout).unwrap();
     assert_eq!((&line["stop"], &line["tokens"]), (&"length".into(), &80.into()));
 }
+
+#[test]
+fn an_answer_keeps_to_its_form() {
+    let Some(model) = demo() else { return };
+    let schema = r#"{"type": "object", "properties": {"city": {"enum": ["Rome", "Paris"]}, "rivers": {"type": "array",
+        "items": {"type": "string", "maxLength": 8}, "maxItems": 2}}, "required": ["city", "rivers"], "additionalProperties": false}"#;
+    let path = file("schema.json", schema.as_bytes());
+    for (option, value) in [("--json-schema", schema), ("--json-schema-file", path.to_str().unwrap())] {
+        for sampling in [["--temp", "0"], ["--temp", "3"]] {
+            let arguments =
+                ["-p", "Describe a city.", "-n", "300", "--top-k", "0", "--min-p", "0", option, value];
+            let said = bantam("run", &model, &[&arguments[..], &sampling].concat()).succeeds();
+            let said: Value = serde_json::from_str(&said).unwrap();
+            assert!(["Rome", "Paris"].contains(&said["city"].as_str().unwrap()));
+            assert!(said["rivers"].as_array().unwrap().len() <= 2);
+        }
+    }
+    let gbnf = file("grammar.gbnf", b"root ::= \"<\" [a-c]+ \">\"");
+    let said = bantam("run", &model, &["-p", "x", "-n", "40", "--grammar-file", gbnf.to_str().unwrap()]);
+    assert!(said.stdout.starts_with('<'), "{}", said.stdout);
+    let said = bantam("run", &model, &["-p", "Is it?", "--regex", "yes|no", "--confidence"]).succeeds();
+    let line: Value = serde_json::from_str(&said).unwrap();
+    assert!(["yes", "no"].contains(&line["answer"].as_str().unwrap()));
+    assert_eq!((&line["stop"], &line["complete"]), (&"complete".into(), &true.into()));
+    // Cut off in the middle, it says so.
+    let cut = bantam("run", &model, &["-p", "x", "--regex", "(ab){100}", "-n", "3"]);
+    assert!(cut.code == 0 && cut.stderr.contains("unfinished"), "{}", cut.stderr);
+    for (option, value) in
+        [("--regex", "(yes|no"), ("--json-schema", "{\"type\": 3"), ("--grammar", "root ::= other")]
+    {
+        bantam("run", &model, &["-p", "x", option, value]).fails(2, &[option]);
+    }
+    bantam("run", &model, &["-p", "x", "--grammar-file", "/no/such/file"]).fails(1, &["/no/such/file"]);
+    bantam("run", &model, &["-p", "x", "--regex", "a", "--grammar", "root ::= \"a\""]).fails(2, &["--regex"]);
+}
+
+#[test]
+fn tools_are_called_and_their_results_are_answered() {
+    let Some(model) = demo() else { return };
+    let tools = file(
+        "tools.json",
+        br#"[{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object",
+            "properties": {"city": {"enum": ["Rome", "Paris"]}}, "required": ["city"], "additionalProperties": false}}}]"#,
+    );
+    let tools = ["--tools", tools.to_str().unwrap(), "-n", "120", "--temp", "0"];
+    let arguments = ["-p", "How is the weather in Paris?", "--tool-choice", "required"];
+    let said = bantam("run", &model, &[&tools[..], &arguments].concat()).succeeds();
+    let message: Value = serde_json::from_str(&said).unwrap();
+    let call = &message["tool_calls"][0];
+    assert_eq!(call["function"]["name"], "get_weather");
+    let given: Value = serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
+    assert!(["Rome", "Paris"].contains(&given["city"].as_str().unwrap()));
+
+    let result = serde_json::json!({ "role": "tool", "tool_call_id": call["id"], "content": "Rain." });
+    let question = serde_json::json!({ "role": "user", "content": "How is the weather in Paris?" });
+    let messages =
+        file("messages.json", serde_json::json!([question, message, result]).to_string().as_bytes());
+    let arguments = ["--messages", messages.to_str().unwrap(), "--tool-choice", "none"];
+    let said = bantam("run", &model, &[&tools[..], &arguments].concat()).succeeds();
+    let message: Value = serde_json::from_str(&said).unwrap();
+    assert!(!message["content"].as_str().unwrap().is_empty());
+
+    let broken = file("broken.json", b"[{\"role\": \"user\"");
+    bantam("run", &model, &["--messages", broken.to_str().unwrap()]).fails(1, &["broken.json", "JSON"]);
+    bantam("run", &model, &["-p", "x", "--tools", broken.to_str().unwrap()])
+        .fails(1, &["broken.json", "JSON"]);
+    let arguments = ["-p", "x", "--tool-choice", "get_time"];
+    bantam("run", &model, &[&tools[..], &arguments].concat()).fails(1, &["get_time"]);
+}

@@ -1,0 +1,48 @@
+//! The options that end an answer.
+#![forbid(unsafe_code)]
+
+use bantam::{Error, GenerateOptions, Generator, Overflow, Sampler, Session};
+use clap::Args;
+
+use crate::failure::{Failure, Result};
+
+/// What ends an answer, beside the model.
+#[derive(Args)]
+pub(crate) struct Ending {
+    /// Most tokens of the answer [default: as many as the context holds]
+    #[arg(short = 'n', long = "max", visible_alias = "n-predict", value_name = "TOKENS")]
+    limit: Option<u32>,
+    /// End the answer before this text; may be given several times
+    #[arg(short = 'r', long, visible_alias = "reverse-prompt", value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Go on behind the tokens with which the model ends its answers
+    #[arg(long)]
+    ignore_eos: bool,
+    /// When the context is full in the middle of an answer, forget half of what lies behind the first --keep tokens and go on
+    #[arg(long)]
+    context_shift: bool,
+    /// Tokens at the start that --context-shift never forgets
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "context_shift")]
+    keep: u32,
+}
+
+impl Ending {
+    /// Draws answers from `session` that end so.
+    pub(crate) fn generator(&self, session: &Session, sampler: Sampler) -> Result<Generator> {
+        let stop: Vec<&str> = self.stop.iter().map(String::as_str).collect();
+        let options = GenerateOptions {
+            max_tokens: self.limit.map_or(usize::MAX, |limit| limit as usize),
+            stop: &stop,
+            ignore_end: self.ignore_eos,
+            overflow: match self.context_shift {
+                true => Overflow::Shift { keep: self.keep as usize },
+                false => Overflow::Stop,
+            },
+            ..GenerateOptions::default()
+        };
+        Generator::new(session.model(), session.context(), sampler, &options).map_err(|error| match error {
+            Error::Argument(_) => Failure::Usage(format!("--stop: {error}")),
+            _ => error.into(),
+        })
+    }
+}

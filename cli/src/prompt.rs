@@ -1,0 +1,72 @@
+//! Where a prompt comes from.
+#![forbid(unsafe_code)]
+
+use std::io::{IsTerminal, stdin};
+use std::path::PathBuf;
+
+use bantam::chat::Message;
+use clap::Args;
+
+use crate::chat::Terminal;
+use crate::failure::{Failure, Result};
+use crate::input;
+
+/// Where the prompt comes from. One line break at the end of a file or of standard input is not part of it.
+#[derive(Args)]
+pub(crate) struct Prompt {
+    /// The prompt
+    #[arg(short = 'p', long = "prompt", value_name = "TEXT", allow_hyphen_values = true)]
+    text: Option<String>,
+    /// Read the prompt from a file
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// Answer the last message of a conversation: a JSON array as in OpenAI's API, with tool calls and their results
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "file"])]
+    messages: Option<PathBuf>,
+    /// Read the prompt from standard input, as is done without a prompt when standard input is not a terminal
+    #[arg(value_name = "-", value_parser = dash, conflicts_with_all = ["text", "file", "messages"])]
+    stdin: Option<String>,
+}
+
+/// What is to be answered.
+pub(crate) enum Input {
+    /// One prompt.
+    Text(String),
+    /// The last of these messages.
+    Messages(Vec<Message>),
+    /// Whatever is typed.
+    Terminal(Terminal),
+}
+
+impl Prompt {
+    pub(crate) fn read(&self) -> Result<Input> {
+        if let Some(text) = &self.text {
+            return Ok(Input::Text(text.clone()));
+        }
+        if let Some(path) = &self.messages {
+            let messages = Message::list_from_json(&input::read_text(Some(path))?);
+            let wrong =
+                |what: &dyn std::fmt::Display| Failure::Message(format!("{}: {what}", path.display()));
+            return match messages.map_err(|error| wrong(&error))? {
+                none if none.is_empty() => Err(wrong(&"there are no messages")),
+                messages => Ok(Input::Messages(messages)),
+            };
+        }
+        if self.file.is_none() && self.stdin.is_none() && stdin().is_terminal() {
+            return Ok(Input::Terminal(Terminal::open()?));
+        }
+        let mut text = input::read_text(self.file.as_deref())?;
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        Ok(Input::Text(text))
+    }
+}
+
+/// The one argument that may follow the model.
+fn dash(argument: &str) -> std::result::Result<String, &'static str> {
+    if argument == "-" { Ok(argument.to_owned()) } else { Err("a prompt is given with -p") }
+}
