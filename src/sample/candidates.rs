@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use core::cmp::Ordering;
+use core::ops::Range;
 
 use bantam_kernels::{Backend, SCAN_BLOCK, math};
 
@@ -19,6 +20,13 @@ use crate::tokenizer::TokenId;
 /// A logit and its token.
 pub(crate) type Candidate = (f32, TokenId);
 
+/// How far below the greatest logit, in units of the temperature, candidates are looked for at first, and by how much
+/// farther each time that they are not enough.
+const REACH: f32 = 4.0;
+const FARTHER: f32 = 1.25;
+/// From here on all that are left are taken.
+const REACH_MAX: f32 = 64.0;
+
 /// The candidates that are left.
 pub(crate) struct Candidates<'a> {
     backend: Backend,
@@ -26,7 +34,7 @@ pub(crate) struct Candidates<'a> {
     /// The logits with what samplers changed in them, once one has.
     row: &'a mut [f32],
     edited: bool,
-    /// The scan of the logits, or of the row, at `scanned`.
+    /// The scan of the logits, or of the row; its sums are by the temperature `scanned`.
     spread: Spread<'a>,
     scanned: f32,
     /// The block whose logits changed after its scan.
@@ -85,7 +93,9 @@ impl<'a> Candidates<'a> {
             candidates.tokens = mask.copy(logits, candidates.row);
             candidates.edited = true;
             candidates.fallback = first;
-            candidates.spread.scan(backend, candidates.row, 1.0);
+            // The sums wait until somebody wants them.
+            candidates.spread.find_greatest(candidates.row);
+            candidates.scanned = f32::NAN;
         }
         candidates
     }
@@ -218,6 +228,15 @@ impl<'a> Candidates<'a> {
         Total { max, sum, weighted }
     }
 
+    /// The logit of one of the first candidates: a number, 0 if none of them has one.
+    pub(super) fn some_logit(&self) -> f32 {
+        let found = match self.kept {
+            Some(kept) => self.room[..kept.len].iter().map(|c| c.0).find(|logit| logit.is_finite()),
+            None => self.values().iter().copied().find(|logit| logit.is_finite()),
+        };
+        found.unwrap_or(0.0)
+    }
+
     /// The logits of the candidates, of -inf ones too.
     pub(super) fn each_logit(&self, mut each: impl FnMut(&[f32])) {
         match self.kept {
@@ -255,7 +274,7 @@ impl<'a> Candidates<'a> {
     /// Takes the candidates into the room, in order of their tokens.
     fn gather(&mut self) {
         if self.kept.is_none() {
-            let len = self.collect(self.floor, f32::INFINITY);
+            let len = self.collect(0, self.floor, f32::INFINITY);
             self.hold(len, false);
         }
     }
@@ -269,12 +288,12 @@ impl<'a> Candidates<'a> {
         self.floor = f32::NEG_INFINITY;
     }
 
-    /// Writes all tokens of the vocabulary with logits of `low..=high` into the room, and says how many they are.
-    fn collect(&mut self, low: f32, high: f32) -> usize {
+    /// Writes all tokens of the vocabulary with logits of `low..=high` into the room behind its first `len`. How many are there
+    /// then.
+    fn collect(&mut self, mut len: usize, low: f32, high: f32) -> usize {
         self.settle();
         let low = low.max(f32::MIN).max(self.floor);
         let values = if self.edited { &*self.row } else { self.logits };
-        let mut len = 0;
         for (block, &max) in self.spread.max.iter().enumerate() {
             if max < low || max == f32::NEG_INFINITY {
                 continue;
@@ -307,7 +326,7 @@ impl<'a> Candidates<'a> {
             }
             Some(kept) => {
                 if !kept.sorted {
-                    let len = select(&mut self.room[..kept.len], k);
+                    let len = select_by(&mut self.room[..kept.len], k, order);
                     self.room[..len].sort_unstable_by(order);
                 }
                 self.hold(kept.len.min(k), true);
@@ -321,14 +340,23 @@ impl<'a> Candidates<'a> {
         self.settle();
         let mut low = self.floor;
         let blocks = self.spread.max.len();
+        let mut len = 0;
         if k <= blocks {
             // As many logits as there are greater blocks are not less than the least of their greatest.
             self.room.iter_mut().zip(self.spread.max.iter()).for_each(|(room, &max)| *room = (max, 0));
             let (_, least, _) = self.room[..blocks].select_nth_unstable_by(k - 1, order);
             low = low.max(least.0);
         }
-        let len = self.collect(low, f32::INFINITY);
-        let len = select(&mut self.room[..len], k);
+        // Of more, the likeliest are taken, and then less likely ones until there are enough.
+        let (greatest, mut high, mut reach) = (self.spread.greatest(), f32::INFINITY, REACH);
+        while k > blocks && len < k && reach < REACH_MAX {
+            len = self.collect(len, greatest - reach, high);
+            (high, reach) = ((greatest - reach).next_down(), reach * FARTHER);
+        }
+        if len < k {
+            len = self.collect(len, low, high);
+        }
+        let len = select_by(&mut self.room[..len], k, order);
         self.room[..len].sort_unstable_by(order);
         len
     }
@@ -353,78 +381,108 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Keeps the most likely until `enough` of them, which are shown in this order with their share of all, have come.
-    pub(super) fn keep_likeliest(&mut self, share: f64, enough: impl FnMut(f64) -> bool) {
+    /// Keeps the most likely until their shares add up to `p`.
+    pub(super) fn keep_likeliest(&mut self, p: f64) {
         let total = self.total();
-        let mut reach = 4.0;
-        while self.kept.is_none() {
-            let len = self.collect(total.max - reach * self.temperature, f32::INFINITY);
-            self.take_if(len, share, &total, reach);
-            reach *= 2.0;
+        let mut wanted = p * total.sum;
+        let enough = |sum, wanted| sum >= wanted;
+        if let Some(kept) = self.kept {
+            let cut = self.cut(0..kept.len, order, &total, &mut wanted, enough);
+            return self.hold(cut.unwrap_or(kept.len), kept.sorted);
         }
-        self.keep_first(order, &total, enough);
+        let (mut len, mut high, mut reach) = (0, f32::INFINITY, REACH);
+        while reach < REACH_MAX {
+            let low = total.max - reach * self.temperature;
+            let end = self.collect(len, low, high);
+            if let Some(cut) = self.cut(len..end, order, &total, &mut wanted, enough) {
+                return self.hold(cut, false);
+            }
+            (len, high, reach) = (end, low.next_down(), reach * FARTHER);
+        }
+        let end = self.collect(len, f32::MIN, high);
+        let cut = self.cut(len..end, order, &total, &mut wanted, enough);
+        self.hold(cut.unwrap_or(end), false);
     }
 
-    /// Keeps the candidates in order of how far `-ln p` is from the entropy, until `enough` of them have come.
-    pub(super) fn keep_typical(&mut self, share: f64, enough: impl FnMut(f64) -> bool) {
+    /// Keeps the candidates whose `-ln p` is nearest to the entropy, until their shares add up to more than `p`.
+    pub(super) fn keep_typical(&mut self, p: f64) {
         let total = self.total();
+        let mut wanted = p * total.sum;
+        let enough = |sum, wanted| sum > wanted;
         let log_sum = math::ln_f64(total.sum);
         let entropy = log_sum - total.weighted / total.sum;
         let temperature = f64::from(self.temperature);
         // The logit whose -ln p is the entropy.
         let center = f64::from(total.max) + temperature * (log_sum - entropy);
-        let distance = |c: &Candidate| (f64::from(c.0) - center).abs();
-        let mut reach = 1.0;
-        while self.kept.is_none() {
-            let reach_of_logits = temperature * f64::from(reach);
-            let (low, high) = ((center - reach_of_logits) as f32, (center + reach_of_logits) as f32);
-            let len = self.collect(low, high);
-            self.take_if(len, share, &total, reach);
-            reach *= 2.0;
-        }
+        let distance = move |c: &Candidate| (f64::from(c.0) - center).abs();
         let nearer =
             move |a: &Candidate, b: &Candidate| distance(a).total_cmp(&distance(b)).then_with(|| order(a, b));
-        self.keep_first(nearer, &total, enough);
-        if let Some(kept) = &mut self.kept {
-            kept.sorted = false;
+        if let Some(kept) = self.kept {
+            let cut = self.cut(0..kept.len, nearer, &total, &mut wanted, enough);
+            return self.hold(cut.unwrap_or(kept.len), false);
         }
+        // Logits on either side, then those farther away.
+        let (mut len, mut reach) = (0, 1.0);
+        let (mut below, mut above) = ((center as f32).next_down(), center as f32);
+        while reach < REACH_MAX {
+            let width = temperature * f64::from(reach);
+            let (low, high) = ((center - width) as f32, (center + width) as f32);
+            let end = self.collect(len, above, high);
+            let end = self.collect(end, low, below);
+            if let Some(cut) = self.cut(len..end, nearer, &total, &mut wanted, enough) {
+                return self.hold(cut, false);
+            }
+            (len, reach, below, above) = (end, reach * FARTHER, low.next_down(), high.next_up());
+        }
+        let end = self.collect(len, above, f32::INFINITY);
+        let end = self.collect(end, f32::MIN, below);
+        let cut = self.cut(len..end, nearer, &total, &mut wanted, enough);
+        self.hold(cut.unwrap_or(end), false);
     }
 
-    /// Holds what was collected, if its share of all is more than `share`, or nothing more can be had.
-    fn take_if(&mut self, len: usize, share: f64, total: &Total, reach: f32) {
-        let sum: f64 = self.room[..len].iter().map(|c| self.weight(c.0, total.max)).sum();
-        if sum > share * total.sum {
-            self.hold(len, false);
-        } else if reach > 1000.0 {
-            self.gather();
-        }
-    }
-
-    /// Keeps the first in that order until `enough`, which is given the share of each, says so; they are sorted by it.
-    /// Only as many are sorted as come, in parts that grow.
-    fn keep_first(
+    /// Moves the first in that order of a part of the room to its front, until their weights are enough for what is `wanted`:
+    /// where they end. `None` if all are not enough, and what is still wanted then.
+    ///
+    /// Halves are told apart, of which only the one with the cut is looked at further; nothing but the last few is sorted.
+    fn cut(
         &mut self,
+        part: Range<usize>,
         order: impl Fn(&Candidate, &Candidate) -> Ordering + Copy,
         total: &Total,
-        mut enough: impl FnMut(f64) -> bool,
-    ) {
-        let Some(Kept { len, sorted }) = self.kept else { return };
-        let (mut from, mut part) = (0, if sorted { len } else { 64 });
-        while from < len {
-            let rest = &mut self.room[from..len];
-            let next = select_by(rest, part, order);
-            if !sorted {
-                rest[..next].sort_unstable_by(order);
+        wanted: &mut f64,
+        enough: impl Fn(f64, f64) -> bool,
+    ) -> Option<usize> {
+        let Range { mut start, mut end } = part;
+        if !self.room[start..end].is_sorted_by(|a, b| order(a, b).is_le()) {
+            let weights = |candidates: &Candidates<'_>, part: Range<usize>| {
+                candidates.room[part].iter().map(|c| candidates.weight(c.0, total.max)).sum::<f64>()
+            };
+            let sum = weights(self, start..end);
+            if !enough(sum, *wanted) {
+                *wanted -= sum;
+                return None;
             }
-            for at in from..from + next {
-                if enough(self.weight(self.room[at].0, total.max) / total.sum) {
-                    self.hold(at + 1, true);
-                    return;
+            while end - start > 32 {
+                let half = (end - start) / 2;
+                self.room[start..end].select_nth_unstable_by(half, order);
+                let sum = weights(self, start..start + half);
+                if enough(sum, *wanted) {
+                    end = start + half;
+                } else {
+                    *wanted -= sum;
+                    start += half;
                 }
             }
-            (from, part) = (from + next, 2 * part);
+            self.room[start..end].sort_unstable_by(order);
         }
-        self.hold(len, true);
+        for at in start..end {
+            let weight = self.weight(self.room[at].0, total.max);
+            if enough(weight, *wanted) {
+                return Some(at + 1);
+            }
+            *wanted -= weight;
+        }
+        None
     }
 
     /// Takes away the most likely ones for as long as the next one is also as likely as `p`.
@@ -436,7 +494,7 @@ impl<'a> Candidates<'a> {
             // p of all is this far below the greatest; what rounding makes of it is decided below.
             let reach = -math::ln_f64(p * total.sum) * f64::from(self.temperature);
             let low = f64::from(total.max) - reach;
-            let len = self.collect((low - 1e-5 * (1.0 + low.abs())) as f32, f32::INFINITY);
+            let len = self.collect(0, (low - 1e-5 * (1.0 + low.abs())) as f32, f32::INFINITY);
             self.room[..len].sort_unstable_by(order);
             let count = self.room[..len].iter().take_while(|c| likely(self, c)).count();
             for at in 0..count.saturating_sub(1) {
@@ -557,9 +615,4 @@ fn select_by(
         candidates.select_nth_unstable_by(k, order);
     }
     candidates.len().min(k)
-}
-
-/// Moves the `k` most likely to the front. How many they are.
-fn select(candidates: &mut [Candidate], k: usize) -> usize {
-    select_by(candidates, k, order)
 }

@@ -37,6 +37,20 @@ impl Spread<'_> {
         backend.scan(logits, scale, &mut out);
     }
 
+    /// Finds the greatest alone; the sums stay what they were.
+    pub(crate) fn find_greatest(&mut self, logits: &[f32]) {
+        for (max, logits) in self.max.iter_mut().zip(logits.chunks(SCAN_BLOCK)) {
+            let (rows, rest) = logits.as_chunks::<16>();
+            let mut lanes = [f32::NEG_INFINITY; 16];
+            for row in rows {
+                for (lane, &logit) in lanes.iter_mut().zip(row) {
+                    *lane = if logit > *lane { logit } else { *lane };
+                }
+            }
+            *max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        }
+    }
+
     /// Scans one block again.
     pub(crate) fn rescan(&mut self, backend: Backend, logits: &[f32], scale: f32, block: usize) {
         let one = block..block + 1;

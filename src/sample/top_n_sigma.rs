@@ -10,34 +10,43 @@ pub(super) fn apply(candidates: &mut Candidates<'_>, n: f32) {
     if n <= 0.0 || candidates.count() <= 1 {
         return;
     }
-    let (mut count, mut sum) = (0usize, 0.0);
+    // Of the differences from a number that is about their mean, so that their squares are about the variance.
+    let near = candidates.some_logit();
+    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
     candidates.each_logit(|logits| {
-        let (of_logits, sum_of_logits) = moments(logits, |logit| logit);
-        (count, sum) = (count + of_logits, sum + sum_of_logits);
+        let moments = moments(logits, near);
+        (count, sum, squares) = (count + moments[0], sum + moments[1], squares + moments[2]);
     });
-    let mean = (sum / count.max(1) as f64) as f32;
-    let mut squares = 0.0;
-    candidates.each_logit(|logits| squares += moments(logits, |logit| (logit - mean) * (logit - mean)).1);
-    let deviation = math::sqrt((squares / count.max(1) as f64) as f32);
-    let cut = candidates.max() - n * deviation;
-    candidates.keep_from(cut);
+    if count > 0.0 {
+        let mean = sum / count;
+        let deviation = math::sqrt((squares / count - mean * mean).max(0.0) as f32);
+        let cut = candidates.max() - n * deviation;
+        candidates.keep_from(cut);
+    }
 }
 
-/// How many logits are numbers, and the sum of a value of each: in lanes within a block, and of blocks in 64 bits.
-fn moments(logits: &[f32], value: impl Fn(f32) -> f32) -> (usize, f64) {
+/// How many logits are numbers, and the sums of their differences from `near` and of the squares of these: in lanes within a
+/// block, and of blocks in 64 bits.
+fn moments(logits: &[f32], near: f32) -> [f64; 3] {
     const LANES: usize = 16;
-    let (mut count, mut sum) = (0, 0.0);
+    let mut all = [0.0; 3];
     for block in logits.chunks(256) {
-        let (mut counts, mut sums) = ([0u32; LANES], [0.0f32; LANES]);
-        for row in block.chunks(LANES) {
+        let mut lanes = [[0.0f32; LANES]; 3];
+        let (rows, rest) = block.as_chunks::<LANES>();
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        for row in rows.iter().chain([&last]) {
             for (lane, &logit) in row.iter().enumerate() {
-                let is_finite = logit.is_finite();
-                counts[lane] += u32::from(is_finite);
-                sums[lane] += if is_finite { value(logit) } else { 0.0 };
+                let one = if logit.abs() <= f32::MAX { 1.0 } else { 0.0 };
+                let difference = if logit.abs() <= f32::MAX { logit - near } else { 0.0 };
+                lanes[0][lane] += one;
+                lanes[1][lane] += difference;
+                lanes[2][lane] += difference * difference;
             }
         }
-        count += counts.iter().sum::<u32>() as usize;
-        sum += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+        for (all, lanes) in all.iter_mut().zip(lanes) {
+            *all += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+        }
     }
-    (count, sum)
+    all
 }

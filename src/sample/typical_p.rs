@@ -5,12 +5,7 @@
 use super::Candidates;
 
 pub(super) fn apply(candidates: &mut Candidates<'_>, p: f32) {
-    if p >= 1.0 {
-        return;
+    if p < 1.0 {
+        candidates.keep_typical(f64::from(p));
     }
-    let (p, mut sum) = (f64::from(p), 0.0);
-    candidates.keep_typical(p, |share| {
-        sum += share;
-        sum > p
-    });
 }
