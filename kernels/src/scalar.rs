@@ -37,8 +37,8 @@ pub const TABLE: Table = Table {
     add,
     scan,
     kv: [cached::<BlockF16>(store_f16), cached::<BlockQ8_0>(store_q8_0), cached::<BlockQ4_0>(store_q4_0)],
-    attend_join,
-    attend_scratch: |_, _| 0,
+    attend_join: |all, run| attend_join(all, run, math::exp),
+    attend_scratch: |_, dim| dim,
     ceiling: ceiling::SCALAR,
 };
 
@@ -267,12 +267,12 @@ fn attend_head<B: Weights>(
 
 /// See [`crate::Backend::attend_join`].
 #[inline(always)]
-pub(crate) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
+pub(crate) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>, exp: impl Fn(f32) -> f32) {
     let dim = all.acc.len() / all.max.len();
     let heads = all.acc.chunks_exact_mut(dim).zip(run.acc.chunks_exact(dim)).enumerate();
     for (h, (acc, more)) in heads {
         let max = all.max[h].max(run.max[h]);
-        let shrink = |old: f32| if old == max { 1.0 } else { math::exp(old - max) };
+        let shrink = |old: f32| if old == max { 1.0 } else { exp(old - max) };
         let (old, new) = (shrink(all.max[h]), shrink(run.max[h]));
         all.max[h] = max;
         all.sum[h] = all.sum[h] * old + run.sum[h] * new;
@@ -288,23 +288,29 @@ fn attend_wide<B: Weights>(
     keys: &[u8],
     values: &[u8],
     out: &mut TileMut<'_>,
-    _scratch: &mut [f32],
+    scratch: &mut [f32],
 ) {
     let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
     let row_blocks = queries.dim / B::LEN;
     let before = keys.len() / row_blocks - queries.tokens;
+    let more = &mut scratch[..queries.dim];
     for row in 0..queries.rows() {
         let (token, head) = (row / queries.group, row % queries.group);
         let acc = &mut out.column(token)[head * queries.dim..][..queries.dim];
-        acc.fill(0.0);
-        let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+        let mut all = AttendMut { max: &mut [0.0], sum: &mut [0.0], acc };
+        all.reset();
         let seen = (before + token + 1) * row_blocks;
         let runs = keys[..seen].chunks(ATTEND_KEYS * row_blocks).zip(values.chunks(ATTEND_KEYS * row_blocks));
         for (keys, values) in runs {
+            let mut run = AttendMut { max: &mut [0.0], sum: &mut [0.0], acc: more };
+            run.reset();
             let values = &values[..keys.len()];
-            attend_head(queries.row(row), keys, values, queries.scale, &mut max, &mut sum, acc);
+            let AttendMut { max: [max], sum: [sum], acc } = &mut run else { unreachable!("one head") };
+            attend_head(queries.row(row), keys, values, queries.scale, max, sum, acc);
+            attend_join(&mut all, &run, math::exp);
         }
-        acc.iter_mut().for_each(|acc| *acc /= sum);
+        let share = 1.0 / all.sum[0];
+        all.acc.iter_mut().for_each(|acc| *acc *= share);
     }
 }
 

@@ -7,6 +7,9 @@ use crate::blocks::F16;
 /// # Safety
 /// Every function may be called only on a CPU that has the tier's features.
 pub(crate) trait Floats<const N: usize>: Copy {
+    /// The order in which [`Floats::totals`] adds lanes: neighbours here, then neighbours of such sums, and so on.
+    const ORDER: &'static [[usize; 4]];
+
     /// All lanes `x`.
     unsafe fn splat(x: f32) -> Self;
     /// All lanes the value of `x`.
@@ -44,9 +47,9 @@ pub(crate) trait Floats<const N: usize>: Copy {
     /// `e` to the power of each lane, within 2 units in the last place. What is less than the least normal number is 0,
     /// and what is more than 2^127.5 infinite.
     unsafe fn exp(self) -> Self;
-    /// The sum of all lanes.
+    /// The sum of all lanes: the upper half is added to the lower, and so on.
     unsafe fn total(self) -> f32;
-    /// The sums of all lanes of each of four registers.
+    /// The sums of all lanes of each of four registers, in [`Floats::ORDER`].
     unsafe fn totals(registers: [Self; 4]) -> [f32; 4];
     /// The greatest of all lanes.
     unsafe fn maximum(self) -> f32;

@@ -19,6 +19,7 @@ properties! {
     attention_to_nothing_changes_nothing
     wide_attention_is_exact_up_to_rounding
     a_token_of_wide_attention_does_not_depend_on_the_others
+    wide_attention_has_the_bits_of_runs_that_are_joined
     heads_are_stored_as_the_reference_does
 }
 
@@ -288,6 +289,52 @@ fn a_token_of_wide_attention_does_not_depend_on_the_others(backend: Backend) {
             let seen = n - tokens + token + 1;
             let alone = wide(backend, &queries[part.clone()], (1, group, dim), [&keys, &values], seen, 0.5);
             assert_eq!(alone, whole[part], "token {token}");
+        }
+    }
+}
+
+/// The outputs of one token, run by run.
+fn joined(backend: Backend, query: &[f32], group: usize, kept: [&Kept; 2], n: usize, scale: f32) -> Vec<f32> {
+    let dim = query.len() / group;
+    let mut all = State::new(group, dim);
+    for from in (0..n).step_by(ATTEND_KEYS) {
+        let mut run = State::new(group, dim);
+        run.attend(backend, query, kept, (from, n.min(from + ATTEND_KEYS)), scale);
+        let run = AttendMut { max: &mut run.max, sum: &mut run.sum, acc: &mut run.acc };
+        let mut all = AttendMut { max: &mut all.max, sum: &mut all.sum, acc: &mut all.acc };
+        backend.attend_join(&mut all, &run);
+    }
+    let share = |h: usize| 1.0 / all.sum[h];
+    all.acc.iter().enumerate().map(|(i, acc)| acc * share(i / dim)).collect()
+}
+
+fn wide_attention_has_the_bits_of_runs_that_are_joined(backend: Backend) {
+    let mut random = Random::new(7);
+    let sizes =
+        [(1, 1), (3, 5), (17, 17), (40, 40), (40, 255), (24, 256), (2, 257), (40, 290), (9, 513), (33, 700)];
+    let mut turn = 0;
+    for dim in [16, 24, 32, 40, 48, 64, 72, 80, 96, 100, 112, 128, 160, 192, 256, 7, 33] {
+        for group in 1..=8 {
+            for &format in KvFormat::ALL.iter().filter(|&&format| fits(format, dim)) {
+                let (tokens, n) = sizes[turn % sizes.len()];
+                let tokens = tokens.min(wide_tokens(group));
+                let scale = [1.0 / (dim as f32).sqrt(), 3.7, 0.01][turn / sizes.len() % 3];
+                turn += 1;
+                let queries = random.units(tokens * group * dim);
+                let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
+                let kept = [&keys, &values];
+                let outputs = wide(backend, &queries, (tokens, group, dim), kept, n, scale);
+                let both = queries.chunks_exact(group * dim).zip(outputs.chunks_exact(group * dim));
+                for (token, (query, got)) in both.enumerate() {
+                    let alone = joined(backend, query, group, kept, n - tokens + token + 1, scale);
+                    let same = alone.iter().map(|x| x.to_bits()).eq(got.iter().map(|x| x.to_bits()));
+                    assert!(
+                        same,
+                        "{}, {group} heads of {dim}, token {token} of {tokens}, {n} keys",
+                        format.name()
+                    );
+                }
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ properties! {
     activations_are_rounded_to_bf16_or_kept
     products_of_extremes_do_not_overflow
     narrow_columns_equal_single_columns
+    wide_products_of_quantised_weights_have_the_bits_of_narrow_ones
     a_single_column_of_long_rows_has_the_bits_of_two
     rows_may_be_split_anywhere
     only_the_tile_is_written
@@ -153,6 +154,26 @@ fn narrow_columns_equal_single_columns(backend: Backend) {
             assert_same_bits(&out, &single[from * ROWS..][..n * ROWS], || {
                 format!("{} {n} columns from {from}", format.name())
             });
+        }
+    }
+}
+
+fn wide_products_of_quantised_weights_have_the_bits_of_narrow_ones(backend: Backend) {
+    let mut random = Random::new(7);
+    for &format in Format::ALL.iter().filter(|format| format.wants_q8()) {
+        for (k, rows) in [(3 * format.block_len().max(32), 39), (9 * 256, 21)] {
+            let weights = Placed::copy(&random.weights(format, k * rows), 1);
+            let x = Activations::random(&mut random, k, 60);
+            let mut narrow = Vec::new();
+            for from in (0..60).step_by(12) {
+                narrow.extend(matmul(backend, format, &weights, &x.columns().range(from, from + 12), rows));
+            }
+            for n in [17, 18, 31, 48, 60] {
+                let out = matmul(backend, format, &weights, &x.columns().range(0, n), rows);
+                assert_same_bits(&out, &narrow[..n * rows], || {
+                    format!("{} {n} columns of {k}", format.name())
+                });
+            }
         }
     }
 }

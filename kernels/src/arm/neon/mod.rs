@@ -37,7 +37,7 @@ pub const TABLE: Table = attention::table(Table {
         KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },
         KvKernels { store: vectors::store_q4_0, ..scalar::TABLE.kv[KvFormat::Q4_0 as usize] },
     ],
-    attend_join: scalar::TABLE.attend_join,
+    attend_join: attention::attend_join,
     attend_scratch: scalar::TABLE.attend_scratch,
     ceiling: ceiling::CEILING,
 })

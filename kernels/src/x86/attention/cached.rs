@@ -1,9 +1,11 @@
 //! Keys and values as they are kept, turned into registers of floats. Every format's values are exact as floats, so
 //! that a kernel may turn them when it likes.
 
-use crate::attention::Attend;
+use crate::attention::KvKernels;
 use crate::blocks::{Block, BlockQ4_0, BlockQ8_0, F16};
+use crate::x86::attention::Attention;
 use crate::x86::avx2;
+use crate::x86::avx2::attention::{Avx2, attend_odd};
 use crate::x86::register::Floats;
 use crate::{KvFormat, scalar};
 
@@ -17,7 +19,7 @@ pub(crate) unsafe trait Cached<const N: usize>: Copy {
     /// Registers of a block, at most 4.
     const PARTS: usize;
     /// What attends from heads that are not whole blocks.
-    const ODD: Attend;
+    const ODD: KvKernels;
 
     /// Part `part` of the block's values.
     ///
@@ -25,8 +27,8 @@ pub(crate) unsafe trait Cached<const N: usize>: Copy {
     /// The CPU must have the features of `F`.
     unsafe fn load<F: Floats<N>>(&self, part: usize) -> F;
 
-    /// Writes the values of the bytes that are left behind the last block.
-    fn write_rest(bytes: &[u8], out: &mut [f32]);
+    /// Writes the values of the bytes that are left behind the last block of a head.
+    fn write_rest(_bytes: &[u8], _out: &mut [f32]) {}
 }
 
 /// Sees bytes as blocks; those of an incomplete last block are left out.
@@ -41,7 +43,11 @@ pub(crate) fn as_blocks<C: Cached<N>, const N: usize>(bytes: &[u8]) -> &[C] {
 unsafe impl Cached<8> for [F16; 8] {
     const FORMAT: KvFormat = KvFormat::F16;
     const PARTS: usize = 1;
-    const ODD: Attend = scalar::TABLE.kv[KvFormat::F16 as usize].attend;
+    const ODD: KvKernels = KvKernels {
+        attend: attend_odd,
+        attend_wide: Avx2::wide::<Self>,
+        ..scalar::TABLE.kv[KvFormat::F16 as usize]
+    };
 
     #[inline(always)]
     unsafe fn load<F: Floats<8>>(&self, _part: usize) -> F {
@@ -50,7 +56,9 @@ unsafe impl Cached<8> for [F16; 8] {
     }
 
     fn write_rest(bytes: &[u8], out: &mut [f32]) {
-        write_halves(bytes, out);
+        for (half, out) in bytes.as_chunks().0.iter().zip(out) {
+            *out = F16(*half).to_f32();
+        }
     }
 }
 
@@ -58,22 +66,12 @@ unsafe impl Cached<8> for [F16; 8] {
 unsafe impl Cached<16> for [F16; 16] {
     const FORMAT: KvFormat = KvFormat::F16;
     const PARTS: usize = 1;
-    const ODD: Attend = avx2::TABLE.kv[KvFormat::F16 as usize].attend;
+    const ODD: KvKernels = avx2::TABLE.kv[KvFormat::F16 as usize];
 
     #[inline(always)]
     unsafe fn load<F: Floats<16>>(&self, _part: usize) -> F {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe { F::halves(self) }
-    }
-
-    fn write_rest(bytes: &[u8], out: &mut [f32]) {
-        write_halves(bytes, out);
-    }
-}
-
-fn write_halves(bytes: &[u8], out: &mut [f32]) {
-    for (half, out) in bytes.as_chunks().0.iter().zip(out) {
-        *out = F16(*half).to_f32();
     }
 }
 
@@ -82,7 +80,7 @@ unsafe impl<const N: usize> Cached<N> for BlockQ8_0 {
     const FORMAT: KvFormat = KvFormat::Q8_0;
     const PARTS: usize = Self::LEN / N;
     // A head of whole blocks is whole registers.
-    const ODD: Attend = scalar::TABLE.kv[KvFormat::Q8_0 as usize].attend;
+    const ODD: KvKernels = scalar::TABLE.kv[KvFormat::Q8_0 as usize];
 
     #[inline(always)]
     unsafe fn load<F: Floats<N>>(&self, part: usize) -> F {
@@ -90,8 +88,6 @@ unsafe impl<const N: usize> Cached<N> for BlockQ8_0 {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe { F::bytes(&q[part]).times(F::splat_half(self.d)) }
     }
-
-    fn write_rest(_bytes: &[u8], _out: &mut [f32]) {}
 }
 
 // SAFETY: repr(C) over bytes, as BlockQ4_0 is.
@@ -99,7 +95,7 @@ unsafe impl<const N: usize> Cached<N> for BlockQ4_0 {
     const FORMAT: KvFormat = KvFormat::Q4_0;
     const PARTS: usize = Self::LEN / N;
     // A head of whole blocks is whole registers.
-    const ODD: Attend = scalar::TABLE.kv[KvFormat::Q4_0 as usize].attend;
+    const ODD: KvKernels = scalar::TABLE.kv[KvFormat::Q4_0 as usize];
 
     #[inline(always)]
     unsafe fn load<F: Floats<N>>(&self, part: usize) -> F {
@@ -111,6 +107,4 @@ unsafe impl<const N: usize> Cached<N> for BlockQ4_0 {
             q.times(F::splat_half(self.d))
         }
     }
-
-    fn write_rest(_bytes: &[u8], _out: &mut [f32]) {}
 }

@@ -97,7 +97,7 @@ unsafe fn scores<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize>(
 /// Turns the products of one head with `n` keys into weights relative to the new maximum, and those behind them into 0;
 /// adds them to `sum`, and tells by what everything summed before must be multiplied.
 #[inline(always)]
-unsafe fn weigh<F: Floats<N>, const N: usize>(
+pub(super) unsafe fn weigh<F: Floats<N>, const N: usize>(
     scores: &mut Scores,
     n: usize,
     scale: f32,

@@ -1,8 +1,10 @@
 //! Attention for every tier of x86: of a few heads to a run of keys ([`fn@few`]), and of a block of tokens to all of theirs
-//! ([`fn@wide`]), both written once for registers of any width and keys of any format ([`cached`]).
+//! ([`fn@wide`]), both written once for registers of any width and keys of any format ([`cached`]). Heads that are not whole
+//! registers go down to registers of eight, the last of which is filled up ([`fn@odd`]).
 
 mod cached;
 mod few;
+mod odd;
 mod wide;
 
 use super::register::Floats;
@@ -12,7 +14,8 @@ use crate::blocks::{BlockQ4_0, BlockQ8_0, F16};
 use crate::tile::TileMut;
 pub(crate) use cached::Cached;
 pub(crate) use few::few;
-pub(crate) use wide::wide;
+pub(crate) use odd::odd;
+pub(crate) use wide::{Lanes, products, wide};
 
 /// The scores of one head with up to one run of keys, and then their weights.
 pub(crate) type Scores = [f32; ATTEND_KEYS];
@@ -52,6 +55,12 @@ pub(crate) trait Attention<const N: usize>: Sized {
         out: &mut TileMut<'_>,
         scratch: &mut [f32],
     );
+
+    /// See [`fn@products`]: a function of its own, as it wants all registers.
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features, a query must be whole registers, and a key must be there for each product.
+    unsafe fn products(queries: &[Lanes<N>], keys: &[f32], products: &mut [Lanes<N>]);
 }
 
 /// A tier's table: that of the tier below, with this one's attention.
@@ -72,7 +81,7 @@ const fn kernels<T: Attention<N>, C: Cached<N>, const N: usize>(
     format: KvFormat,
 ) -> KvKernels {
     let parent = parent.kv[format as usize];
-    KvKernels { origin: T::NAME, attend: attend::<T, C, N>, attend_wide: T::wide::<C>, ..parent }
+    KvKernels { origin: T::NAME, attend: attend::<T, C, N>, attend_wide: attend_wide::<T, C, N>, ..parent }
 }
 
 /// See [`crate::Backend::attend`]: the heads are cut as evenly as they can be, into as few groups as the tier allows.
@@ -90,7 +99,7 @@ unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
     let dim = query.len() / group;
     if !dim.is_multiple_of(C::PARTS * N) {
         // SAFETY: the CPU's features and the lengths are promised by the caller.
-        return unsafe { C::ODD(query, keys, values, scale, state) };
+        return unsafe { (C::ODD.attend)(query, keys, values, scale, state) };
     }
     let (keys, values) = (cached::as_blocks::<C, N>(keys), cached::as_blocks::<C, N>(values));
     let mut from = 0;
@@ -112,5 +121,26 @@ unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
             }
         }
         from = to;
+    }
+}
+
+/// See [`crate::Backend::attend_wide`].
+///
+/// # Safety
+/// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks.
+unsafe fn attend_wide<T: Attention<N>, C: Cached<N>, const N: usize>(
+    queries: &Queries<'_>,
+    keys: &[u8],
+    values: &[u8],
+    out: &mut TileMut<'_>,
+    scratch: &mut [f32],
+) {
+    // SAFETY: the CPU's features and the lengths are promised by the caller.
+    unsafe {
+        if queries.dim.is_multiple_of(C::PARTS * N) {
+            T::wide::<C>(queries, keys, values, out, scratch);
+        } else {
+            (C::ODD.attend_wide)(queries, keys, values, out, scratch);
+        }
     }
 }

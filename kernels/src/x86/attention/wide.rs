@@ -1,8 +1,10 @@
-//! Attention of a block of tokens to all of their keys: what reading a prompt does.
+//! Attention of a block of tokens to all of their keys: what reading a prompt does. Invariant: every output has the bits
+//! that [`few`](super::few) and the joining of its runs give.
 //!
 //! A lane is a query head of one of the tokens, so that no sum crosses lanes: the score of a key is `sum over d of
 //! query[d] * key[d]` with a register of heads and one float of the key, the softmax goes down the keys, and an output
-//! is `sum over keys of weight * value[d]`. A run of keys and values is turned into floats once for all heads.
+//! is `sum over keys of weight * value[d]`. A run of keys and values is turned into floats once for all heads. Where `few`
+//! has a partial sum in each of its lanes, here are as many sums one after the other, added up in the same order.
 //!
 //! ```text
 //! scratch:  keys [256][dim]   values [256][dim]   weights [256][2 N]          of the run
@@ -13,17 +15,23 @@ use core::array::{self, from_fn};
 use core::ops::Range;
 
 use super::cached::as_blocks;
-use super::{Cached, Floats, Queries};
+use super::{Attention, Cached, Floats, Queries};
 use crate::attention::ATTEND_KEYS;
 use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
 
+/// Keys that are multiplied at once with a strip.
+const KEYS: usize = 4;
+
 /// One float for each head of a strip, in two registers.
-type Lanes<const N: usize> = [[f32; N]; 2];
+pub(crate) type Lanes<const N: usize> = [[f32; N]; 2];
+
+/// The products of each of [`KEYS`] keys with the heads of a strip.
+type Products<F> = [[F; 2]; KEYS];
 
 /// See [`crate::Backend::attend_scratch`].
 pub(super) fn scratch_len<const N: usize>(rows: usize, dim: usize) -> usize {
-    let strips = rows.div_ceil(2 * N);
+    let (strips, dim) = (rows.div_ceil(2 * N), dim.checked_next_multiple_of(N).unwrap_or(dim));
     let lanes = strips.saturating_mul(strip_lanes(dim)).saturating_add(ATTEND_KEYS);
     ATTEND_KEYS.saturating_mul(2 * dim).saturating_add(lanes.saturating_mul(2 * N))
 }
@@ -54,13 +62,13 @@ impl<'a, const N: usize> Strip<'a, N> {
     }
 }
 
-/// Attends from all heads of a block of tokens. `K` keys, and values of an output, are multiplied at once with a strip of
-/// heads, which takes `2 K` registers of sums.
+/// Attends from all heads of a block of tokens. Heads that are not whole registers are filled up with zeroes. `K` values of an output are summed at once for a strip of heads, which
+/// takes `2 K` registers.
 ///
 /// # Safety
 /// As [`super::Attention::wide`].
 #[inline(always)]
-pub(crate) unsafe fn wide<F: Floats<N>, C: Cached<N>, const N: usize, const K: usize>(
+pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K: usize>(
     queries: &Queries<'_>,
     keys: &[u8],
     values: &[u8],
@@ -70,6 +78,8 @@ pub(crate) unsafe fn wide<F: Floats<N>, C: Cached<N>, const N: usize, const K: u
     let &Queries { tokens, group, dim, .. } = queries;
     let row_bytes = C::FORMAT.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
     let (all, rows) = (keys.len() / row_bytes, queries.rows());
+    let exact = dim;
+    let dim = dim.next_multiple_of(N);
     let (floats, lanes) = scratch.split_at_mut(ATTEND_KEYS * 2 * dim);
     let (run_keys, run_values) = floats.split_at_mut(ATTEND_KEYS * dim);
     let (weights, strips) = lanes.as_chunks_mut::<N>().0.as_chunks_mut::<2>().0.split_at_mut(ATTEND_KEYS);
@@ -83,8 +93,8 @@ pub(crate) unsafe fn wide<F: Floats<N>, C: Cached<N>, const N: usize, const K: u
         let run = from * row_bytes..to * row_bytes;
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            to_floats::<F, C, N>(&keys[run.clone()], run_keys);
-            to_floats::<F, C, N>(&values[run], run_values);
+            to_floats::<T::F, C, N>(&keys[run.clone()], exact, run_keys);
+            to_floats::<T::F, C, N>(&values[run], exact, run_values);
         }
         for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
             // A later row is of the same token or a later one, and sees no fewer keys.
@@ -93,21 +103,21 @@ pub(crate) unsafe fn wide<F: Floats<N>, C: Cached<N>, const N: usize, const K: u
             };
             let (first, last) = (s * 2 * N, s * 2 * N + 2 * N - 1);
             let strip = Strip::new(lanes, dim);
-            let weights = &mut weights[..seen(last).next_multiple_of(K)];
+            let weights = &mut weights[..seen(last).next_multiple_of(KEYS)];
             // SAFETY: the CPU's features are promised by the caller.
             unsafe {
-                scores::<F, N, K>(strip.queries, run_keys, weights);
+                T::products(strip.queries, run_keys, weights);
                 if seen(first) < weights.len() {
-                    hide::<F, N>(weights, seen(first), |lane| seen(first + lane) as f32);
+                    hide::<T::F, N>(weights, seen(first), |lane| seen(first + lane) as f32);
                 }
                 let weights = &mut weights[..seen(last)];
-                let shrink = weigh::<F, N>(weights, strip.max, strip.total);
-                add_values::<F, N, K>(weights, run_values, &shrink, strip.sums);
+                let shares = weigh::<T::F, N>(weights, queries.scale, strip.max, strip.total);
+                add_values::<T::F, N, K>(weights, run_values, &shares, strip.sums);
             }
         }
     }
     for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
-        end(Strip::new(lanes, dim), s * 2 * N..rows, group, out);
+        end(Strip::new(lanes, dim), s * 2 * N..rows, queries, out);
     }
 }
 
@@ -117,9 +127,10 @@ fn begin<const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usiz
     for lane in 0..2 * N {
         let query = queries.row((first + lane).min(queries.rows() - 1));
         for (to, value) in strip.queries.iter_mut().zip(query) {
-            to[lane / N][lane % N] = queries.scale * value;
+            to[lane / N][lane % N] = *value;
         }
     }
+    strip.queries[queries.dim..].fill([[0.0; N]; 2]);
     strip.sums.fill([[0.0; N]; 2]);
     *strip.max = [[f32::NEG_INFINITY; N]; 2];
     *strip.total = [[0.0; N]; 2];
@@ -127,8 +138,13 @@ fn begin<const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usiz
 
 /// Writes the outputs of the heads of `rows`, as far as they are in this strip.
 #[inline(always)]
-fn end<const N: usize>(strip: Strip<'_, N>, rows: Range<usize>, group: usize, out: &mut TileMut<'_>) {
-    let dim = strip.sums.len();
+fn end<const N: usize>(
+    strip: Strip<'_, N>,
+    rows: Range<usize>,
+    queries: &Queries<'_>,
+    out: &mut TileMut<'_>,
+) {
+    let &Queries { group, dim, .. } = queries;
     for (lane, row) in rows.take(2 * N).enumerate() {
         let share = 1.0 / strip.total[lane / N][lane % N];
         let head = &mut out.column(row / group)[row % group * dim..][..dim];
@@ -138,48 +154,144 @@ fn end<const N: usize>(strip: Strip<'_, N>, rows: Range<usize>, group: usize, ou
     }
 }
 
-/// Writes the values of all blocks, one after the other.
+/// Writes the values of all heads of `dim`, one after the other, each filled up to whole registers.
 #[inline(always)]
-unsafe fn to_floats<F: Floats<N>, C: Cached<N>, const N: usize>(bytes: &[u8], out: &mut [f32]) {
-    let blocks = as_blocks::<C, N>(bytes);
-    let (outs, rest) = out.split_at_mut(blocks.len() * C::PARTS * N);
-    let outs = outs.as_chunks_mut::<N>().0.chunks_exact_mut(C::PARTS);
-    for (block, outs) in blocks.iter().zip(outs) {
-        for (part, out) in outs.iter_mut().enumerate() {
-            // SAFETY: the CPU's features are promised by the caller.
-            unsafe { block.load::<F>(part).store(out) };
+unsafe fn to_floats<F: Floats<N>, C: Cached<N>, const N: usize>(bytes: &[u8], dim: usize, out: &mut [f32]) {
+    // Heads that need no filling are one long head.
+    let odd = !dim.is_multiple_of(N);
+    let len = if odd { C::FORMAT.row_bytes(dim).unwrap_or(bytes.len()) } else { bytes.len() };
+    let floats = if odd { dim.next_multiple_of(N) } else { out.len() };
+    for (head, out) in bytes.chunks_exact(len).zip(out.chunks_exact_mut(floats)) {
+        let blocks = as_blocks::<C, N>(head);
+        let (outs, rest) = out.split_at_mut(blocks.len() * C::PARTS * N);
+        let outs = outs.as_chunks_mut::<N>().0.chunks_exact_mut(C::PARTS);
+        for (block, outs) in blocks.iter().zip(outs) {
+            for (part, out) in outs.iter_mut().enumerate() {
+                // SAFETY: the CPU's features are promised by the caller.
+                unsafe { block.load::<F>(part).store(out) };
+            }
+        }
+        if odd {
+            rest.fill(0.0);
+            C::write_rest(&head[size_of_val(blocks)..], rest);
         }
     }
-    C::write_rest(&bytes[size_of_val(blocks)..], rest);
 }
 
-/// Writes the products of every head with the first keys, as many as there are weights.
+/// Writes the products of every head with the first keys, as many as there is room for.
+///
+/// # Safety
+/// As [`Attention::products`].
 #[inline(always)]
-unsafe fn scores<F: Floats<N>, const N: usize, const K: usize>(
+pub(crate) unsafe fn products<F: Floats<N>, const N: usize>(
     queries: &[Lanes<N>],
     keys: &[f32],
-    scores: &mut [Lanes<N>],
+    products: &mut [Lanes<N>],
 ) {
-    let dim = queries.len();
-    for (scores, keys) in scores.as_chunks_mut::<K>().0.iter_mut().zip(keys.chunks_exact(K * dim)) {
-        let keys: [&[f32]; K] = runs(keys, dim);
-        // SAFETY: the CPU's features are promised by the caller, and a key has as many values as a query.
-        unsafe {
-            let mut sums = [[F::splat(0.0); 2]; K];
-            for (d, query) in queries.iter().enumerate() {
-                let query = [F::load(&query[0]), F::load(&query[1])];
-                for j in 0..K {
-                    let key = F::splat(*keys[j].get_unchecked(d));
-                    sums[j][0] = query[0].times_plus(key, sums[j][0]);
-                    sums[j][1] = query[1].times_plus(key, sums[j][1]);
-                }
-            }
-            for (scores, sums) in scores.iter_mut().zip(sums) {
-                sums[0].store(&mut scores[0]);
-                sums[1].store(&mut scores[1]);
-            }
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe {
+        match queries.len() / N {
+            4 => products_of::<F, N, 4>(queries, keys, products),
+            8 => products_of::<F, N, 8>(queries, keys, products),
+            _ => products_of::<F, N, 0>(queries, keys, products),
         }
     }
+}
+
+/// [`fn@products`] of queries of `R` registers, or any number if that is 0.
+#[inline(always)]
+unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
+    queries: &[Lanes<N>],
+    keys: &[f32],
+    products: &mut [Lanes<N>],
+) {
+    let dim = queries.len();
+    for (products, keys) in products.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * dim)) {
+        let keys: [&[f32]; KEYS] = runs(keys, dim);
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            // In memory: the registers are needed for four lanes.
+            let mut quarters = [[[[0.0; N]; 2]; KEYS]; 4];
+            let quarters = &mut quarters[..F::ORDER.len()];
+            for (quarter, &[a, b, c, d]) in quarters.iter_mut().zip(F::ORDER) {
+                let low =
+                    plus::<F, N>(lane::<F, N, R>(queries, &keys, a), lane::<F, N, R>(queries, &keys, b));
+                let high =
+                    plus::<F, N>(lane::<F, N, R>(queries, &keys, c), lane::<F, N, R>(queries, &keys, d));
+                store(plus::<F, N>(low, high), quarter);
+            }
+            let mut sums = plus::<F, N>(load(&quarters[0]), load(&quarters[1]));
+            if let [_, _, third, fourth] = quarters {
+                sums = plus::<F, N>(sums, plus::<F, N>(load(third), load(fourth)));
+            }
+            store(sums, products);
+        }
+    }
+}
+
+/// The products of value `lane` and of every `N`th behind it.
+#[inline(always)]
+unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
+    queries: &[Lanes<N>],
+    keys: &[&[f32]; KEYS],
+    lane: usize,
+) -> Products<F> {
+    let registers = if const { R > 0 } { R } else { queries.len() / N };
+    // SAFETY: the CPU's features are promised by the caller, and a query and a key have so many registers.
+    unsafe {
+        let mut sums = [[F::splat(0.0); 2]; KEYS];
+        for i in 0..registers {
+            let d = i * N + lane;
+            let [low, high] = queries.get_unchecked(d);
+            let query = [F::load(low), F::load(high)];
+            for j in 0..KEYS {
+                let key = F::splat(*keys[j].get_unchecked(d));
+                // What begins with 0 differs from what begins with a product in the sign of a zero at most.
+                for r in 0..2 {
+                    sums[j][r] =
+                        if i == 0 { query[r].times(key) } else { query[r].times_plus(key, sums[j][r]) };
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Writes all sums.
+#[inline(always)]
+unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Lanes<N>; KEYS]) {
+    for (sums, out) in sums.iter().zip(out) {
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            sums[0].store(&mut out[0]);
+            sums[1].store(&mut out[1]);
+        }
+    }
+}
+
+/// Reads what [`store`] wrote.
+#[inline(always)]
+unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Lanes<N>; KEYS]) -> Products<F> {
+    // SAFETY: the CPU's features are promised by the caller.
+    unsafe {
+        let mut loaded = [[F::splat(0.0); 2]; KEYS];
+        for (loaded, sums) in loaded.iter_mut().zip(sums) {
+            *loaded = [F::load(&sums[0]), F::load(&sums[1])];
+        }
+        loaded
+    }
+}
+
+/// `a + b`
+#[inline(always)]
+unsafe fn plus<F: Floats<N>, const N: usize>(mut a: Products<F>, b: Products<F>) -> Products<F> {
+    for j in 0..KEYS {
+        for r in 0..2 {
+            // SAFETY: the CPU's features are promised by the caller.
+            a[j][r] = unsafe { a[j][r].plus(b[j][r]) };
+        }
+    }
+    a
 }
 
 /// Takes the scores of keys that a head does not see to -inf. All heads see the first `least` keys.
@@ -198,46 +310,69 @@ unsafe fn hide<F: Floats<N>, const N: usize>(
     }
 }
 
-/// Turns scores into weights relative to the new maximum, adds them to `total`, and tells by what everything summed
-/// before must be multiplied.
+/// What the sums of all runs before, and those of this run, are multiplied with before they are added.
+struct Shares<F> {
+    before: [F; 2],
+    run: [F; 2],
+}
+
+/// Turns the products of a run into weights relative to the run's greatest score; joins maxima and sums of weights.
 #[inline(always)]
 unsafe fn weigh<F: Floats<N>, const N: usize>(
-    scores: &mut [Lanes<N>],
+    products: &mut [Lanes<N>],
+    scale: f32,
     max: &mut Lanes<N>,
     total: &mut Lanes<N>,
-) -> [F; 2] {
+) -> Shares<F> {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
-        let old = [F::load(&max[0]), F::load(&max[1])];
-        let mut new = old;
-        for scores in scores.iter() {
-            new[0] = F::load(&scores[0]).greater(new[0]);
-            new[1] = F::load(&scores[1]).greater(new[1]);
+        let scale = F::splat(scale);
+        let mut greatest = [F::splat(f32::NEG_INFINITY); 2];
+        for products in products.iter() {
+            greatest[0] = F::load(&products[0]).greater(greatest[0]);
+            greatest[1] = F::load(&products[1]).greater(greatest[1]);
         }
-        let mut sums = [F::splat(0.0); 2];
-        for scores in scores.iter_mut() {
-            for r in 0..2 {
-                let weight = F::load(&scores[r]).minus(new[r]).exp();
-                sums[r] = sums[r].plus(weight);
-                weight.store(&mut scores[r]);
+        // A head that sees no key of this run has products of -inf, which weigh nothing next to any number.
+        let greatest = greatest.map(|products| products.times(scale).greater(F::splat(f32::MIN)));
+        let mut sums = [[F::splat(0.0); 2]; N];
+        for products in products.chunks_mut(N) {
+            for (products, sums) in products.iter_mut().zip(&mut sums) {
+                for r in 0..2 {
+                    let weight = F::load(&products[r]).times(scale).minus(greatest[r]).exp();
+                    sums[r] = sums[r].plus(weight);
+                    weight.store(&mut products[r]);
+                }
             }
         }
-        // Every head sees the first key, so that a maximum is -inf before the first run only: its exponential is 0.
-        let shrink = [old[0].minus(new[0]).exp(), old[1].minus(new[1]).exp()];
-        for r in 0..2 {
-            new[r].store(&mut max[r]);
-            F::load(&total[r]).times_plus(shrink[r], sums[r]).store(&mut total[r]);
+        // The order of Floats::total.
+        let mut half = N / 2;
+        while half > 0 {
+            for i in 0..half {
+                sums[i] = [sums[i][0].plus(sums[i + half][0]), sums[i][1].plus(sums[i + half][1])];
+            }
+            half /= 2;
         }
-        shrink
+        let mut shares = Shares { before: greatest, run: greatest };
+        for r in 0..2 {
+            let before = F::load(&max[r]);
+            let new = before.greater(greatest[r]);
+            // Before the first run the maximum is -inf, and its exponential 0.
+            shares.before[r] = before.minus(new).exp();
+            shares.run[r] = greatest[r].minus(new).exp();
+            new.store(&mut max[r]);
+            let sum = F::load(&total[r]).times(shares.before[r]).plus(sums[0][r].times(shares.run[r]));
+            sum.store(&mut total[r]);
+        }
+        shares
     }
 }
 
-/// Brings the sums to the new maximum and adds the weighted values of the first keys, as many as there are weights.
+/// Adds up the weighted values of the first keys, as many as there are weights, and joins them with the sums.
 #[inline(always)]
 unsafe fn add_values<F: Floats<N>, const N: usize, const K: usize>(
     weights: &[Lanes<N>],
     values: &[f32],
-    shrink: &[F; 2],
+    shares: &Shares<F>,
     sums: &mut [Lanes<N>],
 ) {
     let dim = sums.len();
@@ -246,10 +381,10 @@ unsafe fn add_values<F: Floats<N>, const N: usize, const K: usize>(
     unsafe {
         let last = blocks.len() * K;
         for (b, sums) in blocks.iter_mut().enumerate() {
-            add_block::<F, N, K>(weights, &values[b * K..], dim, shrink, sums);
+            add_block::<F, N, K>(weights, &values[b * K..], dim, shares, sums);
         }
         for (i, sum) in rest.iter_mut().enumerate() {
-            add_block::<F, N, 1>(weights, &values[last + i..], dim, shrink, array::from_mut(sum));
+            add_block::<F, N, 1>(weights, &values[last + i..], dim, shares, array::from_mut(sum));
         }
     }
 }
@@ -260,17 +395,12 @@ unsafe fn add_block<F: Floats<N>, const N: usize, const B: usize>(
     weights: &[Lanes<N>],
     values: &[f32],
     dim: usize,
-    shrink: &[F; 2],
+    shares: &Shares<F>,
     sums: &mut [Lanes<N>; B],
 ) {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
         let mut acc = [[F::splat(0.0); 2]; B];
-        for i in 0..B {
-            for r in 0..2 {
-                acc[i][r] = F::load(&sums[i][r]).times(shrink[r]);
-            }
-        }
         for (weight, value) in weights.iter().zip(values.chunks(dim)) {
             let weight = [F::load(&weight[0]), F::load(&weight[1])];
             let value = value.first_chunk::<B>().expect("B values of each key are left");
@@ -282,7 +412,8 @@ unsafe fn add_block<F: Floats<N>, const N: usize, const B: usize>(
         }
         for i in 0..B {
             for r in 0..2 {
-                acc[i][r].store(&mut sums[i][r]);
+                let before = F::load(&sums[i][r]).times(shares.before[r]);
+                before.plus(acc[i][r].times(shares.run[r])).store(&mut sums[i][r]);
             }
         }
     }

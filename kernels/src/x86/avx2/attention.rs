@@ -3,12 +3,14 @@
 use core::arch::x86_64::*;
 
 use crate::attention::{AttendMut, Queries};
+use crate::blocks::{BlockF16, as_blocks};
 use crate::scalar;
 use crate::tile::TileMut;
-use crate::x86::attention::{self, Attention, Cached};
+use crate::x86::attention::{self, Attention, Cached, Lanes};
+use crate::x86::avx2::registers::exp;
 
 /// Attention with registers of eight floats.
-pub(super) struct Avx2;
+pub(crate) struct Avx2;
 
 impl Attention<8> for Avx2 {
     const NAME: &'static str = "avx2";
@@ -36,7 +38,14 @@ impl Attention<8> for Avx2 {
         scratch: &mut [f32],
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::wide::<__m256, C, 8, 4>(queries, keys, values, out, scratch) }
+        unsafe { attention::wide::<Self, C, 8, 4>(queries, keys, values, out, scratch) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn products(queries: &[Lanes<8>], keys: &[f32], products: &mut [Lanes<8>]) {
+        // SAFETY: the same promises.
+        unsafe { attention::products::<__m256, 8>(queries, keys, products) }
     }
 }
 
@@ -44,5 +53,19 @@ impl Attention<8> for Avx2 {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
     // The compiler makes the best of this by itself, given the instruction set.
-    scalar::attend_join(all, run);
+    scalar::attend_join(all, run, |x| _mm256_cvtss_f32(exp(_mm256_set1_ps(x))));
+}
+
+/// See [`crate::Backend::attend`], of heads of halves that are not whole registers.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn attend_odd(
+    query: &[f32],
+    keys: &[u8],
+    values: &[u8],
+    scale: f32,
+    state: &mut AttendMut<'_>,
+) {
+    let (keys, values) = (as_blocks::<BlockF16>(keys), as_blocks::<BlockF16>(values));
+    // SAFETY: the same promises.
+    unsafe { attention::odd::<__m256, 8>(query, keys, values, scale, state) }
 }

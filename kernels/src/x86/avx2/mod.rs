@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C: most desktops and servers.
 
-mod attention;
+pub(crate) mod attention;
 pub(super) mod ceiling;
 mod dot;
 mod lanes;

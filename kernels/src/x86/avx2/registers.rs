@@ -91,6 +91,8 @@ pub(crate) fn exp(x: __m256) -> __m256 {
 }
 
 impl Floats<8> for __m256 {
+    const ORDER: &'static [[usize; 4]] = &[[0, 2, 1, 3], [4, 6, 5, 7]];
+
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn splat(x: f32) -> __m256 {

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::attention::{AttendMut, Queries};
 use crate::tile::TileMut;
-use crate::x86::attention::{self, Attention, Cached};
+use crate::x86::attention::{self, Attention, Cached, Lanes};
 
 /// Attention with registers of sixteen floats.
 pub(super) struct Avx512;
@@ -35,6 +35,13 @@ impl Attention<16> for Avx512 {
         scratch: &mut [f32],
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::wide::<__m512, C, 16, 8>(queries, keys, values, out, scratch) }
+        unsafe { attention::wide::<Self, C, 16, 8>(queries, keys, values, out, scratch) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn products(queries: &[Lanes<16>], keys: &[f32], products: &mut [Lanes<16>]) {
+        // SAFETY: the same promises.
+        unsafe { attention::products::<__m512, 16>(queries, keys, products) }
     }
 }

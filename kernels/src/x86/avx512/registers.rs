@@ -7,6 +7,8 @@ use crate::x86::avx2::registers::{maximum, total, totals};
 use crate::x86::register::Floats;
 
 impl Floats<16> for __m512 {
+    const ORDER: &'static [[usize; 4]] = &[[0, 8, 2, 10], [1, 9, 3, 11], [4, 12, 6, 14], [5, 13, 7, 15]];
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn splat(x: f32) -> __m512 {

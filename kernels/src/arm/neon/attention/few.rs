@@ -88,7 +88,10 @@ unsafe fn tile<C: Cached, const H: usize>(
             *acc *= shrink[h];
             for (t, weight) in scores[h][..run.n].iter().enumerate() {
                 // SAFETY: the caller's run has n values of dim each.
-                *acc += weight * unsafe { C::one(run.values.add(t * run.dim / C::LEN), i) };
+                let value = unsafe { C::one(run.values.add(t * run.dim / C::LEN), i) };
+                // One rounding, as in a lane of a register.
+                let sum = vfma_n_f32(vdup_n_f32(*acc), vdup_n_f32(value), *weight);
+                *acc = vget_lane_f32::<0>(sum);
             }
         }
     }

@@ -5,9 +5,13 @@ mod cached;
 mod few;
 mod wide;
 
-use crate::attention::{KvFormat, KvKernels, Queries};
+use core::arch::aarch64::*;
+
+use super::vectors::Exp;
+use crate::attention::{AttendMut, KvFormat, KvKernels, Queries};
 use crate::backend::Table;
 use crate::blocks::{BlockF16, BlockQ4_0, BlockQ8_0};
+use crate::scalar;
 use crate::tile::TileMut;
 use cached::Cached;
 
@@ -35,4 +39,11 @@ unsafe fn attend_wide<C: Cached>(
 ) {
     // SAFETY: the caller checked the lengths.
     unsafe { wide::wide::<C>(queries, keys, values, out, scratch) }
+}
+
+/// See [`crate::Backend::attend_join`].
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
+    let exp = Exp::new();
+    scalar::attend_join(all, run, |x| vgetq_lane_f32::<0>(exp.of_negative(vdupq_n_f32(-x))));
 }

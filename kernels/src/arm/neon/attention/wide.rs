@@ -1,12 +1,15 @@
-//! Attention of a block of tokens to all of their keys: what reading a prompt does.
+//! Attention of a block of tokens to all of their keys: what reading a prompt does. Invariant: every output has the bits
+//! that `few` and the joining of its runs give.
 //!
 //! A lane is a query head of one of the tokens, so that no sum crosses lanes: the score of a key is `sum over d of
 //! query[d] * key[d]` with two registers of heads and one float of the key, the softmax goes down the keys, and an output
-//! is `sum over keys of weight * value[d]`. A run of keys and values is turned into floats once for all heads.
+//! is `sum over keys of weight * value[d]`. A run of keys and values is turned into floats once for all heads. Where `few`
+//! has a partial sum in each of its four lanes, here are four sums one after the other, added up in the same order; so
+//! queries and keys lie in that order, see [`Shape`].
 //!
 //! ```text
-//! scratch:  keys [256][dim]   values [256][dim]   weights [256][8]          of the run
-//!           strip: queries [dim][8]   sums [dim][8]   max [8]   total [8]    of 8 heads, and so the next
+//! scratch:  keys [256][key]   values [256][value]   weights [256][8]          of the run
+//!           strip: queries [key][8]   sums [value][8]   max [8]   total [8]    of 8 heads, and so the next
 //! ```
 
 use core::arch::aarch64::*;
@@ -26,21 +29,49 @@ const KEYS: usize = 8;
 /// One float for each head of a strip.
 type Lanes = [[f32; 4]; 2];
 
-/// See [`crate::Backend::attend_scratch`].
-pub(super) fn scratch_len(rows: usize, dim: usize) -> usize {
-    let dim = dim.next_multiple_of(8);
-    let lanes = rows.div_ceil(HEADS).saturating_mul(strip_lanes(dim)).saturating_add(ATTEND_KEYS);
-    ATTEND_KEYS.saturating_mul(2 * dim).saturating_add(lanes.saturating_mul(HEADS))
+/// How the values of a head lie in scratch.
+///
+/// ```text
+/// query, key:  d = 0 4 8 ..   1 5 9 ..   2 6 10 ..   3 7 11 ..   and the rest of d, behind the last whole 8
+///                 [lane]         [lane]      [lane]      [lane]      filled up to a multiple of 4 with zeroes, each
+/// value:       d = 0 1 2 ..                                          filled up to a multiple of 8
+/// ```
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Values of a head.
+    dim: usize,
+    /// Values of a lane.
+    lane: usize,
+    /// Floats of a key.
+    key: usize,
+    /// Floats of a value.
+    value: usize,
 }
 
-/// The length of a [`Strip`], in [`Lanes`].
-fn strip_lanes(dim: usize) -> usize {
-    2 * dim + 2
+impl Shape {
+    fn new(dim: usize) -> Shape {
+        let lane = (dim / 8 * 2).next_multiple_of(4);
+        let key = 4 * lane + (dim % 8).next_multiple_of(4);
+        Shape { dim, lane, key, value: dim.next_multiple_of(8) }
+    }
+
+    /// The length of a [`Strip`], in [`Lanes`].
+    fn strip(self) -> usize {
+        self.key + self.value + 2
+    }
+}
+
+/// See [`crate::Backend::attend_scratch`].
+pub(super) fn scratch_len(rows: usize, dim: usize) -> usize {
+    // No head is so long that the memory of one could not be counted.
+    let shape = Shape::new(dim.min(usize::MAX / 16));
+    let lanes = rows.div_ceil(HEADS).saturating_mul(shape.strip()).saturating_add(ATTEND_KEYS);
+    ATTEND_KEYS.saturating_mul(shape.key + shape.value).saturating_add(lanes.saturating_mul(HEADS))
 }
 
 /// What is kept of up to 8 heads from run to run.
 struct Strip<'a> {
-    /// Value after value.
+    /// In the order of [`Shape`].
     queries: &'a mut [Lanes],
     /// The weighted values so far.
     sums: &'a mut [Lanes],
@@ -51,15 +82,15 @@ struct Strip<'a> {
 }
 
 impl<'a> Strip<'a> {
-    fn new(lanes: &'a mut [Lanes], dim: usize) -> Strip<'a> {
-        let (queries, rest) = lanes.split_at_mut(dim);
-        let (sums, rest) = rest.split_at_mut(dim);
-        let [max, total] = rest else { unreachable!("a strip has strip_lanes") };
+    fn new(lanes: &'a mut [Lanes], shape: Shape) -> Strip<'a> {
+        let (queries, rest) = lanes.split_at_mut(shape.key);
+        let (sums, rest) = rest.split_at_mut(shape.value);
+        let [max, total] = rest else { unreachable!("a strip has that length") };
         Strip { queries, sums, max, total }
     }
 }
 
-/// See [`crate::Backend::attend_wide`]. Heads whose length is no multiple of 8 are filled up with zeroes.
+/// See [`crate::Backend::attend_wide`].
 ///
 /// # Safety
 /// The lengths must be what that checks.
@@ -74,22 +105,21 @@ pub(super) unsafe fn wide<C: Cached>(
     let &Queries { tokens, group, dim, .. } = queries;
     let row_bytes = C::KEPT.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
     let (all, rows) = (keys.len() / row_bytes, queries.rows());
-    let exact = dim;
-    let dim = dim.next_multiple_of(8);
-    let (floats, lanes) = scratch.split_at_mut(ATTEND_KEYS * 2 * dim);
-    let (run_keys, run_values) = floats.split_at_mut(ATTEND_KEYS * dim);
+    let shape = Shape::new(dim);
+    let (run_keys, rest) = scratch.split_at_mut(ATTEND_KEYS * shape.key);
+    let (run_values, lanes) = rest.split_at_mut(ATTEND_KEYS * shape.value);
     let (weights, strips) = lanes.as_chunks_mut::<4>().0.as_chunks_mut::<2>().0.split_at_mut(ATTEND_KEYS);
-    let strips = &mut strips[..rows.div_ceil(HEADS) * strip_lanes(dim)];
+    let strips = &mut strips[..rows.div_ceil(HEADS) * shape.strip()];
 
-    for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
-        begin(Strip::new(lanes, dim), queries, s * HEADS);
+    for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
+        begin(Strip::new(lanes, shape), shape, queries, s * HEADS);
     }
     for from in (0..all).step_by(ATTEND_KEYS) {
         let to = all.min(from + ATTEND_KEYS);
         let run = from * row_bytes..to * row_bytes;
-        to_floats::<C>(&keys[run.clone()], exact, run_keys);
-        to_floats::<C>(&values[run], exact, run_values);
-        for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
+        keys_to_floats::<C>(&keys[run.clone()], shape, run_keys);
+        to_floats::<C>(&values[run], dim, run_values);
+        for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
             // A later row is of the same token or a later one, and sees no fewer keys.
             let seen = |row: usize| {
                 (all - tokens + row.min(rows - 1) / group + 1).saturating_sub(from).min(to - from)
@@ -98,57 +128,45 @@ pub(super) unsafe fn wide<C: Cached>(
             if seen(last) == 0 {
                 continue;
             }
-            let strip = Strip::new(lanes, dim);
-            scores(strip.queries, run_keys, &mut weights[..seen(last).next_multiple_of(KEYS)]);
-            let weights = &mut weights[..seen(last)];
+            let strip = Strip::new(lanes, shape);
+            products(strip.queries, shape.lane, run_keys, &mut weights[..seen(last).next_multiple_of(KEYS)]);
+            // Whole registers of `few`: keys past the last get no weight.
+            let weights = &mut weights[..seen(last).next_multiple_of(4)];
             if seen(first) < weights.len() {
                 hide(weights, seen(first), |lane| seen(first + lane) as u32);
             }
-            let shrink = weigh(weights, strip.max, strip.total);
-            add_values(weights, run_values, shrink, strip.sums);
+            let shares = weigh(weights, queries.scale, strip.max, strip.total);
+            add_values(&weights[..seen(last)], run_values, &shares, strip.sums);
         }
     }
-    for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
-        end(Strip::new(lanes, dim), s * HEADS, queries, out);
+    for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
+        end(Strip::new(lanes, shape), s * HEADS, queries, out);
     }
 }
 
 /// Brings the heads from `first` on into lanes. Behind the last head, it is taken again.
 #[target_feature(enable = "neon")]
-fn begin(strip: Strip<'_>, queries: &Queries<'_>, first: usize) {
+fn begin(strip: Strip<'_>, shape: Shape, queries: &Queries<'_>, first: usize) {
+    let whole = shape.dim - shape.dim % 8;
+    if (whole / 4, whole) != (shape.lane, shape.dim) {
+        strip.queries.fill([[0.0; 4]; 2]);
+    }
     for half in 0..2 {
         let heads = map4([0, 1, 2, 3], |i| queries.row((first + 4 * half + i).min(queries.rows() - 1)));
-        for (d, lanes) in strip.queries.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let four = if 4 * d + 4 <= queries.dim {
-                // SAFETY: each head has four values from here on.
-                map4(heads, |head| unsafe { vld1q_f32(head.as_ptr().add(4 * d)) })
-            } else {
-                map4(heads, |head| read_four(head, 4 * d))
-            };
-            let four = transpose(map4(four, |four| vmulq_n_f32(four, queries.scale)));
+        for d in 0..whole / 4 {
+            // SAFETY: each head has four values from here on.
+            let four = transpose(map4(heads, |head| unsafe { vld1q_f32(head.as_ptr().add(4 * d)) }));
             for i in 0..4 {
-                store(&mut lanes[i][half], four[i]);
+                store(&mut strip.queries[i * shape.lane + d][half], four[i]);
             }
+        }
+        for (d, query) in strip.queries[4 * shape.lane..].iter_mut().take(shape.dim - whole).enumerate() {
+            query[half] = map4(heads, |head| head[whole + d]);
         }
     }
     strip.sums.fill([[0.0; 4]; 2]);
     *strip.max = [[f32::NEG_INFINITY; 4]; 2];
     *strip.total = [[0.0; 4]; 2];
-}
-
-/// Four values from `at` on, those past the last being zeroes.
-#[inline]
-#[target_feature(enable = "neon")]
-fn read_four(head: &[f32], at: usize) -> float32x4_t {
-    let rest = head.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(four) => load(four),
-        None => {
-            let mut four = [0.0; 4];
-            four[..rest.len()].copy_from_slice(rest);
-            load(&four)
-        }
-    }
 }
 
 /// Writes the outputs of the heads from `first` on, as far as they are in this strip.
@@ -206,6 +224,36 @@ fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
         .map(|v| vreinterpretq_f32_f64(v))
 }
 
+/// Writes all keys, one after the other, in the order of [`Shape`].
+#[target_feature(enable = "neon")]
+fn keys_to_floats<C: Cached>(bytes: &[u8], shape: Shape, out: &mut [f32]) {
+    let whole = shape.dim - shape.dim % 8;
+    let keys = bytes.len() / size_of::<C>() * C::LEN / shape.dim;
+    for (h, out) in out.chunks_exact_mut(shape.key).take(keys).enumerate() {
+        let head = bytes.as_ptr().cast::<C>().wrapping_add(h * shape.dim / C::LEN);
+        let (lanes, rest) = out.split_at_mut(4 * shape.lane);
+        let lanes = lanes.as_mut_ptr();
+        for i in (0..whole).step_by(16) {
+            // SAFETY: the bytes hold this head, whose last eight values may be past the last sixteen; a lane has room for
+            // four floats of every sixteen or eight.
+            unsafe {
+                let [a, b] = C::eight(head, i);
+                let zeroes = [vdupq_n_f32(0.0); 2];
+                let [c, d] = if i + 16 <= whole { C::eight(head, i + 8) } else { zeroes };
+                let four = transpose([a, b, c, d]);
+                for (l, four) in four.into_iter().enumerate() {
+                    vst1q_f32(lanes.add(l * shape.lane + i / 4), four);
+                }
+            }
+        }
+        for (i, out) in rest.iter_mut().enumerate() {
+            let i = whole + i;
+            // SAFETY: the bytes hold this head.
+            *out = if i < shape.dim { unsafe { C::one(head, i) } } else { 0.0 };
+        }
+    }
+}
+
 /// Writes the values of all heads of `dim`, one after the other, each filled up to a multiple of eight.
 #[target_feature(enable = "neon")]
 fn to_floats<C: Cached>(bytes: &[u8], dim: usize, out: &mut [f32]) {
@@ -248,36 +296,85 @@ unsafe fn eight_to_floats<C: Cached>(head: *const C, i: usize, out: &mut [f32; 8
     }
 }
 
-/// Writes the products of every head with the first keys, as many as there are weights.
+/// Writes the products of every head with the first keys, as many as there is room for; a lane has `lane` floats.
 #[target_feature(enable = "neon")]
-fn scores(queries: &[Lanes], keys: &[f32], scores: &mut [Lanes]) {
-    let dim = queries.len();
-    for (scores, keys) in scores.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * dim)) {
-        let mut sums = [[vdupq_n_f32(0.0); 2]; KEYS];
-        let mut query = queries.as_ptr().cast::<f32>();
-        let mut key = [keys.as_ptr(); KEYS];
-        for (j, key) in key.iter_mut().enumerate() {
-            *key = keys[j * dim..].as_ptr();
+fn products(queries: &[Lanes], lane: usize, keys: &[f32], products: &mut [Lanes]) {
+    let len = queries.len();
+    for (products, keys) in products.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * len)) {
+        let mut at = At { query: queries.as_ptr().cast(), keys: [keys.as_ptr(); KEYS] };
+        for (j, key) in at.keys.iter_mut().enumerate() {
+            *key = keys[j * len..].as_ptr();
         }
-        for _ in 0..dim / 4 {
-            // SAFETY: a key has as many values as a query, and they are a multiple of four.
-            unsafe {
-                let mut four = [vdupq_n_f32(0.0); KEYS];
-                for j in 0..KEYS {
-                    four[j] = vld1q_f32(key[j]);
-                    key[j] = insn::opaque(key[j].add(4));
-                }
-                score_value::<0>(&mut sums, &four, query);
-                score_value::<1>(&mut sums, &four, query.add(HEADS));
-                score_value::<2>(&mut sums, &four, query.add(2 * HEADS));
-                score_value::<3>(&mut sums, &four, query.add(3 * HEADS));
-                query = query.add(4 * HEADS);
+        // SAFETY: a key has as many floats as a query: four lanes, and the rest.
+        unsafe {
+            let low = plus(&chain(&mut at, lane), &chain(&mut at, lane));
+            let high = plus(&chain(&mut at, lane), &chain(&mut at, lane));
+            let mut sums = plus(&low, &high);
+            for _ in 0..(len - 4 * lane) / 4 {
+                add_four(&mut sums, &mut at);
+            }
+            for (products, sums) in products.iter_mut().zip(sums) {
+                store(&mut products[0], sums[0]);
+                store(&mut products[1], sums[1]);
             }
         }
-        for (scores, sums) in scores.iter_mut().zip(sums) {
-            store(&mut scores[0], sums[0]);
-            store(&mut scores[1], sums[1]);
+    }
+}
+
+/// The products of each of [`KEYS`] keys with the heads of a strip.
+type Products = [[float32x4_t; 2]; KEYS];
+
+/// Where in the heads of a strip, and in each key, the next float is.
+struct At {
+    query: *const f32,
+    keys: [*const f32; KEYS],
+}
+
+/// The products of a lane.
+///
+/// # Safety
+/// `lane` floats of each key must be there, and of as many values of every head, in fours.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn chain(at: &mut At, lane: usize) -> Products {
+    let mut sums = [[vdupq_n_f32(0.0); 2]; KEYS];
+    for _ in 0..lane / 4 {
+        // SAFETY: the caller has them.
+        unsafe { add_four(&mut sums, at) }
+    }
+    sums
+}
+
+/// `a + b`
+#[inline]
+#[target_feature(enable = "neon")]
+fn plus(a: &Products, b: &Products) -> Products {
+    let mut sums = *a;
+    for (sums, b) in sums.iter_mut().zip(b) {
+        *sums = [vaddq_f32(sums[0], b[0]), vaddq_f32(sums[1], b[1])];
+    }
+    sums
+}
+
+/// Adds the products of the next four floats.
+///
+/// # Safety
+/// As [`chain`].
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn add_four(sums: &mut Products, at: &mut At) {
+    // SAFETY: the caller has the floats.
+    unsafe {
+        let mut four = [vdupq_n_f32(0.0); KEYS];
+        for j in 0..KEYS {
+            four[j] = vld1q_f32(at.keys[j]);
+            at.keys[j] = insn::opaque(at.keys[j].add(4));
         }
+        score_value::<0>(sums, &four, at.query);
+        score_value::<1>(sums, &four, at.query.add(HEADS));
+        score_value::<2>(sums, &four, at.query.add(2 * HEADS));
+        score_value::<3>(sums, &four, at.query.add(3 * HEADS));
+        at.query = at.query.add(4 * HEADS);
     }
 }
 
@@ -311,42 +408,59 @@ fn hide(scores: &mut [Lanes], least: usize, seen: impl Fn(usize) -> u32) {
     }
 }
 
-/// Turns scores into weights relative to the new maximum, adds them to `total`, and tells by what everything summed
-/// before must be multiplied.
-#[target_feature(enable = "neon")]
-fn weigh(scores: &mut [Lanes], max: &mut Lanes, total: &mut Lanes) -> [float32x4_t; 2] {
-    let old = [load(&max[0]), load(&max[1])];
-    let mut new = old;
-    for scores in scores.iter() {
-        new = [vmaxq_f32(new[0], load(&scores[0])), vmaxq_f32(new[1], load(&scores[1]))];
-    }
-    let (mut sums, exp) = ([vdupq_n_f32(0.0); 2], Exp::new());
-    for scores in scores.iter_mut() {
-        for r in 0..2 {
-            let weight = exp.of_negative(vsubq_f32(new[r], load(&scores[r])));
-            sums[r] = vaddq_f32(sums[r], weight);
-            store(&mut scores[r], weight);
-        }
-    }
-    // Every head sees the first key, so that a maximum is -inf before the first run only: its exponential is 0.
-    let shrink = [exp.of_negative(vsubq_f32(new[0], old[0])), exp.of_negative(vsubq_f32(new[1], old[1]))];
-    for r in 0..2 {
-        store(&mut max[r], new[r]);
-        let sum = vfmaq_f32(sums[r], load(&total[r]), shrink[r]);
-        store(&mut total[r], sum);
-    }
-    shrink
+/// What the sums of all runs before, and those of this run, are multiplied with before they are added.
+struct Shares {
+    before: [float32x4_t; 2],
+    run: [float32x4_t; 2],
 }
 
-/// Brings the sums to the new maximum and adds the weighted values of the first keys, as many as there are weights.
+/// Turns the products of a run, in fours, into weights relative to the run's greatest score; joins maxima and sums of
+/// weights.
 #[target_feature(enable = "neon")]
-fn add_values(weights: &[Lanes], values: &[f32], shrink: [float32x4_t; 2], sums: &mut [Lanes]) {
+fn weigh(products: &mut [Lanes], scale: f32, max: &mut Lanes, total: &mut Lanes) -> Shares {
+    let fours = products.as_chunks_mut::<4>().0;
+    let mut greatest = [vdupq_n_f32(f32::NEG_INFINITY); 2];
+    for products in fours.as_flattened() {
+        greatest = [vmaxq_f32(greatest[0], load(&products[0])), vmaxq_f32(greatest[1], load(&products[1]))];
+    }
+    // A head that sees no key of this run has products of -inf, which weigh nothing next to any number.
+    let least = vdupq_n_f32(f32::MIN);
+    for greatest in &mut greatest {
+        *greatest = vmaxq_f32(vmulq_n_f32(*greatest, scale), least);
+    }
+    let (mut sums, exp) = ([[vdupq_n_f32(0.0); 2]; 4], Exp::new());
+    for four in fours {
+        for i in 0..4 {
+            for r in 0..2 {
+                let score = vmulq_n_f32(load(&four[i][r]), scale);
+                let weight = exp.of_negative(vsubq_f32(greatest[r], score));
+                sums[i][r] = vaddq_f32(sums[i][r], weight);
+                store(&mut four[i][r], weight);
+            }
+        }
+    }
+    let mut shares = Shares { before: greatest, run: greatest };
+    for r in 0..2 {
+        let before = load(&max[r]);
+        let new = vmaxq_f32(before, greatest[r]);
+        // Before the first run the maximum is -inf, and its exponential 0.
+        shares.before[r] = exp.of_negative(vsubq_f32(new, before));
+        shares.run[r] = exp.of_negative(vsubq_f32(new, greatest[r]));
+        store(&mut max[r], new);
+        // The order of vaddvq.
+        let [low, high] = [0, 2].map(|i| vaddq_f32(sums[i][r], sums[i + 1][r]));
+        let before = vmulq_f32(load(&total[r]), shares.before[r]);
+        store(&mut total[r], vaddq_f32(before, vmulq_f32(vaddq_f32(low, high), shares.run[r])));
+    }
+    shares
+}
+
+/// Adds up the weighted values of the first keys, as many as there are weights, and joins them with the sums.
+#[target_feature(enable = "neon")]
+fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, sums: &mut [Lanes]) {
     let dim = sums.len();
     for (b, sums) in sums.as_chunks_mut::<KEYS>().0.iter_mut().enumerate() {
         let mut acc = [[vdupq_n_f32(0.0); 2]; KEYS];
-        for i in 0..KEYS {
-            acc[i] = [vmulq_f32(load(&sums[i][0]), shrink[0]), vmulq_f32(load(&sums[i][1]), shrink[1])];
-        }
         let mut value = values[b * KEYS..].as_ptr();
         let (twos, one) = weights.as_chunks::<2>();
         // SAFETY: there are as many values as weights, of dim floats each.
@@ -361,8 +475,11 @@ fn add_values(weights: &[Lanes], values: &[f32], shrink: [float32x4_t; 2], sums:
             }
         }
         for i in 0..KEYS {
-            store(&mut sums[i][0], acc[i][0]);
-            store(&mut sums[i][1], acc[i][1]);
+            for r in 0..2 {
+                let before = vmulq_f32(load(&sums[i][r]), shares.before[r]);
+                let sum = vaddq_f32(before, vmulq_f32(acc[i][r], shares.run[r]));
+                store(&mut sums[i][r], sum);
+            }
         }
     }
 }
