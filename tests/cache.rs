@@ -30,17 +30,17 @@ fn read(model: &Model, format: KvFormat, threads: usize, batch: usize, tokens: &
 
 /// Heads of 32 values, as the quantised formats want at least.
 fn tiny(backend: Backend) -> Model {
-    model(Tiny { heads: 2, kv_heads: 1, ..Tiny::new(Format::F32) }.bytes(), backend)
+    model(Tiny { heads: 2, kv_heads: 1, ..Tiny::new(Format::Q8_0) }.bytes(), backend)
 }
 
 #[test]
-fn every_format_gives_the_same_bits_for_any_batch_up_to_sixteen_and_any_threads() {
+fn every_format_gives_the_same_bits_for_any_batch_and_any_threads() {
     for backend in Backend::available() {
         let model = tiny(backend);
         let tokens = tokens(&model, TOKENS);
         for &format in KvFormat::ALL {
             let one_by_one = read(&model, format, 1, 1, &tokens);
-            for (threads, batch) in [(1, 16), (2, 7), (3, 1)] {
+            for (threads, batch) in [(1, 16), (2, 7), (3, 1), (2, 90), (1, TOKENS)] {
                 let other = read(&model, format, threads, batch, &tokens);
                 assert!(
                     other.iter().zip(&one_by_one).all(|(a, b)| a.to_bits() == b.to_bits()),
@@ -49,22 +49,6 @@ fn every_format_gives_the_same_bits_for_any_batch_up_to_sixteen_and_any_threads(
                     backend.name()
                 );
             }
-        }
-    }
-}
-
-#[test]
-fn a_wide_batch_reads_what_narrow_ones_do() {
-    for backend in Backend::available() {
-        let model = tiny(backend);
-        let tokens = tokens(&model, TOKENS);
-        for &format in KvFormat::ALL {
-            let narrow = read(&model, format, 1, 16, &tokens);
-            let wide = read(&model, format, 2, TOKENS, &tokens);
-            let noise = noise(&wide, &narrow);
-            // Keys that differ in their last bit may be rounded to another of few values.
-            let bound = if format == KvFormat::F16 { 1e-6 } else { 1e-2 };
-            assert!(noise < bound, "{} on {}: {noise:e}", format.name(), backend.name());
         }
     }
 }

@@ -17,7 +17,7 @@ properties! {
     a_fork_goes_on_as_its_origin_does
     sessions_decoded_together_are_as_if_decoded_alone
     a_prompt_is_read_from_where_it_differs
-    an_exact_session_computes_the_same_however_its_tokens_came
+    a_session_computes_the_same_however_its_tokens_came
     tokens_behind_a_gap_move_up
 }
 
@@ -125,14 +125,14 @@ fn sessions_that_cannot_be_decoded_together_stay_as_they_are() {
 fn a_prompt_is_read_from_where_it_differs(backend: Backend) {
     let model = tiny(backend);
     let text = tokens(&model, 60);
-    let mut held = open(&model, 1, &SessionOptions { exact: true, ..sized(64, 16) });
+    let mut held = open(&model, 1, &sized(64, 64));
     assert_eq!(held.prompt(&text[..40]).unwrap(), 40);
     assert_eq!(held.prompt(&text[..40]).unwrap(), 0, "all of it is there, and what follows is scored");
     assert_eq!(held.prompt(&text[..50]).unwrap(), 10);
     assert_eq!(held.prompt(&text[..30]).unwrap(), 1, "what follows the last token has to be scored");
     let other = [&text[..20], &text[45..]].concat();
     assert_eq!(held.prompt(&other).unwrap(), 15);
-    let mut fresh = open(&model, 1, &SessionOptions { exact: true, ..sized(64, 16) });
+    let mut fresh = open(&model, 1, &sized(64, 64));
     fresh.prefill(&other).unwrap();
     assert_eq!((held.tokens(), bits(&held)), (&other[..], bits(&fresh)));
     // What cannot be read changes nothing.
@@ -143,18 +143,23 @@ fn a_prompt_is_read_from_where_it_differs(backend: Backend) {
     assert_eq!((held.tokens().to_vec(), bits(&held)), before);
 }
 
-fn an_exact_session_computes_the_same_however_its_tokens_came(backend: Backend) {
-    let model = tiny(backend);
-    let text = tokens(&model, 200);
-    let read = |threads, batch: Option<usize>, piece: usize| {
-        let options = SessionOptions { exact: true, batch, context: Some(200), ..Default::default() };
-        let mut session = open(&model, threads, &options);
-        text.chunks(piece).for_each(|piece| session.prefill(piece).unwrap());
-        bits(&session)
-    };
-    let one_by_one = read(1, None, 1);
-    for (threads, batch, piece) in [(1, None, 200), (2, Some(256), 37), (3, Some(5), 100)] {
-        assert!(read(threads, batch, piece) == one_by_one, "{threads} threads, {batch:?}, {piece}");
+fn a_session_computes_the_same_however_its_tokens_came(backend: Backend) {
+    for (format, exact) in [(Format::Q4_0, false), (Format::Q6_K, false), (Format::F16, true)] {
+        let model = model(Tiny { heads: 2, kv_heads: 1, ..Tiny::new(format) }.bytes(), backend);
+        let text = tokens(&model, 300);
+        let read = |threads, batch: Option<usize>, piece: usize| {
+            let options = SessionOptions { exact, batch, context: Some(300), ..Default::default() };
+            let mut session = open(&model, threads, &options);
+            text.chunks(piece).for_each(|piece| session.prefill(piece).unwrap());
+            bits(&session)
+        };
+        let one_by_one = read(1, None, 1);
+        for (threads, batch, piece) in [(1, None, 300), (2, Some(256), 37), (3, Some(5), 100)] {
+            assert!(
+                read(threads, batch, piece) == one_by_one,
+                "{format:?}, {threads} threads, {batch:?}, {piece}"
+            );
+        }
     }
 }
 

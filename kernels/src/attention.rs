@@ -2,7 +2,8 @@
 //!
 //! Two kernels compute the same thing. [`Backend::attend`] takes the heads of one token through one run of keys: what
 //! decoding wants, whose runs go to different threads. [`Backend::attend_wide`] takes a block of tokens through all of
-//! their keys: what a prompt wants, where keys and values are turned into floats once for many heads.
+//! their keys: what a prompt wants, where keys and values are turned into floats once for many heads. Both give the same
+//! bits.
 
 use crate::Backend;
 use crate::blocks::Format;
@@ -207,7 +208,8 @@ impl Backend {
     }
 
     /// Attends from the last `queries.tokens` tokens to all keys up to each one's own: `out[t] = softmax(scale *
-    /// query . keys) . values`, `group * dim` rows for each token. A token's result does not depend on the others.
+    /// query . keys) . values`, `group * dim` rows for each token. A token's result has the bits of [`Backend::attend`] to
+    /// each run of [`ATTEND_KEYS`] keys, with a state of its own, and of [`Backend::attend_join`] in order.
     ///
     /// `keys` and `values` are rows of [`KvFormat::row_bytes`], the last of them the last token's own.
     ///

@@ -12,8 +12,9 @@ use crate::scalar;
 use crate::scan::{SCAN_BLOCK, SpreadMut};
 use crate::tile::TileMut;
 
-/// Up to this many columns, every column of a product is computed by the same operations in the same order, whatever
-/// the number of columns: checking sixteen drafted tokens at once gives the very bits of decoding them one by one.
+/// Columns of a product that go through kernels for few of them. A column's result has the same bits whatever the number of
+/// columns: a prompt read at once, drafted tokens that are checked, and tokens decoded one by one agree. Products of float
+/// weights promise that up to this many columns only.
 pub const NARROW: usize = 16;
 
 /// `out[c][r] = sum over i of weights[r][i] * x[c][i]`: rows of one weight matrix, as many as `out` has, times all
@@ -191,7 +192,8 @@ impl Backend {
 
     /// Multiplies rows of a weight matrix with columns of activations: `out[c][r] = weights[r] . x[c]`.
     ///
-    /// `weights` are `out.rows()` rows of `x.k` weights each. Up to [`NARROW`] columns share one order of operations.
+    /// `weights` are `out.rows()` rows of `x.k` weights each. The columns share one order of operations; of
+    /// float weights, up to [`NARROW`] do.
     ///
     /// # Panics
     /// If a length does not fit the others.

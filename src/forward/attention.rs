@@ -1,9 +1,9 @@
 //! Floor 3. Attention of a batch to the cache: each query head against the keys of its key head, up to its own position.
 //!
-//! Up to [`NARROW`] tokens, keys are taken in runs that end at multiples of [`ATTEND_KEYS`]. Each run's softmax-weighted
-//! sum is computed by itself and the runs are joined in order, so a result depends on the position alone, and not on how
-//! many tokens the batch has or which thread computes it. More tokens go in blocks through a kernel that turns keys and
-//! values into floats once for a whole block; there, too, a token's result depends on the position alone.
+//! Keys are taken in runs that end at multiples of [`ATTEND_KEYS`]. Each run's softmax-weighted sum is computed by itself
+//! and the runs are joined in order, so a result depends on the position alone, and not on how many tokens the batch has or
+//! which thread computes it. More than [`NARROW`] tokens go in blocks through a kernel that turns keys and values into
+//! floats once for a whole block, and gives the same bits.
 #![forbid(unsafe_code)]
 
 use core::ops::Range;
