@@ -267,3 +267,13 @@ fn a_template_without_tools_is_told_of_them() {
     let options = RenderOptions { tools: &tools(), ..RenderOptions::default() };
     assert!(template.render_with(&messages, &options).is_ok());
 }
+
+#[test]
+fn a_call_that_was_cut_off_in_its_last_mark_leaves_no_text() {
+    let hermes = syntax(FAMILIES[0].1);
+    let said = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>";
+    for end in said.find("</tool").unwrap()..=said.len() {
+        let answer = hermes.read(&tools(), &said[..end]);
+        assert_eq!((answer.content.as_str(), answer.calls.len()), ("", 1), "{:?}", &said[..end]);
+    }
+}

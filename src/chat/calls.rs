@@ -301,7 +301,12 @@ impl CallSyntax {
         if calls.is_empty() {
             return None;
         }
-        content.push_str(rest.trim_start().strip_prefix("```").unwrap_or(rest));
+        // Cut off in the middle of the last mark, what is there of it is no text.
+        let end = rest.trim();
+        let is_cut = [self.after, self.close].iter().any(|mark| mark.trim().starts_with(end));
+        if !is_cut {
+            content.push_str(rest.trim_start().strip_prefix("```").unwrap_or(rest));
+        }
         Some((content.trim().to_string(), calls))
     }
 
