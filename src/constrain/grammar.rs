@@ -74,7 +74,13 @@ impl Grammar {
     /// [`Error::Grammar`] with the line that cannot be read, or the rule that is not there.
     pub fn gbnf(source: &str) -> Result<Grammar> {
         limits::check_source(source)?;
-        gbnf::to_lark(source).map(|lark| Grammar(Language::Lark(lark)))
+        let read = || {
+            gbnf::to_lark(source).map_err(|error| match error {
+                Error::Grammar(what) => what,
+                other => text!("{other}"),
+            })
+        };
+        limits::on_large_stack(read).map(|lark| Grammar(Language::Lark(lark)))
     }
 
     pub(super) fn is_schema(&self) -> bool {

@@ -1,10 +1,12 @@
 //! Floor 4. GBNF, the grammar language of llama.cpp, turned into the Lark that the compiler reads.
 //!
-//! GBNF has no words: a grammar is over characters. Lark's lexer takes the longest word, which is something else. So each
-//! character becomes a word of its own, and only a grammar that needs no recursion becomes one regular expression.
+//! GBNF has no words: a grammar is over characters. Lark's lexer takes the longest word, which is something else. So a part of a
+//! grammar becomes a word only where that makes no difference (words.rs), and a single character where it would.
 #![forbid(unsafe_code)]
 
+mod graph;
 mod parse;
+mod words;
 mod write;
 
 use std::string::String;
@@ -57,5 +59,27 @@ struct Set {
 impl Set {
     fn one(c: char) -> Set {
         Set { ranges: std::vec![(c, c)], is_negated: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_lark;
+
+    #[test]
+    fn what_cannot_be_misread_is_one_word() {
+        let lark = to_lark(
+            "root ::= value\nvalue ::= string | \"[\" ws (value (\",\" ws value)*)? \"]\" ws\n\
+             string ::= \"\\\"\" [^\"\\\\]* \"\\\"\" ws\nws ::= [ \\n]*",
+        )
+        .unwrap();
+        assert_eq!(lark.matches("\nT").count(), 4, "{lark}");
+    }
+
+    #[test]
+    fn what_could_be_misread_is_not() {
+        // The longest word would take the x that the rule wants.
+        let lark = to_lark("root ::= \"(\" root \")\" | [a-z]+ \"x\" root?").unwrap();
+        assert!(lark.contains(")+ T"), "{lark}");
     }
 }

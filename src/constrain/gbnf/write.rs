@@ -1,4 +1,4 @@
-//! Floor 4. A grammar over characters as Lark.
+//! Floor 4. A grammar over characters as Lark: words where they can be, and rules for the rest.
 #![forbid(unsafe_code)]
 
 use core::fmt::Write;
@@ -8,7 +8,9 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::super::limits;
-use super::{Node, Rule, RuleId, Set};
+use super::graph::{Graph, Kind, NodeId};
+use super::words::{Part, Words};
+use super::{Rule, RuleId, Set};
 use crate::error::{Error, Result, text};
 
 /// The most bytes of what is written: a regular expression has a copy of a rule wherever it is used.
@@ -19,178 +21,163 @@ const BYTES_MAX: usize = 1 << 20;
 /// # Errors
 /// [`Error::Grammar`] for one that becomes too long.
 pub(super) fn write(rules: &[Rule]) -> Result<String> {
-    let used = used(rules);
-    let mut lark = Lark { rules, text: String::new(), terminals: BTreeMap::new() };
-    if !used
-        .iter()
-        .any(|&id| is_recursive(rules, id) || body(rules, id).any(&|n| matches!(n, Node::Token(_))))
-    {
+    let graph = Graph::new(rules)?;
+    if graph.regular[graph.rules[0]] {
         let mut regex = String::new();
-        if lark.regex(body(rules, 0), 0, &mut regex).is_ok() {
-            return Ok(format!("start: /{regex}/\n"));
+        if regex_of(&graph, graph.rules[0], 0, &mut regex).is_ok() {
+            // Two slashes and nothing between them begin a comment.
+            return Ok(if regex.is_empty() { "start: \"\"\n".into() } else { format!("start: /{regex}/\n") });
         }
     }
-    for id in used {
-        let name = if id == 0 { "start".into() } else { format!("r{id}") };
+    let mut lark = Lark {
+        words: Words::of(&graph),
+        text: String::new(),
+        terminals: BTreeMap::new(),
+        rules: std::vec![0],
+    };
+    let mut at = 0;
+    while let Some(&rule) = lark.rules.get(at) {
+        let name = rule_name(rule);
         lark.text.push_str(&name);
         lark.text.push_str(": ");
-        lark.node(body(rules, id))?;
+        lark.node(graph.rules[rule])?;
         lark.text.push('\n');
+        at += 1;
     }
-    let terminals = core::mem::take(&mut lark.terminals);
-    for (set, number) in terminals {
-        let _ = write!(lark.text, "T{number}: /");
-        class(&set, &mut lark.text);
-        lark.text.push_str("/\n");
+    for (regex, (number, is_nullable)) in &lark.terminals {
+        // A word is not empty; the rules say where it may be left out.
+        let not_empty = if *is_nullable { " & /(.|\\n)+/" } else { "" };
+        let _ = writeln!(lark.text, "T{number}: /{regex}/{not_empty}");
     }
     Ok(lark.text)
 }
 
-fn body(rules: &[Rule], id: RuleId) -> &Node {
-    const NOTHING: &Node = &Node::Sequence(Vec::new());
-    rules.get(id).and_then(|rule| rule.body.as_ref()).unwrap_or(NOTHING)
-}
-
-impl Node {
-    fn children(&self) -> &[Node] {
-        match self {
-            Node::Sequence(nodes) | Node::Choice(nodes) => nodes,
-            Node::Repeat(node, ..) => core::slice::from_ref(node),
-            Node::Char(_) | Node::Token(_) | Node::Rule(_) => &[],
-        }
-    }
-
-    /// Whether `is_it` holds for this node or one inside it, other rules left out.
-    fn any(&self, is_it: &dyn Fn(&Node) -> bool) -> bool {
-        is_it(self) || self.children().iter().any(|node| node.any(is_it))
-    }
-
-    fn rules_into(&self, ids: &mut Vec<RuleId>) {
-        if let Node::Rule(id) = self {
-            ids.push(*id);
-        }
-        self.children().iter().for_each(|node| node.rules_into(ids));
-    }
-}
-
-/// The rules that `from` leads to, by way of others or not.
-fn reachable(rules: &[Rule], from: RuleId) -> Vec<RuleId> {
-    let (mut found, mut todo) = (std::vec![false; rules.len()], Vec::new());
-    body(rules, from).rules_into(&mut todo);
-    while let Some(id) = todo.pop() {
-        if !core::mem::replace(&mut found[id], true) {
-            body(rules, id).rules_into(&mut todo);
-        }
-    }
-    (0..rules.len()).filter(|&id| found[id]).collect()
-}
-
-/// `root` and what it needs.
-fn used(rules: &[Rule]) -> Vec<RuleId> {
-    let mut used = reachable(rules, 0);
-    if used.first() != Some(&0) {
-        used.insert(0, 0);
-    }
-    used
-}
-
-fn is_recursive(rules: &[Rule], id: RuleId) -> bool {
-    reachable(rules, id).contains(&id)
+fn rule_name(rule: RuleId) -> String {
+    if rule == 0 { "start".into() } else { format!("r{rule}") }
 }
 
 struct Lark<'a> {
-    rules: &'a [Rule],
+    words: Words<'a>,
     text: String,
-    terminals: BTreeMap<Set, usize>,
+    /// Regular expressions, the numbers of the words that they are, and whether they match nothing as well.
+    terminals: BTreeMap<String, (usize, bool)>,
+    /// The rules that are written, in their order.
+    rules: Vec<RuleId>,
 }
 
 impl Lark<'_> {
-    /// Writes a node as a part of a rule.
-    fn node(&mut self, node: &Node) -> Result<()> {
+    fn node(&mut self, node: NodeId) -> Result<()> {
         if self.text.len() > BYTES_MAX {
             return Err(Error::Grammar(text!("it is too long")));
         }
-        match node {
-            Node::Char(set) => {
-                let next = self.terminals.len();
-                let number = *self.terminals.entry(set.clone()).or_insert(next);
-                let _ = write!(self.text, "T{number}");
+        let parts = self.words.parts(node);
+        if parts.is_empty() {
+            // An empty text is a rule's way to say nothing.
+            self.text.push_str("\"\"");
+        }
+        for (i, part) in parts.into_iter().enumerate() {
+            self.text.push_str(if i > 0 { " " } else { "" });
+            match part {
+                Part::Word(word) => self.word(&word)?,
+                Part::Open(node) => self.open(node)?,
             }
-            Node::Token(token) => self.text.push_str(token),
-            Node::Rule(0) => self.text.push_str("start"),
-            Node::Rule(id) => {
-                let _ = write!(self.text, "r{id}");
-            }
-            Node::Sequence(nodes) => {
-                // An empty text is a rule's way to say nothing.
-                if nodes.is_empty() {
-                    self.text.push_str("\"\"");
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, nodes: &[NodeId]) -> Result<()> {
+        let graph = self.words.graph;
+        let mut regex = String::new();
+        for &node in nodes {
+            regex.push_str("(?:");
+            regex_of(graph, node, 0, &mut regex)?;
+            regex.push(')');
+        }
+        let is_nullable = nodes.iter().all(|&node| graph.nullable[node]);
+        if nodes.is_empty()
+            || is_nullable && nodes.iter().all(|&node| graph.first[node] == Default::default())
+        {
+            self.text.push_str("\"\"");
+            return Ok(());
+        }
+        let next = self.terminals.len();
+        let (number, _) = *self.terminals.entry(regex).or_insert((next, is_nullable));
+        let optional = if is_nullable { "?" } else { "" };
+        let _ = write!(self.text, "T{number}{optional}");
+        Ok(())
+    }
+
+    fn open(&mut self, node: NodeId) -> Result<()> {
+        let graph = self.words.graph;
+        match &graph.kinds[node] {
+            Kind::Token(token) => self.text.push_str(token),
+            Kind::Rule(rule) => {
+                if !self.rules.contains(rule) {
+                    self.rules.push(*rule);
                 }
-                for (i, node) in nodes.iter().enumerate() {
-                    self.text.push_str(if i > 0 { " " } else { "" });
-                    self.group(node, matches!(node, Node::Choice(_)))?;
-                }
+                self.text.push_str(&rule_name(*rule));
             }
-            Node::Choice(nodes) => {
-                for (i, node) in nodes.iter().enumerate() {
+            Kind::Sequence(nodes) if nodes.is_empty() => self.text.push_str("\"\""),
+            // A word that is a single character comes as a word.
+            Kind::Char(_) | Kind::Sequence(_) => {
+                self.text.push('(');
+                self.node(node)?;
+                self.text.push(')');
+            }
+            Kind::Choice(nodes) => {
+                self.text.push('(');
+                for (i, &node) in nodes.iter().enumerate() {
                     self.text.push_str(if i > 0 { " | " } else { "" });
                     self.node(node)?;
                 }
+                self.text.push(')');
             }
-            Node::Repeat(node, min, max) => {
-                self.group(node, true)?;
+            Kind::Repeat(child, min, max) => {
+                self.text.push('(');
+                self.node(*child)?;
+                self.text.push(')');
                 self.text.push_str(&times(*min, *max));
             }
         }
         Ok(())
     }
+}
 
-    fn group(&mut self, node: &Node, in_parentheses: bool) -> Result<()> {
-        if in_parentheses {
-            self.text.push('(');
-        }
-        self.node(node)?;
-        if in_parentheses {
-            self.text.push(')');
-        }
-        Ok(())
+/// Writes a regular node as a regular expression.
+fn regex_of(graph: &Graph, node: NodeId, depth: usize, out: &mut String) -> Result<()> {
+    if out.len() > BYTES_MAX || depth > limits::DEPTH_MAX {
+        return Err(Error::Grammar(text!("it is too long, or its rules lie too deep in each other")));
     }
-
-    /// Writes a node as a regular expression; the rules that it names lead not to themselves.
-    fn regex(&self, node: &Node, depth: usize, out: &mut String) -> Result<()> {
-        if out.len() > BYTES_MAX || depth > limits::DEPTH_MAX {
-            return Err(Error::Grammar(text!("it is too long")));
-        }
-        match node {
-            Node::Char(set) => class(set, out),
-            Node::Rule(id) => {
-                out.push_str("(?:");
-                self.regex(body(self.rules, *id), depth + 1, out)?;
-                out.push(')');
-            }
-            Node::Sequence(nodes) => {
-                for node in nodes {
-                    out.push_str("(?:");
-                    self.regex(node, depth + 1, out)?;
-                    out.push(')');
+    let group = |node, out: &mut String| {
+        out.push_str("(?:");
+        regex_of(graph, node, depth + 1, out)?;
+        out.push(')');
+        Ok::<(), Error>(())
+    };
+    match &graph.kinds[node] {
+        Kind::Char(set) => class(set, out),
+        Kind::Rule(rule) => group(graph.rules[*rule], out)?,
+        Kind::Sequence(nodes) => {
+            for &node in nodes {
+                match graph.kinds[node] {
+                    Kind::Char(_) => regex_of(graph, node, depth + 1, out)?,
+                    _ => group(node, out)?,
                 }
             }
-            Node::Choice(nodes) => {
-                for (i, node) in nodes.iter().enumerate() {
-                    out.push_str(if i > 0 { "|" } else { "" });
-                    self.regex(node, depth + 1, out)?;
-                }
-            }
-            Node::Repeat(node, min, max) => {
-                out.push_str("(?:");
-                self.regex(node, depth + 1, out)?;
-                out.push(')');
-                out.push_str(&times(*min, *max));
-            }
-            Node::Token(_) => return Err(Error::Grammar(text!("a token is no text"))),
         }
-        Ok(())
+        Kind::Choice(nodes) => {
+            for (i, &node) in nodes.iter().enumerate() {
+                out.push_str(if i > 0 { "|" } else { "" });
+                regex_of(graph, node, depth + 1, out)?;
+            }
+        }
+        Kind::Repeat(child, min, max) => {
+            group(*child, out)?;
+            out.push_str(&times(*min, *max));
+        }
+        Kind::Token(_) => return Err(Error::Grammar(text!("a token is no text"))),
     }
+    Ok(())
 }
 
 fn times(min: u32, max: Option<u32>) -> String {
