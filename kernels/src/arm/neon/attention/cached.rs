@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 
+use super::wide::transpose;
 use crate::arm::insn;
 use crate::attention::KvFormat;
 use crate::blocks::{Block, BlockF16, BlockQ4_0, BlockQ8_0, F16};
@@ -16,6 +17,19 @@ pub(super) trait Cached: Block {
     /// # Safety
     /// They must be there.
     unsafe fn eight(head: *const Self, i: usize) -> [float32x4_t; 2];
+
+    /// Values `i .. i + 16`: register `l` has those from `i + l` on that are 4 apart. `i` is a multiple of 16.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline(always)]
+    unsafe fn sixteen_apart(head: *const Self, i: usize) -> [float32x4_t; 4] {
+        // SAFETY: the caller has them; NEON is baseline.
+        unsafe {
+            let ([a, b], [c, d]) = (Self::eight(head, i), Self::eight(head, i + 8));
+            transpose([a, b, c, d])
+        }
+    }
 
     /// Value `i` of the head that begins here.
     ///
@@ -32,6 +46,15 @@ impl Cached for BlockF16 {
         // SAFETY: the caller has eight halves, and a load of bytes may come from anywhere.
         let halves = unsafe { vreinterpretq_u16_u8(vld1q_u8(head.add(i).cast())) };
         [insn::f16_low_to_f32(halves), insn::f16_high_to_f32(halves)]
+    }
+
+    #[inline(always)]
+    unsafe fn sixteen_apart(head: *const Self, i: usize) -> [float32x4_t; 4] {
+        // SAFETY: the caller has sixteen halves, at any address; NEON is baseline.
+        unsafe {
+            let uint16x4x4_t(a, b, c, d) = vld4_u16(head.add(i).cast());
+            [insn::f16_to_f32(a), insn::f16_to_f32(b), insn::f16_to_f32(c), insn::f16_to_f32(d)]
+        }
     }
 
     #[inline(always)]

@@ -136,7 +136,7 @@ pub(super) unsafe fn wide<C: Cached>(
                 hide(weights, seen(first), |lane| seen(first + lane) as u32);
             }
             let shares = weigh(weights, queries.scale, strip.max, strip.total);
-            add_values(&weights[..seen(last)], run_values, &shares, strip.sums);
+            add_values(&weights[..seen(last)], run_values, &shares, from == 0, strip.sums);
         }
     }
     for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
@@ -164,7 +164,6 @@ fn begin(strip: Strip<'_>, shape: Shape, queries: &Queries<'_>, first: usize) {
             query[half] = map4(heads, |head| head[whole + d]);
         }
     }
-    strip.sums.fill([[0.0; 4]; 2]);
     *strip.max = [[f32::NEG_INFINITY; 4]; 2];
     *strip.total = [[0.0; 4]; 2];
 }
@@ -217,7 +216,7 @@ fn write_four(out: &mut [f32], values: float32x4_t) {
 /// Lane `j` of vector `i` to lane `i` of vector `j`.
 #[inline]
 #[target_feature(enable = "neon")]
-fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
+pub(super) fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
     let [ab, cd] = [vtrn1q_f32(a, b), vtrn1q_f32(c, d)].map(|v| vreinterpretq_f64_f32(v));
     let [ba, dc] = [vtrn2q_f32(a, b), vtrn2q_f32(c, d)].map(|v| vreinterpretq_f64_f32(v));
     [vzip1q_f64(ab, cd), vzip1q_f64(ba, dc), vzip2q_f64(ab, cd), vzip2q_f64(ba, dc)]
@@ -237,10 +236,12 @@ fn keys_to_floats<C: Cached>(bytes: &[u8], shape: Shape, out: &mut [f32]) {
             // SAFETY: the bytes hold this head, whose last eight values may be past the last sixteen; a lane has room for
             // four floats of every sixteen or eight.
             unsafe {
-                let [a, b] = C::eight(head, i);
-                let zeroes = [vdupq_n_f32(0.0); 2];
-                let [c, d] = if i + 16 <= whole { C::eight(head, i + 8) } else { zeroes };
-                let four = transpose([a, b, c, d]);
+                let four = if i + 16 <= whole {
+                    C::sixteen_apart(head, i)
+                } else {
+                    let [a, b] = C::eight(head, i);
+                    transpose([a, b, vdupq_n_f32(0.0), vdupq_n_f32(0.0)])
+                };
                 for (l, four) in four.into_iter().enumerate() {
                     vst1q_f32(lanes.add(l * shape.lane + i / 4), four);
                 }
@@ -311,7 +312,7 @@ fn products(queries: &[Lanes], lane: usize, keys: &[f32], products: &mut [Lanes]
             let high = plus(&chain(&mut at, lane), &chain(&mut at, lane));
             let mut sums = plus(&low, &high);
             for _ in 0..(len - 4 * lane) / 4 {
-                add_four(&mut sums, &mut at);
+                add_four::<false>(&mut sums, &mut at);
             }
             for (products, sums) in products.iter_mut().zip(sums) {
                 store(&mut products[0], sums[0]);
@@ -334,15 +335,19 @@ struct At {
 ///
 /// # Safety
 /// `lane` floats of each key must be there, and of as many values of every head, in fours.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 unsafe fn chain(at: &mut At, lane: usize) -> Products {
-    let mut sums = [[vdupq_n_f32(0.0); 2]; KEYS];
-    for _ in 0..lane / 4 {
-        // SAFETY: the caller has them.
-        unsafe { add_four(&mut sums, at) }
+    // SAFETY: the caller has the floats; NEON is baseline.
+    unsafe {
+        let mut sums = [[vdupq_n_f32(0.0); 2]; KEYS];
+        if lane > 0 {
+            add_four::<true>(&mut sums, at);
+            for _ in 1..lane / 4 {
+                add_four::<false>(&mut sums, at);
+            }
+        }
+        sums
     }
-    sums
 }
 
 /// `a + b`
@@ -356,31 +361,30 @@ fn plus(a: &Products, b: &Products) -> Products {
     sums
 }
 
-/// Adds the products of the next four floats.
+/// Adds the products of the next four floats; to nothing, if they are the `FIRST`.
 ///
 /// # Safety
 /// As [`chain`].
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn add_four(sums: &mut Products, at: &mut At) {
-    // SAFETY: the caller has the floats.
+#[inline(always)]
+unsafe fn add_four<const FIRST: bool>(sums: &mut Products, at: &mut At) {
+    // SAFETY: the caller has the floats; NEON is baseline.
     unsafe {
         let mut four = [vdupq_n_f32(0.0); KEYS];
         for j in 0..KEYS {
             four[j] = vld1q_f32(at.keys[j]);
             at.keys[j] = insn::opaque(at.keys[j].add(4));
         }
-        score_value::<0>(sums, &four, at.query);
-        score_value::<1>(sums, &four, at.query.add(HEADS));
-        score_value::<2>(sums, &four, at.query.add(2 * HEADS));
-        score_value::<3>(sums, &four, at.query.add(3 * HEADS));
+        score_value::<0, FIRST>(sums, &four, at.query);
+        score_value::<1, false>(sums, &four, at.query.add(HEADS));
+        score_value::<2, false>(sums, &four, at.query.add(2 * HEADS));
+        score_value::<3, false>(sums, &four, at.query.add(3 * HEADS));
         at.query = at.query.add(4 * HEADS);
     }
 }
 
 /// Adds the products of value `LANE` of four of each key.
 #[inline(always)]
-unsafe fn score_value<const LANE: i32>(
+unsafe fn score_value<const LANE: i32, const FIRST: bool>(
     sums: &mut [[float32x4_t; 2]; KEYS],
     keys: &[float32x4_t; KEYS],
     query: *const f32,
@@ -389,8 +393,13 @@ unsafe fn score_value<const LANE: i32>(
     unsafe {
         let (low, high) = (vld1q_f32(query), vld1q_f32(query.add(4)));
         for j in 0..KEYS {
-            sums[j][0] = vfmaq_laneq_f32::<LANE>(sums[j][0], low, keys[j]);
-            sums[j][1] = vfmaq_laneq_f32::<LANE>(sums[j][1], high, keys[j]);
+            // A sum that begins with its first product, and not with 0, may be another zero, but never another number.
+            if FIRST {
+                sums[j] = [vmulq_laneq_f32::<LANE>(low, keys[j]), vmulq_laneq_f32::<LANE>(high, keys[j])];
+            } else {
+                sums[j][0] = vfmaq_laneq_f32::<LANE>(sums[j][0], low, keys[j]);
+                sums[j][1] = vfmaq_laneq_f32::<LANE>(sums[j][1], high, keys[j]);
+            }
         }
     }
 }
@@ -455,9 +464,10 @@ fn weigh(products: &mut [Lanes], scale: f32, max: &mut Lanes, total: &mut Lanes)
     shares
 }
 
-/// Adds up the weighted values of the first keys, as many as there are weights, and joins them with the sums.
+/// Adds up the weighted values of the first keys, as many as there are weights, and joins them with the sums
+/// unless they are the `first`.
 #[target_feature(enable = "neon")]
-fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, sums: &mut [Lanes]) {
+fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, first: bool, sums: &mut [Lanes]) {
     let dim = sums.len();
     for (b, sums) in sums.as_chunks_mut::<KEYS>().0.iter_mut().enumerate() {
         let mut acc = [[vdupq_n_f32(0.0); 2]; KEYS];
@@ -476,8 +486,13 @@ fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, sums: &mut [La
         }
         for i in 0..KEYS {
             for r in 0..2 {
-                let before = vmulq_f32(load(&sums[i][r]), shares.before[r]);
-                let sum = vaddq_f32(before, vmulq_f32(acc[i][r], shares.run[r]));
+                // The first run is joined with nothing: its share is 1, and 0 is added.
+                let sum = if first {
+                    vaddq_f32(acc[i][r], vdupq_n_f32(0.0))
+                } else {
+                    let before = vmulq_f32(load(&sums[i][r]), shares.before[r]);
+                    vaddq_f32(before, vmulq_f32(acc[i][r], shares.run[r]))
+                };
                 store(&mut sums[i][r], sum);
             }
         }
