@@ -233,19 +233,14 @@ fn quantised_continuations_part_from_llama_cpps_as_its_own_do() {
     }
 }
 
-/// Wide kernels add in another order, as flash attention does in llama.cpp: what becomes of that over all layers is noise of
-/// the same size, and not more.
+/// Where llama.cpp's attentions part, there is nothing to tell narrow batches from wide ones.
 #[test]
-fn wide_batches_part_from_narrow_ones_as_llama_cpps_attentions_do() {
-    let theirs = noise().quantised_flash_attention;
+fn wide_batches_give_the_logits_of_narrow_ones() {
     let mut prompts = prompts("logits/smollm2-135m-q4_1.json");
     prompts.retain(|prompt| prompt.ids.len() > COLUMNS);
     for model in demo_models() {
         let [narrow, wide] = [COLUMNS, 256].map(|batch| top_logits(&model, &prompts, batch));
-        let squared: f64 = narrow.iter().zip(&wide).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-        let ratio = (squared / narrow.len() as f64).sqrt() / theirs.logit_rms;
-        println!("{}: {ratio:.3} of llama.cpp's deviation from itself", model.backend().name());
-        assert!(ratio < DEVIATION_MAX, "{ratio}");
+        assert!(narrow == wide, "{}", model.backend().name());
     }
 }
 
