@@ -1,29 +1,46 @@
-//! What following a grammar costs per token: `cargo run --release --features constrain --example constraint_cost MODEL [SCHEMA...]`.
+//! What following a grammar costs per token, beside what computing the token costs:
+//! `cargo run --release --features constrain --example constraint_cost MODEL [--random] [GRAMMAR...]`.
 //!
-//! Answers are random tokens among those allowed, which is harder than a model's: rarely used lexer states are met again and again.
-//! The first answers warm the caches up; the figures are of those after.
+//! Answers are the model's own, sampled. With `--random` they are random tokens among those allowed, which is harder: rarely used
+//! states of the lexer are met again and again. The first answers warm the caches up; the figures are of those after.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bantam::constrain::{Constrainer, Grammar};
-use bantam::{Model, TokenId};
+use bantam::constrain::{Constrainer, Constraint, Grammar};
+use bantam::{
+    EncodeOptions, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions, TokenId, TokenMask,
+};
 
-const WARM: usize = 10;
-const ANSWERS: usize = 40;
-const TOKENS: usize = 200;
+const WARM: usize = 5;
+const ANSWERS: usize = 20;
+const TOKENS: usize = 150;
+const PROMPT: &str = "Here is a long and varied example, with everything that belongs to it:\n";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let model = Model::open(arguments.next().ok_or("which model?")?)?;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// What the tokens of answers took: the grammar, and the model.
+#[derive(Default)]
+struct Times {
+    grammar: Vec<Duration>,
+    model: Vec<Duration>,
+}
+
+fn main() -> Result<()> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let random = arguments.iter().any(|argument| argument == "--random");
+    arguments.retain(|argument| argument != "--random");
+    let (path, grammars) = arguments.split_first().ok_or("which model?")?;
+    let model = Model::open(path)?;
     let start = Instant::now();
     let constrainer = Constrainer::new(&model)?;
     println!("vocabulary of {} tokens: {:?}", model.tokenizer().vocab_size(), start.elapsed());
     println!(
         "{:40} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "grammar", "compile", "first", "mean", "median", "90 %", "99 %"
+        "grammar", "compile", "mean", "median", "90 %", "99 %", "of a step"
     );
-    for path in arguments {
-        let source = std::fs::read_to_string(&path)?;
+    for path in grammars {
+        let source = std::fs::read_to_string(path)?;
         let start = Instant::now();
         let grammar = match path.rsplit('.').next() {
             Some("gbnf") => Grammar::gbnf(&source)?,
@@ -33,46 +50,92 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let fresh = constrainer.constraint(&grammar)?;
         let compiled = start.elapsed();
-        let mut times: Vec<Duration> = Vec::new();
-        let mut first = Duration::ZERO;
-        let mut random = 88_172_645_463_325_252u64;
-        for answer in 0..ANSWERS {
-            let mut constraint = fresh.clone();
-            for token in 0..TOKENS {
-                let start = Instant::now();
-                let allowed = constraint.allowed()?;
-                let mut took = start.elapsed();
-                let ids: Vec<TokenId> = (0..allowed.len() as u32 * 32)
-                    .filter(|id| allowed[*id as usize / 32] >> (id % 32) & 1 == 1)
-                    .collect();
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let id = ids[(random >> 11) as usize % ids.len()];
-                let start = Instant::now();
-                constraint.accept(id)?;
-                took += start.elapsed();
-                if (answer, token) == (0, 0) {
-                    first = took;
-                }
-                if answer >= WARM {
-                    times.push(took);
-                }
-                if constraint.must_stop() {
-                    break;
-                }
-            }
-        }
-        times.sort_unstable();
-        let mean = times.iter().sum::<Duration>() / times.len() as u32;
-        let at = |share: usize| times[(times.len() - 1) * share / 100];
-        let name = path.rsplit('/').next().unwrap_or(&path);
+        let mut times = if random { random_answers(&fresh)? } else { answers(&model, &fresh)? };
+        let mean = |times: &[Duration]| times.iter().sum::<Duration>() / times.len().max(1) as u32;
+        let share = match mean(&times.model) {
+            Duration::ZERO => "-".to_owned(),
+            step => format!("{:.1} %", 100.0 * mean(&times.grammar).as_secs_f64() / step.as_secs_f64()),
+        };
+        times.grammar.sort_unstable();
+        let at = |share: usize| times.grammar[(times.grammar.len() - 1) * share / 100];
+        let name = path.rsplit('/').next().unwrap_or(path);
         println!(
-            "{name:40} {compiled:>10.1?} {first:>9.1?} {mean:>9.1?} {:>9.1?} {:>9.1?} {:>9.1?}",
+            "{name:40} {compiled:>10.1?} {:>9.1?} {:>9.1?} {:>9.1?} {:>9.1?} {share:>9}",
+            mean(&times.grammar),
             at(50),
             at(90),
             at(99)
         );
     }
     Ok(())
+}
+
+/// Answers of the model.
+fn answers(model: &Model, fresh: &Constraint) -> Result<Times> {
+    let pool = Arc::new(Pool::new(std::thread::available_parallelism()?.get())?);
+    let options = SessionOptions { context: Some(512), ..Default::default() };
+    let mut session = Session::open(model, pool, &options)?;
+    let mut prompt = Vec::new();
+    model.tokenizer().encode(PROMPT, EncodeOptions::default(), &mut prompt)?;
+    let mut sampler = Sampler::new(SamplerOptions { temperature: 1.0, ..Default::default() })?;
+    let mut times = Times::default();
+    for answer in 0..ANSWERS {
+        let mut constraint = fresh.clone();
+        session.rewind(0);
+        session.prompt(&prompt)?;
+        for _ in 0..TOKENS {
+            let start = Instant::now();
+            let allowed = constraint.allowed()?;
+            let mut grammar = start.elapsed();
+            let token = session.choose(&mut sampler, Some(TokenMask::new(allowed)))?.token;
+            if model.tokenizer().is_end_of_generation(token) {
+                break;
+            }
+            let start = Instant::now();
+            constraint.accept(token)?;
+            let is_over = constraint.must_stop();
+            grammar += start.elapsed();
+            let start = Instant::now();
+            session.decode(token)?;
+            if answer >= WARM {
+                times.grammar.push(grammar);
+                times.model.push(start.elapsed());
+            }
+            if is_over {
+                break;
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// Answers of random tokens.
+fn random_answers(fresh: &Constraint) -> Result<Times> {
+    let mut times = Times::default();
+    let mut random = 88_172_645_463_325_252u64;
+    for answer in 0..ANSWERS {
+        let mut constraint = fresh.clone();
+        for _ in 0..TOKENS {
+            let start = Instant::now();
+            let allowed = constraint.allowed()?;
+            let mut took = start.elapsed();
+            let ids: Vec<TokenId> = (0..allowed.len() as u32 * 32)
+                .filter(|id| allowed[*id as usize / 32] >> (id % 32) & 1 == 1)
+                .collect();
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let id = ids[(random >> 11) as usize % ids.len()];
+            let start = Instant::now();
+            constraint.accept(id)?;
+            took += start.elapsed();
+            if answer >= WARM {
+                times.grammar.push(took);
+            }
+            if constraint.must_stop() {
+                break;
+            }
+        }
+    }
+    Ok(times)
 }

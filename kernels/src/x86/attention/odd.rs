@@ -1,4 +1,4 @@
-//! [`few`](super::few) for heads of halves that are not whole registers: the last one is filled up with zeroes.
+//! [`few`](fn@super::few) for heads of halves that are not whole registers: the last one is filled up with zeroes.
 
 use super::few::weigh;
 use super::{AttendMut, Floats};

@@ -1,5 +1,5 @@
 //! Attention of a block of tokens to all of their keys: what reading a prompt does. Invariant: every output has the bits
-//! that [`few`](super::few) and the joining of its runs give.
+//! that [`few`](fn@super::few) and the joining of its runs give.
 //!
 //! A lane is a query head of one of the tokens, so that no sum crosses lanes: the score of a key is `sum over d of
 //! query[d] * key[d]` with a register of heads and one float of the key, the softmax goes down the keys, and an output
