@@ -262,3 +262,19 @@ fn a_constraint_is_followed_and_known_to_be_unfinished() {
         assert_eq!(generator.stop_reason(), Some(reason));
     }
 }
+
+#[test]
+fn an_answer_cut_by_a_stop_string_is_not_what_its_constraint_describes() {
+    let model = tiny();
+    let mut session = prompted(&model);
+    let sets = [vec![65], vec![66]];
+    let last = text_of(&model, &[66]);
+    let mut generator = generator(&session, &GenerateOptions { stop: &[&last], ..up_to(9) });
+    generator.set_constraint(Some(Box::new(Sequence::new(&sets))));
+    let (drawn, text) = pull(&mut generator, &mut session);
+    assert_eq!((drawn, text), (vec![65, 66], text_of(&model, &[65])));
+    assert_eq!(
+        (generator.stop_reason(), generator.is_complete()),
+        (Some(StopReason::StopString(0)), Some(false))
+    );
+}

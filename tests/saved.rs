@@ -153,6 +153,17 @@ fn files_that_cannot_be_written_or_read_are_named() {
     for error in [session.save(&nowhere).unwrap_err(), session.restore(&nowhere).unwrap_err()] {
         assert!(matches!(error, Error::Io(_)) && error.to_string().contains("no/such/folder"), "{error}");
     }
+    // A link stays one.
+    #[cfg(unix)]
+    {
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        session.save(&link).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), saved(&session));
+    }
+    assert!(session.restore(folder.path()).unwrap_err().to_string().contains("not a file"));
     // A folder in the file's place stays, and nothing is left beside it.
     assert!(matches!(session.save(folder.path()), Err(Error::Io(_))));
     assert!(folder.path().is_dir());

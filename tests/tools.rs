@@ -277,3 +277,17 @@ fn a_call_that_was_cut_off_in_its_last_mark_leaves_no_text() {
         assert_eq!((answer.content.as_str(), answer.calls.len()), ("", 1), "{:?}", &said[..end]);
     }
 }
+
+#[test]
+fn a_call_that_was_only_begun_is_no_text_of_an_unfinished_answer() {
+    let hermes = syntax(FAMILIES[0].1);
+    let whole = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>";
+    for before in ["", "I look.\n", whole] {
+        for end in 0..whole.find("</").unwrap() - 2 {
+            let said = format!("{before}{}", &whole[..end]);
+            let answer = hermes.read_unfinished(&tools(), &said);
+            assert_eq!(answer.content, if before == whole { "" } else { before.trim() }, "{said:?}");
+            assert_eq!(answer.calls.len(), usize::from(before == whole), "{said:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The interactive chat of `bantam run`: lines from the terminal, answers to it, until the user leaves.
 #![forbid(unsafe_code)]
 
-use std::io::{Write, stderr, stdin};
+use std::io::{ErrorKind, Write, stderr, stdin};
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ enum Request<'a> {
     Help,
     Exit,
     Unknown(&'a str),
+    /// A command with something behind it that it does not take.
+    Surplus(&'a str),
     Nothing,
 }
 
@@ -56,6 +58,9 @@ impl Request<'_> {
             ("/stats", "") => Request::Stats,
             ("/help" | "/?", "") => Request::Help,
             ("/exit" | "/quit" | "/bye", "") => Request::Exit,
+            ("/clear" | "/undo" | "/stats" | "/help" | "/?" | "/exit" | "/quit" | "/bye", _) => {
+                Request::Surplus(command)
+            }
             // A path or a fraction is something to say, a single word is a mistyped command.
             (_, "") if line.starts_with('/') && line[1..].chars().all(|c| c.is_ascii_alphabetic()) => {
                 Request::Unknown(line)
@@ -132,6 +137,10 @@ pub(crate) fn converse(
                 was_interrupted = true;
                 continue;
             }
+            Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                note("error: what was typed is not UTF-8 text");
+                continue;
+            }
             Err(error) => return Err(unreadable(error)),
         };
         was_interrupted = false;
@@ -140,6 +149,9 @@ pub(crate) fn converse(
             Request::Help => note(HELP),
             Request::Exit => return Ok(()),
             Request::Unknown(command) => note(&format!("there is no command {command}; /help lists them")),
+            Request::Surplus(command) => {
+                note(&format!("{command} takes nothing behind it; /help lists the commands"))
+            }
             Request::Clear => {
                 conversation.clear();
                 note("The conversation starts over.");
@@ -154,12 +166,14 @@ pub(crate) fn converse(
                 note("The conversation goes on with this system text.");
             }
             Request::Save("") | Request::Load("") => note("name a file: /save FILE, /load FILE"),
-            Request::Save(file) => {
-                tell(conversation.save(Path::new(file)).map(|()| format!("Saved to {file}.")))?
-            }
-            Request::Load(file) => tell(conversation.load(Path::new(file)).map(|is_read| {
+            Request::Save(file) => tell(
+                conversation
+                    .save(Path::new(file))
+                    .map(|()| format!("Saved to {file}, and what was read of it to {file}.session.")),
+            )?,
+            Request::Load(file) => tell(conversation.load(Path::new(file)).map(|unread| {
                 let turns = units::plural(conversation.turns(), "turn");
-                let rest = if is_read { "" } else { ", which will be read again" };
+                let rest = unread.map_or(String::new(), |why| format!(", which will be read again: {why}"));
                 format!("The conversation of {file} goes on after {turns}{rest}.")
             }))?,
             Request::Stats => stats.show(conversation),
@@ -266,7 +280,11 @@ mod tests {
         assert_eq!(Request::parse(" /clear \n"), Request::Clear);
         assert_eq!(Request::parse("/claer"), Request::Unknown("/claer"));
         assert_eq!(Request::parse("/etc/passwd is a file"), Request::Say("/etc/passwd is a file"));
-        assert_eq!(Request::parse("/help me"), Request::Say("/help me"));
+        assert_eq!(Request::parse("/help me"), Request::Surplus("/help"));
+        assert_eq!(
+            Request::parse("/home is where the heart is"),
+            Request::Say("/home is where the heart is")
+        );
         assert_eq!(Request::parse("/save my chat.json"), Request::Save("my chat.json"));
         assert_eq!(Request::parse("/system"), Request::System(""));
         assert_eq!(Request::parse("/system  Be brief. "), Request::System("Be brief."));

@@ -110,7 +110,12 @@ impl Constraining {
     /// The tools, none if there is no such option.
     pub(crate) fn tools(&self) -> Result<Vec<Tool>> {
         match &self.tools {
-            Some(path) => Tool::list_from_json(&file(path)?).map_err(|error| in_file(path, &error)),
+            Some(path) => match Tool::list_from_json(&file(path)?).map_err(|error| in_file(path, &error))? {
+                none if none.is_empty() => {
+                    Err(Failure::Message(format!("{}: there are no tools", path.display())))
+                }
+                tools => Ok(tools),
+            },
             None => Ok(Vec::new()),
         }
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::{Drawing, Turn, generate};
 use crate::dialect::{self, Dialect};
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::output::note;
 use crate::prompt_cache::PromptCache;
 use crate::{progress, units};
@@ -30,7 +31,7 @@ pub(crate) struct Conversation {
 }
 
 /// A conversation as a file.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Saved {
     messages: Vec<SavedMessage>,
 }
@@ -117,8 +118,8 @@ impl Conversation {
         self.cache.save_prompt(&self.session, read)?;
         let answer = generate(&mut self.session, drawing)?;
         self.cache.save_answer(&self.session)?;
-        let said = self.dialect.read(&answer.text);
-        drawing.report.message(&said)?;
+        let said = self.dialect.read(&answer.text, answer.complete);
+        drawing.report.message(&said, answer.stop)?;
         Ok((Turn { read, reading, answer }, dialect::message(&said)))
     }
 
@@ -169,13 +170,15 @@ impl Conversation {
         Ok(self.session.save(session_path(path))?)
     }
 
-    /// Takes over the messages of a file, and what a session has read of them if that is there and fits; whether it was.
-    pub(crate) fn load(&mut self, path: &Path) -> Result<bool> {
+    /// Takes over the messages of a file, and what a session has read of them; if that is not there or does not fit, why.
+    pub(crate) fn load(&mut self, path: &Path) -> Result<Option<bantam::Error>> {
         let failed = |what: &str| Failure::Message(format!("cannot load {}: {what}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| failed(&error.to_string()))?;
-        let saved: Saved = serde_json::from_str(&text).map_err(|error| failed(&error.to_string()))?;
+        let messages = input::messages(&text).map_err(|what| failed(&what))?;
+        let saved: Vec<SavedMessage> =
+            serde_json::from_value(messages).map_err(|error| failed(&error.to_string()))?;
         let (mut system, mut messages) = (None, Vec::new());
-        for (i, SavedMessage { role, content }) in saved.messages.into_iter().enumerate() {
+        for (i, SavedMessage { role, content }) in saved.into_iter().enumerate() {
             let turn = [Speaker::User, Speaker::Assistant][messages.len() % 2];
             if i == 0 && role == Speaker::System.name() {
                 system = Some(content);
@@ -193,7 +196,7 @@ impl Conversation {
             return Err(failed("the last question has no answer"));
         }
         (self.system, self.messages, self.left_out) = (system, messages, 0);
-        Ok(self.session.restore(session_path(path)).is_ok())
+        Ok(self.session.restore(session_path(path)).err())
     }
 }
 

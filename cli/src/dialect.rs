@@ -35,7 +35,12 @@ impl Dialect {
 
     /// What the model said, as a message: thoughts and calls apart from the text. Text alone stays as it is to the last blank,
     /// so that it is the same tokens when it is written again.
-    pub(crate) fn read(&self, said: &str) -> bantam::chat::Answer {
+    ///
+    /// Of an answer that is not `complete`, a call that was only begun is left out.
+    pub(crate) fn read(&self, said: &str, complete: Option<bool>) -> bantam::chat::Answer {
+        if !self.tools.is_empty() && complete == Some(false) {
+            return self.syntax.read_unfinished(&self.tools, said);
+        }
         let mut answer = self.syntax.read(&self.tools, said);
         if answer.reasoning.is_none() && answer.calls.is_empty() {
             said.clone_into(&mut answer.content);

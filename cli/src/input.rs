@@ -4,6 +4,8 @@
 use std::io::{Read, stdin};
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::failure::{Failure, Result};
 
 /// All of a file, or of standard input if there is none, as it stands.
@@ -19,4 +21,68 @@ pub(crate) fn read_text(file: Option<&Path>) -> Result<String> {
         let at = error.utf8_error().valid_up_to();
         Failure::Message(format!("{name} is not UTF-8 text: byte {at} begins no character"))
     })
+}
+
+/// The messages of a conversation in JSON: an array, or an object that has one under `messages`, as a saved chat. Parts of text
+/// are joined to one text, since that is what every model's template takes.
+pub(crate) fn messages(source: &str) -> std::result::Result<Value, String> {
+    let mut value: Value =
+        serde_json::from_str(source).map_err(|error| format!("it is not JSON: {error}"))?;
+    if let Some(messages) = value.get_mut("messages") {
+        value = messages.take();
+    }
+    let Value::Array(messages) = &mut value else {
+        return Err("it is neither an array of messages nor an object with `messages`".into());
+    };
+    for (i, message) in messages.iter_mut().enumerate() {
+        let Some(message) = message.as_object_mut() else { return Err(format!("message {i} is no object")) };
+        let calls = message.contains_key("tool_calls");
+        match message.get_mut("content") {
+            Some(content @ Value::Array(_)) => *content = joined(content, i)?.into(),
+            None | Some(Value::Null) if !calls => {
+                return Err(format!("message {i} has no content"));
+            }
+            _ => {}
+        }
+    }
+    Ok(value)
+}
+
+/// The text of a message's parts.
+fn joined(parts: &Value, message: usize) -> std::result::Result<String, String> {
+    let mut text = String::new();
+    for part in parts.as_array().into_iter().flatten() {
+        let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
+        let Some(part) = part.get("text").and_then(Value::as_str).filter(|_| kind == "text") else {
+            return Err(format!("message {message} has a part of the type {kind:?}; only text can be read"));
+        };
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(part);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_in_either_form() {
+        let plain = r#"[{"role": "user", "content": "a\nb"}]"#;
+        let parts = r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]}"#;
+        assert_eq!(messages(plain), messages(parts));
+        let calls = r#"[{"role": "assistant", "content": null, "tool_calls": []}]"#;
+        assert!(messages(calls).is_ok());
+        for (source, what) in [
+            ("[{\"role\": \"user\"}]", "no content"),
+            (r#"[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]"#, "image_url"),
+            ("3", "neither"),
+            ("[1]", "no object"),
+            ("[", "not JSON"),
+        ] {
+            assert!(messages(source).unwrap_err().contains(what), "{source}");
+        }
+    }
 }

@@ -20,7 +20,8 @@ pub(crate) struct Prompt {
     /// Read the prompt from a file
     #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
-    /// Answer the last message of a conversation: a JSON array as in OpenAI's API, with tool calls and their results
+    /// Answer the last message of a conversation: a JSON array as in OpenAI's API, with tool calls and their results,
+    /// or a saved chat
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "file"])]
     messages: Option<PathBuf>,
     /// Read the prompt from standard input, as is done without a prompt when standard input is not a terminal
@@ -44,9 +45,11 @@ impl Prompt {
             return Ok(Input::Text(text.clone()));
         }
         if let Some(path) = &self.messages {
-            let messages = Message::list_from_json(&input::read_text(Some(path))?);
+            let text = input::read_text(Some(path))?;
             let wrong =
                 |what: &dyn std::fmt::Display| Failure::Message(format!("{}: {what}", path.display()));
+            let messages = input::messages(&text).map_err(|what| wrong(&what))?;
+            let messages = Message::list_from_json(&messages.to_string());
             return match messages.map_err(|error| wrong(&error))? {
                 none if none.is_empty() => Err(wrong(&"there are no messages")),
                 messages => Ok(Input::Messages(messages)),

@@ -81,7 +81,7 @@ impl Report {
     }
 
     /// Prints the message of an answer, as an API in OpenAI's style would return it.
-    pub(crate) fn message(self, answer: &chat::Answer) -> Result<()> {
+    pub(crate) fn message(self, answer: &chat::Answer, stop: StopReason) -> Result<()> {
         if !self.message {
             return Ok(());
         }
@@ -97,6 +97,13 @@ impl Report {
         if !answer.calls.is_empty() {
             message["tool_calls"] = answer.calls.iter().map(call).collect();
         }
+        // The reasons of those APIs.
+        message["finish_reason"] = match stop {
+            StopReason::TokenBudget | StopReason::ContextFull | StopReason::Cancelled => "length",
+            _ if !answer.calls.is_empty() => "tool_calls",
+            _ => "stop",
+        }
+        .into();
         print_line(&message)
     }
 

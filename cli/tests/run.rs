@@ -294,6 +294,10 @@ fn tools_are_called_and_their_results_are_answered() {
     let said = bantam("run", &model, &[&tools[..], &arguments].concat()).succeeds();
     let message: Value = serde_json::from_str(&said).unwrap();
     let call = &message["tool_calls"][0];
+    assert_eq!((&message["finish_reason"], &message["content"]), (&"tool_calls".into(), &"".into()));
+    let cut = bantam("run", &model, &[&tools[..2], &["--temp", "0", "-n", "7"], &arguments].concat()).stdout;
+    let cut: Value = serde_json::from_str(&cut).unwrap();
+    assert_eq!((&cut["finish_reason"], &cut["content"]), (&"length".into(), &"".into()));
     assert_eq!(call["function"]["name"], "get_weather");
     let given: Value = serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
     assert!(["Rome", "Paris"].contains(&given["city"].as_str().unwrap()));
@@ -307,6 +311,9 @@ fn tools_are_called_and_their_results_are_answered() {
     let message: Value = serde_json::from_str(&said).unwrap();
     assert!(!message["content"].as_str().unwrap().is_empty());
 
+    let none = file("none.json", b"[]");
+    bantam("run", &model, &["-p", "x", "--tools", none.to_str().unwrap()])
+        .fails(1, &["none.json", "no tools"]);
     let broken = file("broken.json", b"[{\"role\": \"user\"");
     bantam("run", &model, &["--messages", broken.to_str().unwrap()]).fails(1, &["broken.json", "JSON"]);
     bantam("run", &model, &["-p", "x", "--tools", broken.to_str().unwrap()])

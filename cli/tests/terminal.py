@@ -115,6 +115,8 @@ def main():
 
         chat.wait_for_prompt()
         command(b"/undo", b"nothing to take back")
+        command(b"/undo 3", b"takes nothing behind it")
+        command(b"caf\xe9", b"not UTF-8")
         command(b"/system Be brief.", b"this system text")
         command(b"/system", b"Be brief.")
         assert ask(b"Hello!") == first

@@ -267,11 +267,36 @@ impl CallSyntax {
         answer
     }
 
+    /// Reads what a model had said when it was cut off: a call that was begun and has no end is left out.
+    pub fn read_unfinished(&self, tools: &[Tool], said: &str) -> Answer {
+        let mut answer = self.read(tools, said);
+        let mark = self.mark();
+        if mark.is_empty() {
+            // Such calls are all of what is said.
+            if answer.calls.is_empty() && answer.content.starts_with(['{', '[']) {
+                answer.content.clear();
+            }
+        } else if let Some(at) = answer.content.rfind(mark) {
+            answer.content.truncate(at);
+        } else {
+            let begun = |len: &usize| answer.content.ends_with(&mark[..*len]);
+            let lengths = (1..mark.len()).rev().filter(|&len| mark.is_char_boundary(len));
+            let cut = lengths.into_iter().find(begun).unwrap_or(0);
+            answer.content.truncate(answer.content.len() - cut);
+        }
+        answer.content.truncate(answer.content.trim_end().len());
+        answer
+    }
+
+    /// What calls begin with, without the blanks around it, which models are careless about.
+    fn mark(&self) -> &'static str {
+        let mark = if self.open.is_empty() { self.before } else { self.open };
+        mark.trim().trim_end_matches('[')
+    }
+
     /// The calls in `said`, and the text around them.
     fn find(&self, tools: &[Tool], said: &str) -> Option<(String, Vec<ToolCall>)> {
-        // The marks without the blanks around them, which models are careless about.
-        let mark = if self.open.is_empty() { self.before } else { self.open };
-        let mark = mark.trim().trim_end_matches('[');
+        let mark = self.mark();
         let mut calls: Vec<ToolCall> = Vec::new();
         let mut content = String::new();
         let mut rest = said;

@@ -55,10 +55,14 @@ pub(super) fn explain(error: &impl Display) -> Error {
     Error::Grammar(text!("{}", first_line(error)))
 }
 
-/// The first line of a message: what follows it is a dump.
+/// The first line of a message, since what follows it is a dump; where it only announces a reason, with that: the last line of
+/// those that follow, behind a picture of the place.
 pub(super) fn first_line(error: &impl Display) -> String {
     let message = error.to_string();
-    message.lines().next().unwrap_or_default().to_string()
+    let mut lines = message.lines();
+    let first = lines.next().unwrap_or_default();
+    let reason = lines.find_map(|line| line.trim().strip_prefix("error: ")).filter(|_| first.ends_with(':'));
+    reason.map_or_else(|| first.to_string(), |reason| std::format!("{first} {reason}"))
 }
 
 /// Refuses a source that is too long or too deep. Brackets inside texts count as well.

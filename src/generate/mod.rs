@@ -269,7 +269,7 @@ impl Generator {
     }
 
     /// Whether the answer, when it ended, was one that its constraint describes; `None` before that, and without a constraint.
-    /// An answer that ended in the middle, for want of tokens or of room, is not.
+    /// An answer that ended in the middle, for want of tokens or of room or by a stop string, is not.
     pub fn is_complete(&self) -> Option<bool> {
         self.complete
     }
@@ -307,8 +307,10 @@ impl Generator {
     /// Ends the answer with a last piece, if there is a token or text for one.
     fn end(&mut self, reason: StopReason, choice: Option<Choice>) -> Option<Piece<'_>> {
         self.reason = Some(reason);
-        // A rule that cannot tell has not been followed to its end.
-        self.complete = self.constraint.as_mut().map(|constraint| constraint.is_complete().unwrap_or(false));
+        // A rule that cannot tell has not been followed to its end, and a stop string takes from what was.
+        let is_cut = matches!(reason, StopReason::StopString(_));
+        self.complete =
+            self.constraint.as_mut().map(|constraint| !is_cut && constraint.is_complete().unwrap_or(false));
         self.token_text.clear();
         let token_text = &mut self.token_text;
         self.characters.finish(|part| token_text.push_str(part));

@@ -80,7 +80,8 @@ impl Session {
     #[cfg(feature = "std")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         use std::io::Write;
-        let path = path.as_ref();
+        // What a link leads to is replaced, and not the link.
+        let path = &std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_owned());
         let failed = |error| Error::Io(text!("cannot save the session to {}: {error}", path.display()));
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(std::format!(".{}.new", std::process::id()));
@@ -104,6 +105,10 @@ impl Session {
         use std::io::{Read, Seek, SeekFrom};
         let path = path.as_ref();
         let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", path.display()));
+        // A pipe would be waited for, and cannot be read twice.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(Error::Io(text!("the saved session {} is not a file", path.display())));
+        }
         let mut file = std::fs::File::open(path).map_err(failed)?;
         let len = file.metadata().map_err(failed)?.len();
         self.read_saved(len, &mut |at, out| {
