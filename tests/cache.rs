@@ -15,7 +15,7 @@ use common::{demo, model, only_scalar, sized, tokens};
 const TOKENS: usize = 320;
 
 fn options(format: KvFormat, batch: usize) -> SessionOptions {
-    SessionOptions { kv_format: format, ..sized(TOKENS, batch) }
+    SessionOptions { kv_format: format, exact: true, ..sized(TOKENS, batch) }
 }
 
 /// The logits behind `tokens`, of which the first are read in batches and the last few one by one.

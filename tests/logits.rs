@@ -239,6 +239,10 @@ fn wide_batches_give_the_logits_of_narrow_ones() {
     let mut prompts = prompts("logits/smollm2-135m-q4_1.json");
     prompts.retain(|prompt| prompt.ids.len() > COLUMNS);
     for model in demo_models() {
+        if !model.formats().all(|format| model.backend().has_one_order(format)) {
+            println!("skipped: wide products of {} have an order of their own", model.backend().name());
+            continue;
+        }
         let [narrow, wide] = [COLUMNS, 256].map(|batch| top_logits(&model, &prompts, batch));
         assert!(narrow == wide, "{}", model.backend().name());
     }

@@ -45,10 +45,10 @@ pub struct SessionOptions {
     /// The most sessions that [`Session::decode_together`] reads at once with this one's memory as the first: up to 16, and
     /// to the batch. Each takes memory for its logits. 0 and 1 are the same.
     pub together_max: usize,
-    /// What a session computes for a token is the same to the last bit however the tokens before it came, as one prompt, in
-    /// pieces, or as an answer, if all matrices of the model are quantised. Products of F32, F16 and BF16 weights are rounded
-    /// in other places for more than 16 tokens at once than for fewer: this keeps the batches of a model that has such
-    /// weights to 16, at about half the speed of its prompts, so that it makes the same promise. It changes no other model.
+    /// Makes what a session computes for a token the same to the last bit however the tokens before it came, as one prompt,
+    /// in pieces, or as an answer. On x86, sessions of models whose matrices are all quantised are so without it. Others, and
+    /// all on Arm, round products in other places for more than 16 tokens at once than for fewer: this keeps their batches
+    /// to 16, at about half the speed of prompts.
     pub exact: bool,
 }
 
@@ -133,8 +133,9 @@ impl Work {
         threads: usize,
         arena: &mut Arena,
     ) -> Result<Work> {
-        let floats = model.program().matrices().any(|(_, matrix)| !matrix.format.wants_q8());
-        let most = if options.exact && floats { NARROW } else { usize::MAX };
+        let mut matrices = model.program().matrices();
+        let has_one_order = matrices.all(|(_, matrix)| model.backend().has_one_order(matrix.format));
+        let most = if options.exact && !has_one_order { NARROW } else { usize::MAX };
         let batch = options.batch.unwrap_or_else(|| batch_default(model)).min(kv.context).min(most);
         let vocab_size = model.hyper().vocab_size;
         let columns = options.together_max.min(NARROW).max(1 + options.draft_max.min(DRAFT_MAX)).min(batch);

@@ -21,7 +21,7 @@ properties! {
     activations_are_rounded_to_bf16_or_kept
     products_of_extremes_do_not_overflow
     narrow_columns_equal_single_columns
-    wide_products_of_quantised_weights_have_the_bits_of_narrow_ones
+    wide_products_have_the_bits_of_narrow_ones_where_it_is_said
     a_single_column_of_long_rows_has_the_bits_of_two
     rows_may_be_split_anywhere
     only_the_tile_is_written
@@ -158,9 +158,9 @@ fn narrow_columns_equal_single_columns(backend: Backend) {
     }
 }
 
-fn wide_products_of_quantised_weights_have_the_bits_of_narrow_ones(backend: Backend) {
+fn wide_products_have_the_bits_of_narrow_ones_where_it_is_said(backend: Backend) {
     let mut random = Random::new(7);
-    for &format in Format::ALL.iter().filter(|format| format.wants_q8()) {
+    for &format in Format::ALL.iter().filter(|format| backend.has_one_order(**format)) {
         for (k, rows) in [(3 * format.block_len().max(32), 39), (9 * 256, 21)] {
             let weights = Placed::copy(&random.weights(format, k * rows), 1);
             let x = Activations::random(&mut random, k, 60);
