@@ -18,7 +18,7 @@ properties! {
     any_number_of_threads_gives_the_same_bits
     narrow_batches_give_the_bits_of_single_tokens
     wide_batches_give_the_bits_of_single_tokens
-    wide_batches_of_float_weights_agree_with_narrow_ones
+    wide_batches_of_another_order_agree_with_narrow_ones
     a_rewound_session_repeats_itself
     sessions_that_share_a_pool_do_not_disturb_each_other
     the_demo_model_answers_the_same_on_any_number_of_threads
@@ -128,10 +128,12 @@ fn wide_batches_give_the_bits_of_single_tokens(backend: Backend) {
     }
 }
 
-/// Wide kernels of float weights may add in another order. Random weights make the activations as rough as they get.
-fn wide_batches_of_float_weights_agree_with_narrow_ones(backend: Backend) {
+/// Wide products of float weights, and on Arm of all, may be rounded in other places. Random weights make the activations as
+/// rough as they get, and one that is rounded to another of its 255 values moves a logit by about half a percent; nothing
+/// moves one by more than three.
+fn wide_batches_of_another_order_agree_with_narrow_ones(backend: Backend) {
     let mut worst = 0f32;
-    for model in floats(backend) {
+    for model in models(backend) {
         let tokens = tokens(&model, 50);
         let narrow = read(&model, 1, &tokens, NARROW);
         let wide = read(&model, 2, &tokens, 50);
@@ -221,7 +223,8 @@ fn the_demo_model_reads_many_tokens_as_it_reads_one(backend: Backend) {
     let Some(model) = demo(backend) else { return };
     let tokens = tokens(&model, demo_tokens(backend));
     let single = read(&model, 2, &tokens, 1);
-    for piece in [NARROW, tokens.len()] {
+    let widest = if backend.has_one_order(Format::Q4_1) { tokens.len() } else { NARROW };
+    for piece in [NARROW, widest] {
         let pieces = read(&model, 2, &tokens, piece);
         assert!(pieces[0] == single[tokens.len().min(piece) - 1]);
         assert!(pieces.last() == single.last());
