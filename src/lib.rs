@@ -29,7 +29,7 @@
 //! | floor | files |
 //! |---|---|
 //! | 0 | the crate `bantam-kernels`: the arithmetic of every instruction set |
-//! | 1 | `error`, `checksum`, `memory`, `mmap`, `format`, `gguf` |
+//! | 1 | `error`, `checksum`, `memory`, `mmap`, `format`, `gguf`, `stack` |
 //! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
 //! | 3 | `forward`, `sample`, `speculate` |
 //! | 4 | `session`, `chat`, `constrain` |
@@ -62,6 +62,8 @@ mod pool;
 mod sample;
 mod session;
 mod speculate;
+#[cfg(any(feature = "chat", feature = "constrain"))]
+mod stack;
 pub mod tokenizer;
 
 pub use bantam_kernels::{Backend, Format, KvFormat, Origin};

@@ -6,7 +6,6 @@
 
 use std::string::String;
 use std::sync::Arc;
-use std::thread;
 
 use minijinja::machinery::{self, CompiledTemplate, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
@@ -15,14 +14,19 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, Value};
 use super::limits::{self, Budget};
 use super::{date, json, python};
 use crate::error::{Error, Result, text};
+use crate::stack::DeepStack;
 
 type EngineResult<T> = core::result::Result<T, minijinja::Error>;
 
 /// The name that stands for the template in the engine.
 const NAME: &str = "chat_template";
-/// The stack of the thread that reads and renders a template: expressions, lists and their like lie in each other as deep
-/// as the template says, and the engine goes through them by recursion. It is address space; what is not used is no memory.
-const STACK_BYTES: usize = if limits::IS_WIDE { 512 << 20 } else { 64 << 20 };
+/// The thread that reads and renders a template: expressions, lists and their like lie in each other as deep as the template
+/// says, and the engine goes through them by recursion.
+const STACK: DeepStack = DeepStack {
+    name: "bantam-template",
+    what: "the stack of the chat template",
+    bytes: if limits::IS_WIDE { 512 << 20 } else { 64 << 20 },
+};
 
 /// Fails if `source` cannot be parsed.
 pub(super) fn check(source: &str) -> Result<()> {
@@ -67,15 +71,8 @@ pub(super) fn render(source: &str, context: Value, call: &Call) -> Result<String
 
 /// Runs `work` on a thread of its own.
 fn on_large_stack<T: Send>(work: impl FnOnce() -> EngineResult<T> + Send) -> Result<T> {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().name("bantam-template".into()).stack_size(STACK_BYTES);
-        let started = thread.spawn_scoped(scope, || work().map_err(|error| explain(&error)));
-        let started = started.map_err(|_| Error::Memory {
-            what: "the stack of the chat template",
-            bytes: STACK_BYTES as u64,
-        })?;
-        started.join().unwrap_or_else(|_| Err(Error::Template(text!("the engine failed on it"))))
-    })
+    let died = Error::Template(text!("the engine failed on it"));
+    STACK.run(died, || work().map_err(|error| explain(&error)))
 }
 
 fn compile(source: &str) -> EngineResult<CompiledTemplate<'_>> {

@@ -5,11 +5,11 @@
 
 use core::fmt::Display;
 use std::string::{String, ToString};
-use std::thread;
 
 use llguidance::api::ParserLimits;
 
 use crate::error::{Error, Result, text};
+use crate::stack::DeepStack;
 
 /// The most bytes of a grammar or schema.
 pub(super) const SOURCE_MAX: usize = 1 << 20;
@@ -17,9 +17,12 @@ pub(super) const SOURCE_MAX: usize = 1 << 20;
 pub(super) const DEPTH_MAX: usize = 200;
 /// The most times that a grammar may have something repeated by a number.
 pub(super) const REPEAT_MAX: usize = 100_000;
-/// The stack of the thread that compiles: schemas and regular expressions lie in each other, and are gone through by
-/// recursion. It is address space; what is not used is no memory.
-const STACK_BYTES: usize = if usize::BITS >= 64 { 256 << 20 } else { 32 << 20 };
+/// The thread that compiles: schemas and regular expressions lie in each other, and are gone through by recursion.
+const STACK: DeepStack = DeepStack {
+    name: "bantam-grammar",
+    what: "the stack of the grammar's compiler",
+    bytes: if usize::BITS >= 64 { 256 << 20 } else { 32 << 20 },
+};
 
 /// The limits of the library that follows a grammar, in its own units. A lexer state takes some kilobytes.
 pub(super) fn parser() -> ParserLimits {
@@ -39,15 +42,8 @@ pub(super) fn parser() -> ParserLimits {
 pub(super) fn on_large_stack<T: Send, E: Display>(
     work: impl FnOnce() -> core::result::Result<T, E> + Send,
 ) -> Result<T> {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().name("bantam-grammar".into()).stack_size(STACK_BYTES);
-        let started = thread.spawn_scoped(scope, || work().map_err(|error| explain(&error)));
-        let started = started.map_err(|_| Error::Memory {
-            what: "the stack of the grammar's compiler",
-            bytes: STACK_BYTES as u64,
-        })?;
-        started.join().unwrap_or_else(|_| Err(Error::Grammar(text!("the compiler failed on it"))))
-    })
+    let died = Error::Grammar(text!("the compiler failed on it"));
+    STACK.run(died, || work().map_err(|error| explain(&error)))
 }
 
 /// An error of the library as one of ours.
