@@ -77,7 +77,7 @@ impl CallSyntax {
             }
         };
         self.write_call(tokenizer, &tools, &mut source)?;
-        Grammar::lark(&source).map(Some)
+        Grammar::calls(&source).map(Some)
     }
 
     /// Writes the rule `call`.
@@ -89,7 +89,7 @@ impl CallSyntax {
                 let mut ways = Vec::new();
                 for tool in tools {
                     let head = lark(&pieces(tokenizer, &[tool.name(), middle].concat())?);
-                    let schema = constrain::embedded(tool.schema().clone())?;
+                    let schema = constrain::with_options(constrain::prepare(tool.schema().clone())?);
                     ways.push(format!("{head} %json {schema} {after}"));
                 }
                 source.push_str("call: ");
@@ -100,10 +100,7 @@ impl CallSyntax {
         };
         let mut ways = Vec::new();
         for (i, tool) in tools.iter().enumerate() {
-            let mut schema = constrain::embedded(tool.schema().clone())?;
-            if let Some(schema) = schema.as_object_mut() {
-                schema.remove("x-guidance");
-            }
+            let mut schema = constrain::prepare(tool.schema().clone())?;
             rebase(&mut schema, &format!("#/anyOf/{i}/properties/{arguments}"));
             let mut properties = Map::new();
             let mut add = |name: &str, schema: Value| {
@@ -123,7 +120,7 @@ impl CallSyntax {
                 "type": "object", "properties": properties, "required": required, "additionalProperties": false,
             }));
         }
-        let schema = constrain::embedded(json!({ "anyOf": ways }))?;
+        let schema = constrain::with_options(json!({ "anyOf": ways }));
         let _ = writeln!(source, "call: %json {schema} {after}");
         Ok(())
     }
@@ -131,23 +128,13 @@ impl CallSyntax {
 
 /// Moves the references of a schema that becomes a part of another.
 fn rebase(value: &mut Value, base: &str) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| rebase(item, base)),
-        Value::Object(map) => {
-            for (key, value) in map {
-                match value {
-                    Value::String(reference) if key == "$ref" => {
-                        if let Some(rest) = reference.strip_prefix('#') {
-                            *reference = format!("{base}{rest}");
-                        }
-                    }
-                    value if !constrain::holds_data(key) => rebase(value, base),
-                    _ => {}
-                }
-            }
+    constrain::visit(value, &mut |_, map| {
+        if let Some(Value::String(reference)) = map.get_mut("$ref")
+            && let Some(rest) = reference.strip_prefix('#')
+        {
+            *reference = format!("{base}{rest}");
         }
-        _ => {}
-    }
+    });
 }
 
 /// A part of what surrounds calls.

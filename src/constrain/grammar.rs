@@ -5,8 +5,9 @@ use std::format;
 use std::string::{String, ToString};
 
 use llguidance::api::TopLevelGrammar;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::numerals::Place;
 use super::{gbnf, limits, schema};
 use crate::error::{Error, Result, text};
 
@@ -19,21 +20,31 @@ pub struct Grammar(Language);
 enum Language {
     Schema(Value),
     Lark(String),
+    /// Lark for text that may hold JSON.
+    #[cfg(feature = "chat")]
+    Calls(String),
 }
 
 /// Blanks between the pieces of JSON: one, or a line break with what indents the next line. Without a bound, a model that is
 /// unsure writes blanks for ever.
 const BLANKS: &str = r"\x20|\r?\n[\x20\t]{0,40}";
 
+/// What may stand behind a backslash in a text of JSON: not `u`, with which every name could be written in other ways than its
+/// own, and so taken for another.
+const ESCAPES: &str = "nrbtf\\\"";
+
 impl Grammar {
     /// Any JSON value.
     pub fn json() -> Grammar {
-        Grammar(Language::Schema(json!({})))
+        Grammar(Language::Schema(with_options(Value::Object(Map::new()))))
     }
 
     /// JSON that a schema (draft 2020-12 and older) accepts. Properties come in the order of the schema. References may point
-    /// into the schema only; a keyword that cannot be enforced is an error; of `oneOf`, where alternatives overlap, any one.
-    /// Numbers without bounds may be larger than a double holds.
+    /// into the schema only; a keyword that cannot be enforced is an error, and so is a `oneOf` with two alternatives that one
+    /// value could be of. An object whose names are free may have one of them twice, with values that are both of the schema.
+    ///
+    /// Of what a schema accepts, some is never written: blanks but one space or line break, numbers with more than 16 digits
+    /// before or behind the point, or 2 of the exponent, and characters as `\\u` and four digits.
     ///
     /// # Errors
     /// [`Error::Grammar`] if it is not JSON, or a reference leads nowhere.
@@ -41,10 +52,11 @@ impl Grammar {
         limits::check_source(source)?;
         let schema: Value = serde_json::from_str(source)
             .map_err(|error| Error::Grammar(text!("the schema is not JSON: {error}")))?;
-        schema::prepare(schema).map(|schema| Grammar(Language::Schema(schema)))
+        schema::prepare(schema).map(|schema| Grammar(Language::Schema(with_options(schema))))
     }
 
-    /// Text that a regular expression matches from its beginning to its end, in the syntax of Rust's crate `regex`.
+    /// Text that a regular expression matches from its beginning to its end, in the syntax of Rust's crate `regex`, without
+    /// looking around (`\\b`, `(?=`), and with ASCII for `\\d`, `\\w` and `\\s`.
     ///
     /// # Errors
     /// [`Error::Grammar`].
@@ -56,10 +68,11 @@ impl Grammar {
         if source.is_empty() {
             return Err(Error::Grammar(text!("the regular expression is empty")));
         }
-        Ok(Grammar(Language::Lark(format!("start: /{}/", llguidance::regex_to_lark(source, "")))))
+        Ok(Grammar(Language::Lark(format!("start: /{}/", llguidance::regex_to_lark(source, "dws")))))
     }
 
-    /// Text of a grammar in llguidance's dialect of Lark; it begins with the rule `start`.
+    /// Text of a grammar in llguidance's dialect of Lark; it begins with the rule `start`. Its regular expressions are of Rust's
+    /// crate `regex`: there, `\\d`, `\\w` and `\\s` are those of all scripts.
     ///
     /// # Errors
     /// [`Error::Grammar`].
@@ -83,37 +96,44 @@ impl Grammar {
         limits::on_large_stack(read).map(|lark| Grammar(Language::Lark(lark)))
     }
 
-    pub(super) fn is_schema(&self) -> bool {
-        matches!(self.0, Language::Schema(_))
+    /// Text in which calls of tools may be, in Lark.
+    ///
+    /// # Errors
+    /// [`Error::Grammar`].
+    #[cfg(feature = "chat")]
+    pub(crate) fn calls(source: &str) -> Result<Grammar> {
+        limits::check_source(source)?;
+        Ok(Grammar(Language::Calls(source.to_string())))
     }
 
-    /// The grammar as the library takes it. `any_of_one` takes `oneOf` for `anyOf`.
-    pub(super) fn compiled(&self, any_of_one: bool) -> TopLevelGrammar {
+    /// Where in JSON the text begins, if there is any in it.
+    pub(super) fn place(&self) -> Option<Place> {
         match &self.0 {
+            Language::Schema(_) => Some(Place::new(true)),
+            Language::Lark(_) => None,
+            #[cfg(feature = "chat")]
+            Language::Calls(_) => Some(Place::new(false)),
+        }
+    }
+
+    /// The grammar as the library takes it.
+    pub(super) fn compiled(&self) -> TopLevelGrammar {
+        match &self.0 {
+            Language::Schema(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
             Language::Lark(source) => TopLevelGrammar::from_lark(source.clone()),
-            Language::Schema(schema) => {
-                let mut schema = schema.clone();
-                if let Some(object) = schema.as_object_mut() {
-                    let options = json!({ "whitespace_pattern": BLANKS, "coerce_one_of": any_of_one });
-                    object.insert("x-guidance".into(), options);
-                }
-                TopLevelGrammar::from_json_schema(schema)
-            }
+            #[cfg(feature = "chat")]
+            Language::Calls(source) => TopLevelGrammar::from_lark(source.clone()),
         }
     }
 }
 
-/// A schema as a part of a grammar in Lark.
-///
-/// # Errors
-/// As [`Grammar::json_schema`].
-#[cfg(feature = "chat")]
-pub(crate) fn embedded(schema: Value) -> Result<Value> {
-    let mut schema = schema::prepare(schema)?;
+/// A schema that is prepared, with what the library is to do about it.
+pub(crate) fn with_options(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
-        object.insert("x-guidance".into(), json!({ "whitespace_pattern": BLANKS, "coerce_one_of": true }));
+        let options = json!({ "whitespace_pattern": BLANKS, "json_allowed_escapes": ESCAPES });
+        object.insert("x-guidance".into(), options);
     }
-    Ok(schema)
+    schema
 }
 
 /// Whether the byte at `at` has an odd number of backslashes before it.

@@ -4,10 +4,10 @@
 #![forbid(unsafe_code)]
 
 use core::fmt::Display;
-use std::string::{String, ToString};
 
 use llguidance::api::ParserLimits;
 
+use super::explain;
 use crate::error::{Error, Result, text};
 use crate::stack::DeepStack;
 
@@ -43,22 +43,7 @@ pub(super) fn on_large_stack<T: Send, E: Display>(
     work: impl FnOnce() -> core::result::Result<T, E> + Send,
 ) -> Result<T> {
     let died = Error::Grammar(text!("the compiler failed on it"));
-    STACK.run(died, || work().map_err(|error| explain(&error)))
-}
-
-/// An error of the library as one of ours.
-pub(super) fn explain(error: &impl Display) -> Error {
-    Error::Grammar(text!("{}", first_line(error)))
-}
-
-/// The first line of a message, since what follows it is a dump; where it only announces a reason, with that: the last line of
-/// those that follow, behind a picture of the place.
-pub(super) fn first_line(error: &impl Display) -> String {
-    let message = error.to_string();
-    let mut lines = message.lines();
-    let first = lines.next().unwrap_or_default();
-    let reason = lines.find_map(|line| line.trim().strip_prefix("error: ")).filter(|_| first.ends_with(':'));
-    reason.map_or_else(|| first.to_string(), |reason| std::format!("{first} {reason}"))
+    STACK.run(died, || work().map_err(|error| explain::error(&error)))
 }
 
 /// Refuses a source that is too long or too deep. Brackets inside texts count as well.

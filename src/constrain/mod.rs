@@ -8,9 +8,11 @@
 //! from strangers: each is compiled and followed within limits (limits.rs). Everything here allocates.
 #![forbid(unsafe_code)]
 
+mod explain;
 mod gbnf;
 mod grammar;
 mod limits;
+mod numerals;
 mod schema;
 mod state;
 mod vocabulary;
@@ -18,18 +20,19 @@ mod vocabulary;
 use std::sync::Arc;
 
 #[cfg(feature = "chat")]
-pub(crate) use grammar::embedded;
+pub(crate) use grammar::with_options;
 #[cfg(feature = "chat")]
-pub(crate) use schema::holds_data;
+pub(crate) use schema::{prepare, visit};
 
 use llguidance::earley::SlicedBiasComputer;
-use llguidance::toktrie::{InferenceCapabilities, TokEnv};
+use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory};
 
 use crate::error::{Error, Result, text};
 use crate::model::Model;
 use crate::tokenizer::Tokenizer;
 pub use grammar::Grammar;
+use numerals::Numerals;
 pub use state::Constraint;
 use vocabulary::{Owner, Vocabulary};
 
@@ -57,6 +60,7 @@ pub struct Constrainer(Arc<Inner>);
 
 struct Inner {
     factory: ParserFactory,
+    numerals: Numerals,
     vocab_size: usize,
 }
 
@@ -80,15 +84,16 @@ impl Constrainer {
     fn of(owner: Owner) -> Result<Constrainer> {
         let vocabulary = Vocabulary::new(owner)?;
         let vocab_size = vocabulary.count();
+        let numerals = Numerals::new(vocabulary.tok_trie());
         let environment: TokEnv = Arc::new(vocabulary);
         let capabilities = InferenceCapabilities::default();
         let slices = SlicedBiasComputer::general_slices();
         let mut factory = ParserFactory::new(&environment, capabilities, &slices).map_err(|error| {
-            Error::Unsupported(text!("constraints on this vocabulary: {}", limits::first_line(&error)))
+            Error::Unsupported(text!("constraints on this vocabulary: {}", explain::first_line(&error)))
         })?;
         factory.quiet();
         *factory.limits_mut() = limits::parser();
-        Ok(Constrainer(Arc::new(Inner { factory, vocab_size })))
+        Ok(Constrainer(Arc::new(Inner { factory, numerals, vocab_size })))
     }
 
     /// The state of an answer that has not begun.
@@ -96,16 +101,8 @@ impl Constrainer {
     /// # Errors
     /// [`Error::Grammar`] says what is wrong and where, also for a grammar that goes over the limits.
     pub fn constraint(&self, grammar: &Grammar) -> Result<Constraint> {
-        let parser = limits::on_large_stack(|| {
-            let attempt = |grammar| self.0.factory.create_parser(grammar);
-            match attempt(grammar.compiled(false)) {
-                Ok(parser) => Ok(parser),
-                // Alternatives of which exactly one may hold are taken for a choice only where they cannot be told apart.
-                Err(first) if grammar.is_schema() => attempt(grammar.compiled(true)).map_err(|_| first),
-                Err(error) => Err(error),
-            }
-        })?;
-        Ok(Constraint::new(Matcher::new(Ok(parser)), self.0.vocab_size))
+        let parser = limits::on_large_stack(|| self.0.factory.create_parser(grammar.compiled()))?;
+        Ok(Constraint::new(Matcher::new(Ok(parser)), self.0.clone(), grammar.place()))
     }
 }
 

@@ -1,12 +1,14 @@
 //! Floor 4. How far an answer has come in its grammar, and what may follow.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::vec::Vec;
 
 use llguidance::Matcher;
-use llguidance::toktrie::SimpleVob;
+use llguidance::toktrie::{SimpleVob, TokTrie};
 
-use super::limits;
+use super::numerals::Place;
+use super::{Inner, explain};
 use crate::error::{Error, Result, text};
 use crate::tokenizer::TokenId;
 
@@ -17,15 +19,21 @@ use crate::tokenizer::TokenId;
 #[derive(Clone)]
 pub struct Constraint {
     matcher: Matcher,
-    vocab_size: usize,
+    inner: Arc<Inner>,
+    /// Behind each accepted token, and in the beginning, where the answer is in its JSON, if that is what it is.
+    places: Vec<Place>,
     accepted: usize,
     /// What may come next; asked for and not yet outdated.
     allowed: Option<SimpleVob>,
 }
 
 impl Constraint {
-    pub(super) fn new(matcher: Matcher, vocab_size: usize) -> Constraint {
-        Constraint { matcher, vocab_size, accepted: 0, allowed: None }
+    pub(super) fn new(matcher: Matcher, inner: Arc<Inner>, json: Option<Place>) -> Constraint {
+        Constraint { matcher, inner, places: json.into_iter().collect(), accepted: 0, allowed: None }
+    }
+
+    fn tree(inner: &Inner) -> &TokTrie {
+        inner.factory.tok_env().tok_trie()
     }
 
     /// The tokens that may come next: bit `t % 32` of word `t / 32` says it of token `t`. A token beyond the last word may
@@ -37,9 +45,15 @@ impl Constraint {
     pub fn allowed(&mut self) -> Result<&[u32]> {
         let mask = match self.allowed.take() {
             Some(mask) => mask,
-            None => self.matcher.compute_mask_or_eos().map_err(|error| limits::explain(&error))?,
+            None => {
+                let mut mask = self.matcher.compute_mask_or_eos().map_err(|error| explain::error(&error))?;
+                if let Some(place) = self.places.last() {
+                    self.inner.numerals.narrow(*place, Constraint::tree(&self.inner), &mut mask);
+                }
+                mask
+            }
         };
-        let words = self.vocab_size.div_ceil(32);
+        let words = self.inner.vocab_size.div_ceil(32);
         let mask = self.allowed.insert(mask).as_slice();
         Ok(mask.get(..words).unwrap_or(mask))
     }
@@ -49,13 +63,18 @@ impl Constraint {
     /// # Errors
     /// As [`Constraint::allowed`].
     pub fn is_allowed(&mut self, id: TokenId) -> Result<bool> {
-        if id as usize >= self.vocab_size {
+        if id as usize >= self.inner.vocab_size {
             return Ok(false);
+        }
+        let is_long = |place: &Place| place.clone().pass(Constraint::tree(&self.inner).token(id));
+        if self.allowed.is_none() && self.places.last().is_some_and(is_long) {
+            // Whether it may all the same depends on the others.
+            self.allowed()?;
         }
         if let Some(mask) = &self.allowed {
             return Ok(mask.is_allowed(id));
         }
-        Ok(self.matcher.validate_tokens(&[id]).map_err(|error| limits::explain(&error))? == 1)
+        Ok(self.matcher.validate_tokens(&[id]).map_err(|error| explain::error(&error))? == 1)
     }
 
     /// Takes token `id` for the next of the answer.
@@ -70,8 +89,12 @@ impl Constraint {
         self.allowed = None;
         // After the end there is nothing to follow.
         if !self.matcher.is_stopped() {
-            self.matcher.consume_token(id).map_err(|error| limits::explain(&error))?;
+            self.matcher.consume_token(id).map_err(|error| explain::error(&error))?;
             self.accepted += 1;
+            if let Some(mut place) = self.places.last().copied() {
+                place.pass(Constraint::tree(&self.inner).token(id));
+                self.places.push(place);
+            }
         }
         Ok(())
     }
@@ -81,7 +104,7 @@ impl Constraint {
     /// # Errors
     /// As [`Constraint::allowed`].
     pub fn is_complete(&mut self) -> Result<bool> {
-        self.matcher.is_accepting().map_err(|error| limits::explain(&error))
+        self.matcher.is_accepting().map_err(|error| explain::error(&error))
     }
 
     /// Whether nothing but the end can follow.
@@ -112,8 +135,9 @@ impl Constraint {
             )));
         }
         self.allowed = None;
-        self.matcher.rollback(count).map_err(|error| limits::explain(&error))?;
+        self.matcher.rollback(count).map_err(|error| explain::error(&error))?;
         self.accepted -= count;
+        self.places.truncate(self.accepted + 1);
         Ok(())
     }
 }

@@ -69,6 +69,35 @@ pub(crate) const ALL: &[(&str, &str)] = &[
               "properties": { "type": { "const": "square" }, "side": { "type": "number", "minimum": 0 } } } ] }"#,
     ),
     (
+        "one of, told apart by what they refer to",
+        r##"{ "type": "object", "required": ["pet", "size", "ratio", "mode"], "additionalProperties": false, "properties": {
+            "pet": { "discriminator": { "propertyName": "kind" }, "oneOf": [{ "$ref": "#/$defs/cat" }, { "$ref": "#/$defs/dog" }] },
+            "size": { "oneOf": [{ "type": "integer", "maximum": 9 }, { "type": "integer", "exclusiveMinimum": 9 }, { "type": "null" }] },
+            "ratio": { "oneOf": [{ "const": "auto" }, { "type": "string", "pattern": "^[0-9]:[0-9]$" }] },
+            "mode": { "oneOf": [{ "type": "array", "minItems": 1, "prefixItems": [{ "const": "on" }], "maxItems": 2 },
+                { "type": "array", "minItems": 1, "prefixItems": [{ "const": "off" }], "maxItems": 1 }] } },
+            "$defs": { "cat": { "type": "object", "required": ["kind"], "additionalProperties": false,
+                "properties": { "kind": { "const": "cat" }, "lives": { "enum": [7, 9] } } },
+            "dog": { "type": "object", "required": ["kind"], "additionalProperties": false,
+                "properties": { "kind": { "enum": ["dog", "wolf"] }, "lives": { "const": 1 } } } } }"##,
+    ),
+    (
+        "one of, told apart by what they require",
+        r#"{ "type": "object", "additionalProperties": false, "properties": { "id": { "type": "integer" },
+            "email": { "type": "string", "maxLength": 9 }, "phone": { "type": "integer" } },
+            "oneOf": [{ "required": ["email"] }, { "required": ["phone"] }] }"#,
+    ),
+    (
+        "names that are keywords",
+        r##"{ "type": "object", "required": ["default", "const", "enum"], "additionalProperties": false, "properties": {
+            "default": { "type": "string", "format": "email" }, "enum": { "type": "string", "pattern": "^\\S.\\s$" },
+            "const": { "$ref": "#/$defs/a~1b" } }, "$defs": { "a/b": { "type": "string", "format": "email", "pattern": "^..@" } } }"##,
+    ),
+    (
+        "free names",
+        r#"{ "type": "object", "properties": { "a": { "type": "integer" } }, "required": ["a"], "maxProperties": 4 }"#,
+    ),
+    (
         "names by pattern",
         r#"{ "type": "object", "patternProperties": { "^x-[a-z]+$": { "type": "integer" } }, "additionalProperties": false,
             "maxProperties": 5 }"#,
