@@ -28,17 +28,20 @@ peers: ## Build the peer, llama.cpp (minutes the first time; PEER=avx2 builds on
 vocabs: ## Fetch llama.cpp's vocabulary files into models/, unless they are there
 	@scripts/fetch-vocabs
 
-# Where the test writes its models for the peer.
+# Where the tests write their models for the peer.
 VARIANTS = $(CURDIR)/target/variants
+ARCHITECTURES = $(CURDIR)/target/architectures
 
 golden: peers model vocabs ## Write the golden files of tests/golden anew
-	rm -rf "$(VARIANTS)"
-	VARIANTS="$(VARIANTS)" cargo test -p bantam --test variants -- --ignored --exact write_the_files
+	rm -rf "$(VARIANTS)" "$(ARCHITECTURES)"
+	MODELS="$(VARIANTS)" cargo test -p bantam --test variants -- --ignored --exact write_the_files
+	MODELS="$(ARCHITECTURES)" cargo test -p bantam --test architectures -- --ignored --exact write_the_files
 	$(PEERS) golden formats
 	$(PEERS) golden tokens $(DEMO) $(VOCABS)
 	$(PEERS) golden logits $(DEMO)
 	$(PEERS) golden samplers $(DEMO)
 	$(PEERS) golden variants "$(VARIANTS)"
+	$(PEERS) golden architectures "$(ARCHITECTURES)"
 
 bench-peers: peers models-1b ## Measure bantam against llama.cpp and the machine (PEER=avx2, ARGS=--help explains)
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli

@@ -3,13 +3,11 @@
 
 mod common;
 
-use std::path::Path;
-
 use bantam::{Backend, Error, Format, Model};
 use common::dequantized::dequantized;
 use common::gguf::{Gguf, Tensor};
-use common::variants::{CONTEXT, Variant, variants};
-use serde::Deserialize;
+use common::reference::{self, Golden, logits, nmse};
+use common::variants::{Variant, variants};
 
 /// Mean square error of a model in F32, in units of the expected logits' mean square. Both engines keep keys and values
 /// as halves, and llama.cpp rounds queries and attention weights to halves too, which alone makes up to 1e-6.
@@ -22,72 +20,13 @@ const QUANTISED_MAX: f64 = 3.0;
 /// How far llama.cpp is from that form at most. Weights that the two read differently are as far apart as a change.
 const QUANTISED_NMSE_MAX: f64 = 5e-3;
 
-#[derive(Deserialize)]
-struct Golden {
-    name: String,
-    ids: Vec<u32>,
-    /// Greedy tokens behind the prompt.
-    generated: Vec<u32>,
-    /// Positions whose logits follow.
-    positions: Vec<usize>,
-    /// Of every third token of the vocabulary.
-    every_3rd: Vec<Vec<f32>>,
-}
-
-fn golden() -> Vec<Golden> {
-    serde_json::from_str(&common::golden("logits/variants.json")).unwrap()
-}
-
 /// All variants with what llama.cpp makes of them.
 fn pairs() -> impl Iterator<Item = (Variant, Golden)> {
-    let (variants, mut golden) = (variants(), golden());
-    assert_eq!(variants.len(), golden.len(), "`make golden` writes the golden file anew");
-    variants.into_iter().map(move |variant| {
-        let of_name = golden.iter().position(|golden| golden.name == variant.name);
-        let of_name = of_name.unwrap_or_else(|| panic!("no golden logits of {}", variant.name));
-        (variant, golden.swap_remove(of_name))
-    })
+    reference::pairs(variants(), "logits/variants.json")
 }
 
 fn is_f32(file: &Gguf) -> bool {
     file.tensors.iter().all(|tensor| tensor.kind == common::tiny::number(Format::F32))
-}
-
-/// Our logits where the golden ones are. The prompt is read in batches, the tokens behind it one by one.
-fn logits(model: &Model, golden: &Golden, batch: usize) -> Vec<Vec<f32>> {
-    let mut session = common::session(model, 2, CONTEXT, batch);
-    let mut rows = Vec::new();
-    session
-        .score_each(&golden.ids, |position, logits| {
-            if golden.positions.contains(&position) {
-                rows.push(every_3rd(logits));
-            }
-        })
-        .unwrap();
-    for &token in &golden.generated {
-        session.decode(token).unwrap();
-        rows.push(every_3rd(session.logits()));
-    }
-    rows.truncate(golden.positions.len());
-    rows
-}
-
-fn every_3rd(logits: &[f32]) -> Vec<f32> {
-    logits.iter().copied().step_by(3).collect()
-}
-
-/// Normalised mean square error of all rows.
-fn nmse(rows: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
-    assert_eq!(rows.len(), expected.len());
-    let (mut error, mut power) = (0.0, 0.0);
-    for (row, expected) in rows.iter().zip(expected) {
-        assert_eq!(row.len(), expected.len());
-        for (ours, theirs) in row.iter().zip(expected) {
-            error += f64::from(ours - theirs).powi(2);
-            power += f64::from(*theirs).powi(2);
-        }
-    }
-    error / power
 }
 
 #[test]
@@ -133,7 +72,7 @@ fn quantised_models_are_as_near_to_their_f32_form_as_llama_cpps() {
 
 #[test]
 fn what_a_variant_changes_shows_in_its_logits() {
-    let all = golden();
+    let all = reference::read("logits/variants.json");
     let plain = all.iter().find(|golden| golden.name == "plain").unwrap();
     for golden in &all {
         // The prompt is the same; what is generated behind it need not be.
@@ -179,14 +118,9 @@ fn tensors_that_would_be_left_out_are_refused() {
     }
 }
 
-/// Not a test: writes the variants into the folder `VARIANTS`, for llama.cpp. `make golden` runs it.
+/// Not a test: writes the variants into the folder `MODELS`, for llama.cpp. `make golden` runs it.
 #[test]
 #[ignore = "writes files for `make golden`"]
 fn write_the_files() {
-    let folder = std::env::var_os("VARIANTS").expect("VARIANTS names a folder");
-    let folder = Path::new(&folder);
-    std::fs::create_dir_all(folder).unwrap();
-    for variant in variants() {
-        std::fs::write(folder.join(variant.name).with_extension("gguf"), variant.file.write()).unwrap();
-    }
+    reference::write(&variants());
 }

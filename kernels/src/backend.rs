@@ -67,6 +67,10 @@ pub struct Table {
     pub rope: unsafe fn(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs),
     /// See [`Backend::silu_mul`].
     pub silu_mul: unsafe fn(gate: &mut [f32], up: &[f32]),
+    /// See [`Backend::gelu_mul`].
+    pub gelu_mul: unsafe fn(gate: &mut [f32], up: &[f32]),
+    /// See [`Backend::soft_cap`].
+    pub soft_cap: unsafe fn(x: &mut [f32], scale: f32, cap: f32),
     /// See [`Backend::add`].
     pub add: unsafe fn(x: &mut [f32], y: &[f32]),
     /// See [`Backend::scan`].
@@ -289,6 +293,38 @@ impl Backend {
         assert_eq!(gate.len(), up.len());
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
         unsafe { (self.0.silu_mul)(gate, up) }
+    }
+
+    /// The gate of a gated feed-forward layer: `gate[i] = gelu(gate[i]) * up[i]`, in the tangent form of
+    /// arXiv:1606.08415: `gelu(x) = x / 2 * (1 + tanh(u))`, `u = sqrt(2 / pi) * (x + 0.044715 x^3)`, which is
+    /// `x / (1 + exp(-2 u))`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn gelu_mul(self, gate: &mut [f32], up: &[f32]) {
+        assert_eq!(gate.len(), up.len());
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.gelu_mul)(gate, up) }
+    }
+
+    /// Lets values level off at `cap`: `x[i] = cap * tanh(x[i] * scale / cap)`, within 4e-7 of `cap`.
+    pub fn soft_cap(self, x: &mut [f32], scale: f32, cap: f32) {
+        // SAFETY: a Backend exists only for a CPU that supports its table.
+        unsafe { (self.0.soft_cap)(x, scale, cap) }
+    }
+
+    /// `x[i] *= scale`.
+    pub fn scale(self, x: &mut [f32], scale: f32) {
+        x.iter_mut().for_each(|x| *x *= scale);
+    }
+
+    /// `x[i] += y[i] * scale`, each of both rounded: the same bits on every backend.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn add_scaled(self, x: &mut [f32], y: &[f32], scale: f32) {
+        assert_eq!(x.len(), y.len());
+        x.iter_mut().zip(y).for_each(|(x, y)| *x += y * scale);
     }
 
     /// `x[i] += y[i]`.

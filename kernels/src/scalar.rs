@@ -34,6 +34,8 @@ pub const TABLE: Table = Table {
     rms_norm,
     rope,
     silu_mul,
+    gelu_mul,
+    soft_cap,
     add,
     scan,
     kv: [cached::<BlockF16>(store_f16), cached::<BlockQ8_0>(store_q8_0), cached::<BlockQ4_0>(store_q4_0)],
@@ -174,6 +176,28 @@ pub(crate) fn rope(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pai
 fn silu_mul(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
         *gate = *gate / (1.0 + math::exp(-*gate)) * up;
+    }
+}
+
+/// See [`crate::Backend::gelu_mul`].
+pub(crate) fn gelu_mul(gate: &mut [f32], up: &[f32]) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        *gate = gelu(*gate) * up;
+    }
+}
+
+/// `-2 sqrt(2 / pi)` and that times 0.044715: the factors of `x` and `x^3` in the exponent of the Gaussian unit.
+pub(crate) const GELU: [f32; 2] = [-1.595_769, -0.071_354_814];
+
+fn gelu(x: f32) -> f32 {
+    x / (1.0 + math::exp(x * (GELU[0] + GELU[1] * x * x)))
+}
+
+/// See [`crate::Backend::soft_cap`].
+pub(crate) fn soft_cap(x: &mut [f32], scale: f32, cap: f32) {
+    for x in x {
+        // tanh(u) = 1 - 2 / (exp(2 u) + 1)
+        *x = cap - 2.0 * cap / (math::exp(*x * (2.0 * scale / cap)) + 1.0);
     }
 }
 

@@ -54,6 +54,16 @@ impl Model {
 
     /// The value of a metadata key that holds one number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<f32>> {
+        self.value(key)?.map(|text| Ok(text.parse()?)).transpose()
+    }
+
+    /// The value of a metadata key that must be there.
+    pub(crate) fn text(&self, key: &str) -> Result<String> {
+        self.value(key)?.ok_or_else(|| anyhow!("the metadata has no `{key}`"))
+    }
+
+    /// A short value as llama.cpp writes it.
+    fn value(&self, key: &str) -> Result<Option<String>> {
         let key = CString::new(key)?;
         let mut text = [0u8; 64];
         // SAFETY: the model is open, `key` is a C string that lives through the call, and `text` has the room that is
@@ -69,7 +79,7 @@ impl Model {
         let Some(text) = usize::try_from(length).ok().and_then(|length| text.get(..length)) else {
             return Ok(None);
         };
-        Ok(Some(std::str::from_utf8(text)?.parse()?))
+        Ok(Some(std::str::from_utf8(text)?.to_owned()))
     }
 
     /// The vocabulary, which lives as long as the model.

@@ -133,6 +133,14 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/logits")]
         out: PathBuf,
     },
+    /// Logits of tiny models, of every architecture.
+    Architectures {
+        /// Folder of the GGUF files, which a test of Bantam writes.
+        models: PathBuf,
+        /// Folder of the file.
+        #[arg(long, default_value = "tests/golden/logits")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -151,7 +159,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(Golden::Tokens { models, out }) => tokens::write(&models, &out),
         Command::Golden(Golden::Logits { model, text, out }) => logits::write(&model, &text, &out),
         Command::Golden(Golden::Samplers { model, out }) => samplers::write(&model, &out),
-        Command::Golden(Golden::Variants { models, out }) => variants::write(&models, &out),
+        Command::Golden(Golden::Variants { models, out }) => {
+            variants::write(&models, &out, "variants.json", variants::Steps { all: 4, every: 1 })
+        }
+        Command::Golden(Golden::Architectures { models, out }) => {
+            variants::write(&models, &out, "architectures.json", variants::Steps { all: 20, every: 5 })
+        }
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
         Command::Limits { backend, threads } => {

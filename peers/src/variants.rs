@@ -1,5 +1,5 @@
-//! Golden logits of tiny models of the architecture `llama`, one per part of it that may be another: the files come from
-//! Bantam's own test, the values from llama.cpp.
+//! Golden logits of tiny models, of the architecture `llama` one per part of it that may be another, and of every other
+//! architecture: the files come from Bantam's own tests, the values from llama.cpp.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -18,8 +18,6 @@ const POSITIONS: usize = 256;
 const PROMPT: usize = 70;
 /// Positions of the prompt whose logits are kept.
 const KEPT: [usize; 3] = [0, 6, PROMPT - 1];
-/// Greedy tokens behind it.
-const STEPS: usize = 4;
 /// Ids between two logits of a kept row.
 const STRIDE: usize = 3;
 
@@ -43,15 +41,22 @@ impl Serialize for Number {
     }
 }
 
-/// Writes `variants.json` into `folder`, with a line per file of `models`.
-pub(crate) fn write(models: &Path, folder: &Path) -> Result<()> {
+/// The greedy tokens behind a prompt, and how many of them there are from one whose logits are kept to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps {
+    pub(crate) all: usize,
+    pub(crate) every: usize,
+}
+
+/// Writes the file `name` into `folder`, with a line per file of `models`.
+pub(crate) fn write(models: &Path, folder: &Path, name: &str, steps: Steps) -> Result<()> {
     let mut lines = Vec::new();
     for path in files(models)? {
-        let row = run(&path).with_context(|| format!("running {}", path.display()))?;
+        let row = run(&path, steps).with_context(|| format!("running {}", path.display()))?;
         println!("{}: {:?}", row.name, row.generated);
         lines.push(serde_json::to_string(&row)?);
     }
-    save(&folder.join("variants.json"), &format!("[\n{}\n]\n", lines.join(",\n")))
+    save(&folder.join(name), &format!("[\n{}\n]\n", lines.join(",\n")))
 }
 
 /// The models of a folder in the order of their names.
@@ -65,14 +70,16 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn run(path: &Path) -> Result<Row> {
+fn run(path: &Path, steps: Steps) -> Result<Row> {
     let name = path.file_stem().and_then(|stem| stem.to_str()).context("a model file needs a name")?;
     let model = Model::open(path, Load::Plain)?;
-    // The architecture `llama` leaves these keys of its files to the caller.
+    // Most architectures leave these keys of their files to the caller.
+    let architecture = model.text("general.architecture")?;
+    let number = |key: &str| model.number(&format!("{architecture}.rope.scaling.yarn_{key}"));
     let yarn = Yarn {
-        ext_factor: model.number("llama.rope.scaling.yarn_ext_factor")?,
-        beta_fast: model.number("llama.rope.scaling.yarn_beta_fast")?,
-        beta_slow: model.number("llama.rope.scaling.yarn_beta_slow")?,
+        ext_factor: number("ext_factor")?,
+        beta_fast: number("beta_fast")?,
+        beta_slow: number("beta_slow")?,
     };
     let mut context = Context::open(&model, &Settings { yarn, ..settings(POSITIONS) })?;
     let ids = prompt(model.vocabulary_size())?;
@@ -81,14 +88,16 @@ fn run(path: &Path) -> Result<Row> {
     for position in KEPT {
         every_3rd.push(kept(context.logits(position)?));
     }
-    let mut generated = Vec::new();
-    for _ in 0..STEPS {
+    let (mut generated, mut positions) = (Vec::new(), KEPT.to_vec());
+    for step in 0..steps.all {
         let token = largest(context.last_logits()?);
         generated.push(token);
         context.decode(&[token], Outputs::Last)?;
-        every_3rd.push(kept(context.last_logits()?));
+        if (step + 1) % steps.every == 0 {
+            positions.push(PROMPT + step);
+            every_3rd.push(kept(context.last_logits()?));
+        }
     }
-    let positions = KEPT.into_iter().chain(PROMPT..PROMPT + STEPS).collect();
     Ok(Row { name: name.to_owned(), ids, generated, positions, every_3rd })
 }
 

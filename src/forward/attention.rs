@@ -15,7 +15,7 @@ use bantam_kernels::backend::NARROW;
 
 use super::{Forward, Positions};
 use crate::kv::{KvCache, KvShape};
-use crate::model::program::Buffer;
+use crate::model::program::{Attention, Buffer};
 
 /// Floats of the state of the `group` query heads that share a key head.
 fn state_len(group: usize, head_dim: usize) -> usize {
@@ -37,22 +37,28 @@ pub(super) fn runs_len(group: usize, kv: &KvShape) -> usize {
 
 /// What one layer attends with.
 #[derive(Clone, Copy)]
-struct Layer {
+struct Layer<'a> {
     backend: Backend,
     layer: usize,
-    scale: f32,
+    attention: &'a Attention,
 }
 
 impl Forward<'_> {
-    /// `Attended = softmax(Query . keys * scale) . values`
-    pub(super) fn attend(&mut self, n: usize, positions: &dyn Positions, layer: usize, scale: f32) {
+    /// `Attended = softmax(score(Query . keys)) . values`
+    pub(super) fn attend(
+        &mut self,
+        n: usize,
+        positions: &dyn Positions,
+        layer: usize,
+        attention: &Attention,
+    ) {
         let hyper = self.model.hyper();
         let (kv_heads, head_dim) = (hyper.kv_heads, hyper.head_dim);
         let group = hyper.heads / kv_heads;
         // The query heads of one key head are neighbours, so they are one part of a column.
         let part = group * head_dim;
         let scratch = &mut *self.scratch;
-        let layer = Layer { backend: self.backend, layer, scale };
+        let layer = Layer { backend: self.backend, layer, attention };
         let (kv, position) = positions.at(0);
         let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
         let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
@@ -63,19 +69,21 @@ impl Forward<'_> {
             self.pool.blocks(tile, block, own, self.cancel, &|row, column, out, own| {
                 let tokens = out.cols();
                 let values = &query[column * kv_heads * part + row..];
-                let queries =
-                    Queries { values, stride: kv_heads * part, tokens, group, dim: head_dim, scale };
+                let (stride, scale) = (kv_heads * part, attention.scale);
+                let queries = Queries { values, stride, tokens, group, dim: head_dim, scale };
                 layer.attend_block(kv, row / part, &queries, position + column + tokens, out, own);
             });
         } else if n == 1 && position >= ATTEND_KEYS {
             // One token has few heads to share out, and many runs.
-            let (keys, len) = (position + 1, state_len(group, head_dim));
-            let runs = keys.div_ceil(ATTEND_KEYS);
+            let (seen, len) = (layer.seen(position), state_len(group, head_dim));
+            let first = seen.start / ATTEND_KEYS;
+            let runs = seen.end.div_ceil(ATTEND_KEYS) - first;
             let states = &mut scratch.runs[..runs * kv_heads * len];
             self.pool.parts((states, len), own, Some(self.cancel), &|i, run, _| {
-                let (head, from) = (i / runs, i % runs * ATTEND_KEYS);
+                let (head, from) = (i / runs, (first + i % runs) * ATTEND_KEYS);
                 let query = &query[head * part..][..part];
-                layer.attend_run(kv, head, query, from..keys.min(from + ATTEND_KEYS), &mut state(run, group));
+                let keys = seen.start.max(from)..seen.end.min(from + ATTEND_KEYS);
+                layer.attend_run(kv, head, query, keys, &mut state(run, group));
             });
             let heads = attended.chunks_exact_mut(part).zip(states.chunks_exact_mut(runs * len));
             for (out, runs) in heads {
@@ -89,22 +97,45 @@ impl Forward<'_> {
                 let (column, head) = (i / kv_heads, i % kv_heads);
                 let query = &query[i * part..][..part];
                 let (kv, position) = positions.at(column);
-                let keys = position + 1;
-                let (all, rest) = own.split_at_mut(state_len(group, head_dim));
-                let (all, run) = (&mut state(all, group), &mut rest[..state_len(group, head_dim)]);
-                all.reset();
-                for from in (0..keys).step_by(ATTEND_KEYS) {
-                    let run = &mut state(run, group);
-                    layer.attend_run(kv, head, query, from..keys.min(from + ATTEND_KEYS), run);
-                    layer.backend.attend_join(all, run);
-                }
-                finish(all, out);
+                layer.attend_token(kv, head, query, position, out, own);
             });
         }
     }
 }
 
-impl Layer {
+impl Layer<'_> {
+    /// The keys that the token at a position sees.
+    fn seen(self, position: usize) -> Range<usize> {
+        let keys = position + 1;
+        self.attention.window.map_or(0, |window| keys.saturating_sub(window))..keys
+    }
+
+    /// The output of one token's heads that share a key head, run by run.
+    fn attend_token(
+        self,
+        kv: &KvCache,
+        head: usize,
+        query: &[f32],
+        position: usize,
+        out: &mut [f32],
+        own: &mut [f32],
+    ) {
+        let dim = kv.shape().head_dim;
+        let group = query.len() / dim;
+        let (all, rest) = own.split_at_mut(state_len(group, dim));
+        let (all, run) = (&mut state(all, group), &mut rest[..state_len(group, dim)]);
+        all.reset();
+        let mut seen = self.seen(position);
+        while !seen.is_empty() {
+            let to = seen.end.min((seen.start + 1).next_multiple_of(ATTEND_KEYS));
+            let run = &mut state(run, group);
+            self.attend_run(kv, head, query, seen.start..to, run);
+            self.backend.attend_join(all, run);
+            seen.start = to;
+        }
+        finish(all, out);
+    }
+
     /// The state of one run of keys alone.
     fn attend_run(
         self,
@@ -116,10 +147,10 @@ impl Layer {
     ) {
         let (keys, values) = kv.head(self.layer, head, run.start, run.end);
         state.reset();
-        self.backend.attend(kv.format(), query, keys, values, self.scale, state);
+        self.backend.attend(kv.format(), query, keys, values, self.attention.scale, state);
     }
 
-    /// The outputs of a block of tokens, the last of which sees `keys` keys.
+    /// The outputs of a block of tokens, the last of which stands behind `keys - 1` others.
     fn attend_block(
         self,
         kv: &KvCache,
@@ -129,6 +160,14 @@ impl Layer {
         out: &mut TileMut<'_>,
         own: &mut [f32],
     ) {
+        if self.seen(keys - 1).start > 0 {
+            let Queries { values, stride, tokens, group, dim, .. } = *queries;
+            for token in 0..tokens {
+                let query = &values[token * stride..][..group * dim];
+                self.attend_token(kv, head, query, keys - tokens + token, out.column(token), own);
+            }
+            return;
+        }
         let (keys, values) = kv.head(self.layer, head, 0, keys);
         self.backend.attend_wide(kv.format(), queries, keys, values, out, own);
     }

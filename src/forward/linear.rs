@@ -7,7 +7,7 @@ use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
 use bantam_kernels::{Backend, Columns, ColumnsMut, Rows, TileMut};
 
 use super::Forward;
-use crate::model::program::{Buffer, PROJECTIONS_MAX, Projection};
+use crate::model::program::{Activation, Buffer, Logits, PROJECTIONS_MAX, Projection};
 use crate::model::weights::Matrix;
 
 /// Rows are shared out in panels, as wide as the widest of any kernel.
@@ -53,9 +53,15 @@ impl Forward<'_> {
         });
     }
 
-    /// `Hidden = silu(gate . from) * (up . from)`. Nothing but the result is written for all rows: gates and what they
+    /// `Hidden = activation(gate . from) * (up . from)`. Nothing but the result is written for all rows: gates and what they
     /// gate are made for as many rows as stay in a core's cache, and turned at once into what the next projection reads.
-    pub(super) fn gated(&mut self, n: usize, from: Buffer, gate: &Projection, up: &Projection, exact: bool) {
+    pub(super) fn gated(
+        &mut self,
+        n: usize,
+        from: Buffer,
+        (gate, up, activation): (&Projection, &Projection, Activation),
+        exact: bool,
+    ) {
         let Matrix { k, rows, .. } = gate.weight;
         self.prepare_input(n, from, k, gate.wants_q8() || up.wants_q8());
         let scratch = &mut *self.scratch;
@@ -75,14 +81,17 @@ impl Forward<'_> {
             gate.rows(file, backend, from, &x, &mut gates, own);
             up.rows(file, backend, from, &x, &mut ups, own);
             for c in 0..n {
-                backend.silu_mul(gates.column(c), ups.column(c));
+                match activation {
+                    Activation::Silu => backend.silu_mul(gates.column(c), ups.column(c)),
+                    Activation::Gelu => backend.gelu_mul(gates.column(c), ups.column(c)),
+                }
                 out.write(backend, c, gates.column(c));
             }
         });
     }
 
-    /// `out = weight . Normed`, for the first `n` columns.
-    pub(super) fn score(&mut self, n: usize, weight: &Matrix, out: &mut [f32]) {
+    /// `out = weight . Normed`, scaled and capped, for the first `n` columns.
+    pub(super) fn score(&mut self, n: usize, weight: &Matrix, logits: Logits, out: &mut [f32]) {
         self.prepare_input(n, Buffer::Normed, weight.k, weight.format.wants_q8());
         let scratch = &mut *self.scratch;
         let input = &scratch.buffers[scratch.range(Buffer::Normed, n)];
@@ -92,6 +101,13 @@ impl Forward<'_> {
         let mut tiles = [TileMut::new(out, weight.rows, n)];
         self.pool.tiles(&mut tiles, (PANEL, PANELS), own, self.cancel, &|_, from, out, own, _| {
             backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
+            for c in 0..n {
+                match logits {
+                    Logits { scale: 1.0, cap: None } => {}
+                    Logits { scale, cap: None } => backend.scale(out.column(c), scale),
+                    Logits { scale, cap: Some(cap) } => backend.soft_cap(out.column(c), scale, cap),
+                }
+            }
         });
     }
 

@@ -4,6 +4,7 @@
 //! that does not depend on the cut, so the logits have the same bits for any number of threads.
 #![forbid(unsafe_code)]
 
+mod angles;
 mod attention;
 mod linear;
 mod positions;
@@ -52,18 +53,23 @@ impl<'a> Forward<'a> {
     pub(crate) fn run(&mut self, tokens: &[TokenId], positions: &mut dyn Positions) -> Result<()> {
         let program = self.model.program();
         let n = tokens.len();
-        self.scratch.turn(&program.rope, n, positions);
+        self.scratch.turn(&program.ropes, n, positions);
         self.embed(tokens);
         for step in &program.steps {
             self.check_cancel()?;
             match step {
                 Step::Norm { from, gain, to } => self.norm(n, *from, gain.values(self.file), *to),
+                Step::NormParts { buffer, gain, len } => {
+                    self.norm_parts(n, *buffer, gain.values(self.file), *len);
+                }
                 Step::Linear { from, projections } => self.linear(n, *from, projections),
-                Step::Rope { buffer } => self.rope(n, *buffer),
+                Step::Rope { buffer, rope } => self.rope(n, *buffer, *rope),
                 Step::Store { layer } => self.store(n, positions, *layer),
-                Step::Attend { layer, scale } => self.attend(n, positions, *layer, *scale),
-                Step::Gated { from, gate, up, exact } => self.gated(n, *from, gate, up, *exact),
-                Step::Add { from, to } => self.add(n, *from, *to),
+                Step::Attend { layer, attention } => self.attend(n, positions, *layer, attention),
+                Step::Gated { from, gate, up, activation, exact } => {
+                    self.gated(n, *from, (gate, up, *activation), *exact);
+                }
+                Step::Add { from, to, scale } => self.add(n, *from, *to, *scale),
             }
         }
         self.check_cancel()
@@ -80,7 +86,7 @@ impl<'a> Forward<'a> {
         for (stream, normed) in streams.zip(normed.chunks_exact_mut(dim)) {
             self.backend.rms_norm(stream, gain, self.model.hyper().norm_eps, normed);
         }
-        self.score(n, &program.output, out);
+        self.score(n, &program.output, program.logits, out);
         self.check_cancel()
     }
 
@@ -89,13 +95,17 @@ impl<'a> Forward<'a> {
         if self.cancel.was_set_since(self.before) { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// `Stream = embedding[token]`
+    /// `Stream = embedding[token] * scale`
     fn embed(&mut self, tokens: &[TokenId]) {
-        let embedding = &self.model.program().embedding;
+        let program = self.model.program();
+        let (embedding, scale) = (&program.embedding, program.embedding_scale);
         let stream = self.scratch.columns_mut(Buffer::Stream, tokens.len());
         for (&token, out) in tokens.iter().zip(stream.chunks_exact_mut(embedding.k)) {
             let row = embedding.rows(self.file, token as usize, token as usize + 1);
             self.backend.dequantize(embedding.format, row, out);
+            if scale != 1.0 {
+                self.backend.scale(out, scale);
+            }
         }
     }
 
@@ -109,17 +119,28 @@ impl<'a> Forward<'a> {
         });
     }
 
+    /// The same within a buffer, for every `len` values by themselves.
+    fn norm_parts(&mut self, n: usize, buffer: Buffer, gain: &[f32], len: usize) {
+        let (backend, eps) = (self.backend, self.model.hyper().norm_eps);
+        let range = self.scratch.range(buffer, n);
+        let scratch = &mut *self.scratch;
+        let own = &mut scratch.threads.floats;
+        self.pool.parts((&mut scratch.buffers[range], len), own, None, &|_, part, own| {
+            own[..len].copy_from_slice(part);
+            backend.rms_norm(&own[..len], gain, eps, part);
+        });
+    }
+
     /// Turns every head of `buffer` by its column's position.
-    fn rope(&mut self, n: usize, buffer: Buffer) {
+    fn rope(&mut self, n: usize, buffer: Buffer, rope: usize) {
         let (backend, head_dim) = (self.backend, self.model.hyper().head_dim);
-        let rope = &self.model.program().rope;
-        let pairs = rope.width / 2;
+        let pairs = self.model.program().ropes[rope].pairs;
         let (range, width) = (self.scratch.range(buffer, n), self.scratch.width(buffer));
         let scratch = &mut *self.scratch;
-        let (cos, sin) = (&scratch.cos, &scratch.sin);
+        let angles = &scratch.angles[rope];
         self.pool.columns(&mut scratch.buffers[range], width, &|c, heads| {
-            let angles = c * pairs..(c + 1) * pairs;
-            backend.rope(heads, head_dim, &cos[angles.clone()], &sin[angles], rope.pairs);
+            let (cos, sin) = angles.column(c);
+            backend.rope(heads, head_dim, cos, sin, pairs);
         });
     }
 
@@ -134,10 +155,13 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// `to += from`
-    fn add(&mut self, n: usize, from: Buffer, to: Buffer) {
+    /// `to += from * scale`
+    fn add(&mut self, n: usize, from: Buffer, to: Buffer, scale: f32) {
         let (backend, width) = (self.backend, self.scratch.width(to));
         let (from, to) = self.scratch.pair(from, to, n);
-        self.pool.columns(to, width, &|c, to| backend.add(to, &from[c * width..][..width]));
+        self.pool.columns(to, width, &|c, to| {
+            let from = &from[c * width..][..width];
+            if scale == 1.0 { backend.add(to, from) } else { backend.add_scaled(to, from, scale) }
+        });
     }
 }

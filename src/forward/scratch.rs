@@ -6,15 +6,16 @@ use core::ops::Range;
 
 use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
-use bantam_kernels::{Columns, ColumnsTileMut, TileMut, math};
+use bantam_kernels::{Columns, ColumnsTileMut, TileMut};
 
+use super::angles::Angles;
 use super::attention::{runs_len, scratch_len};
 use super::linear::gated_len;
 use super::positions::Positions;
 use crate::arena::{Arena, Slab};
 use crate::error::{Error, Result};
 use crate::kv::KvShape;
-use crate::model::program::{Buffer, Program};
+use crate::model::program::{Buffer, Program, ROPES_MAX};
 use crate::model::rope::Rope;
 
 pub(crate) struct Scratch {
@@ -29,11 +30,8 @@ pub(crate) struct Scratch {
     pub(crate) quantized: Quantized,
     /// and of the hidden values, which are made from it.
     pub(crate) hidden: Quantized,
-    /// Angle per position of each turned pair.
-    frequencies: Slab<f64>,
-    /// Cosines and sines of each column's position.
-    pub(crate) cos: Slab<f32>,
-    pub(crate) sin: Slab<f32>,
+    /// Of the batch's positions, for each rotation of the program.
+    pub(super) angles: [Angles; ROPES_MAX],
     /// The states of one token's attention to all runs of keys: see `forward/attention.rs`.
     pub(super) runs: Slab<f32>,
     pub(crate) threads: Threads,
@@ -78,9 +76,9 @@ impl Scratch {
             })
         };
         let (hidden, quantized) = (quantized(hidden)?, quantized(others)?);
-        let pairs = program.rope.width / 2;
         let group = widths[Buffer::Query as usize] / (kv.kv_heads * kv.head_dim);
-        let floats = scratch_len(backend, group, kv.head_dim, batch).max(gated_len(batch));
+        let floats =
+            scratch_len(backend, group, kv.head_dim, batch).max(gated_len(batch)).max(program.parts_max());
         // Shares start at multiples of 64 bytes, as the kernels ask.
         let share = backend.scratch_bytes(program.k_max()).next_multiple_of(64);
         Ok(Scratch {
@@ -90,9 +88,10 @@ impl Scratch {
             buffers,
             quantized,
             hidden,
-            frequencies: arena.slab(pairs)?,
-            cos: arena.slab(per_column(pairs))?,
-            sin: arena.slab(per_column(pairs))?,
+            angles: [
+                Angles::carve(program.ropes.first(), batch, arena)?,
+                Angles::carve(program.ropes.get(1), batch, arena)?,
+            ],
             runs: arena.slab(runs_len(group, &kv))?,
             threads: Threads {
                 kernels: arena.slab(per_thread(share))?,
@@ -109,35 +108,20 @@ impl Scratch {
     }
 
     /// Computes what depends on the session only.
-    pub(crate) fn prepare(&mut self, rope: &Rope, file: &[u8], context: usize) {
-        rope.frequencies(file, context, &mut self.frequencies);
+    pub(crate) fn prepare(&mut self, ropes: &[Rope], file: &[u8], context: usize) {
+        for (angles, rope) in self.angles.iter_mut().zip(ropes) {
+            rope.frequencies(file, context, &mut angles.frequencies);
+        }
     }
 
     /// Computes the angles of the positions of `n` columns.
-    pub(crate) fn turn(&mut self, rope: &Rope, n: usize, positions: &dyn Positions) {
-        let pairs = self.frequencies.len();
-        if pairs == 0 {
-            return;
-        }
-        let columns = self.cos.chunks_exact_mut(pairs).zip(self.sin.chunks_exact_mut(pairs));
-        for (c, (cos, sin)) in columns.take(n).enumerate() {
-            rope.angles(positions.at(c).1, &self.frequencies, cos, sin);
-        }
-    }
-
-    /// Computes the angles that turn a key back by `positions`, in the place of the first column's.
-    pub(crate) fn turn_back(&mut self, positions: usize) {
-        let pairs = self.frequencies.len();
-        let angles = self.cos[..pairs].iter_mut().zip(&mut self.sin[..pairs]);
-        for ((cos, sin), frequency) in angles.zip(self.frequencies.iter()) {
-            let (s, c) = math::sin_cos_f64(positions as f64 * frequency);
-            (*cos, *sin) = (c as f32, -s as f32);
-        }
+    pub(super) fn turn(&mut self, ropes: &[Rope], n: usize, positions: &dyn Positions) {
+        self.angles.iter_mut().zip(ropes).for_each(|(angles, rope)| angles.turn(rope, n, positions));
     }
 
     /// Angle per position of each pair that the session's context gives.
-    pub(crate) fn frequencies(&self) -> &[f64] {
-        &self.frequencies
+    pub(crate) fn frequencies(&self) -> impl Iterator<Item = f64> {
+        self.angles.iter().flat_map(|angles| angles.frequencies.iter().copied())
     }
 
     /// Values per column of a buffer.

@@ -22,10 +22,9 @@ pub(crate) fn close_gap(
     gap: Range<usize>,
     held: usize,
 ) {
-    let (backend, pairs) = (model.backend(), model.program().rope.pairs);
-    scratch.turn_back(gap.len());
-    let angles = model.program().rope.width / 2;
-    let (cos, sin) = (&scratch.cos[..angles], &scratch.sin[..angles]);
+    let (backend, program) = (model.backend(), model.program());
+    scratch.angles.iter_mut().for_each(|angles| angles.turn_back(gap.len()));
+    let angles = &scratch.angles;
     let shape = kv.shape();
     let (dim, format) = (shape.head_dim, shape.format);
     let (keys, values, head_bytes) = kv.parts_mut();
@@ -35,7 +34,8 @@ pub(crate) fn close_gap(
     let own = &mut scratch.threads.floats;
     pool.parts((keys, head_bytes), own, None, &|head, rows, own| {
         rows.copy_within(from.clone(), to.start);
-        if turns_keys(&model.program().steps, head / shape.kv_heads) {
+        if let Some(rope) = rope_of_keys(&program.steps, head / shape.kv_heads) {
+            let ((cos, sin), pairs) = (angles[rope].column(0), program.ropes[rope].pairs);
             for key in rows[to.clone()].chunks_exact_mut(row) {
                 let values = &mut own[..dim];
                 backend.dequantize(format.format(), key, values);
@@ -46,11 +46,14 @@ pub(crate) fn close_gap(
     });
 }
 
-/// Whether the keys of a layer are turned before they are stored.
-fn turns_keys(steps: &[Step], layer: usize) -> bool {
+/// What turns the keys of a layer before they are stored.
+fn rope_of_keys(steps: &[Step], layer: usize) -> Option<usize> {
     let stored =
         steps.iter().position(|step| matches!(step, Step::Store { layer: other } if *other == layer));
     let before = &steps[..stored.unwrap_or(0)];
     let since = before.iter().rposition(|step| matches!(step, Step::Store { .. })).unwrap_or(0);
-    before[since..].iter().any(|step| matches!(step, Step::Rope { buffer: Buffer::Key }))
+    before[since..].iter().find_map(|step| match step {
+        Step::Rope { buffer: Buffer::Key, rope } => Some(*rope),
+        _ => None,
+    })
 }

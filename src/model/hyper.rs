@@ -87,7 +87,26 @@ impl Keys<'_> {
         }
     }
 
-    fn missing(self, key: &str) -> Error {
+    /// A positive factor that may be missing; a zero says the same.
+    pub(crate) fn factor(self, key: &str) -> Result<Option<f32>> {
+        let Some(factor) = self.f32_if_any(key)? else { return Ok(None) };
+        if factor < 0.0 {
+            let architecture = self.architecture;
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.{key} is {factor}; it cannot be negative"
+            )));
+        }
+        Ok(Some(factor).filter(|&factor| factor > 0.0))
+    }
+
+    /// A truth value that may be missing.
+    pub(crate) fn bool_if_any(self, key: &str) -> Result<Option<bool>> {
+        let key = text!("{}.{key}", self.architecture);
+        self.file.bool(key.as_str())
+    }
+
+    /// What to say of a key that must be there.
+    pub(crate) fn missing(self, key: &str) -> Error {
         Error::Inconsistent(text!("metadata key {}.{key} is missing", self.architecture))
     }
 }

@@ -1,11 +1,20 @@
 //! Floor 2. A model: a mapped file, its shapes, its program, and the backend that runs it.
 #![forbid(unsafe_code)]
 
+mod description;
+mod gemma3;
+mod granite;
 pub(crate) mod hyper;
 mod llama;
+mod olmo2;
+mod phi3;
 pub(crate) mod program;
+mod qwen2;
+mod qwen3;
 pub(crate) mod rope;
+mod smollm3;
 pub(crate) mod weights;
+mod windows;
 
 use bantam_kernels::{Backend, BackendError, Format};
 
@@ -15,16 +24,26 @@ use crate::error::{Error, Result, text};
 use crate::gguf::File;
 use crate::mmap::Mapping;
 use crate::tokenizer::Tokenizer;
+use description::Description;
 pub use hyper::HyperParameters;
 use hyper::Keys;
 use program::Program;
 use weights::Tensors;
 
-/// Writes the program of one architecture.
-type Describe = fn(Keys<'_>, &HyperParameters, &Tensors<'_>) -> Result<Program>;
+/// Writes the layers of one architecture.
+type Describe = fn(&mut Description<'_>) -> Result<()>;
 
 /// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
-const ARCHITECTURES: &[(&str, Describe)] = &[("llama", llama::describe)];
+const ARCHITECTURES: &[(&str, Describe)] = &[
+    ("gemma3", gemma3::describe),
+    ("granite", granite::describe),
+    ("llama", llama::describe),
+    ("olmo2", olmo2::describe),
+    ("phi3", phi3::describe),
+    ("qwen2", qwen2::describe),
+    ("qwen3", qwen3::describe),
+    ("smollm3", smollm3::describe),
+];
 
 /// How to open a model. The default is the best backend of this CPU. Fields may be added: write the rest as
 /// `..ModelOptions::default()`.
@@ -98,7 +117,9 @@ impl Model {
         let keys = Keys { file: &file, architecture };
         let hyper = HyperParameters::read(keys)?;
         let tensors = Tensors::new(&file)?;
-        let program = describe(keys, &hyper, &tensors)?;
+        let mut description = Description::new(keys, &hyper, &tensors);
+        describe(&mut description)?;
+        let program = description.finish()?;
         tensors.finish(architecture)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
         if tokenizer.vocab_size() > hyper.vocab_size {

@@ -1,7 +1,7 @@
 //! Floor 2. What a model does to a token, as data: a fixed list of steps over named buffers, made once at open.
 //!
-//! An architecture is a function that writes this list (`model/llama.rs`); the forward pass walks it. A step that the
-//! list of another architecture needs is a variant here and an arm there.
+//! An architecture is a function that writes this list (`model/llama.rs`) in the words of `model/description.rs`; the
+//! forward pass walks it. A step that the list of another architecture needs is a variant here and an arm there.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
@@ -58,24 +58,46 @@ pub(crate) struct Projection {
 
 /// The most projections that one step computes from the same input.
 pub(crate) const PROJECTIONS_MAX: usize = 3;
+/// The most rotations that a program has.
+pub(crate) const ROPES_MAX: usize = 2;
+
+/// What lets hidden values through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Activation {
+    /// `x / (1 + exp(-x))`
+    Silu,
+    /// The tangent form of the Gaussian unit: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`
+    Gelu,
+}
+
+/// How a layer attends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attention {
+    /// Multiplies the product of a query and a key: the score.
+    pub(crate) scale: f32,
+    /// The most keys that a token sees, its own among them; all before it if `None`.
+    pub(crate) window: Option<usize>,
+}
 
 /// One step, applied to every column of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// `to = from / rms(from) * gain`
     Norm { from: Buffer, gain: Vector, to: Buffer },
+    /// The same within `buffer`, for every `len` values by themselves: the length of the gain.
+    NormParts { buffer: Buffer, gain: Vector, len: usize },
     /// `to = weight . from + bias`, for each projection.
     Linear { from: Buffer, projections: Vec<(Projection, Buffer)> },
-    /// `Hidden = silu(gate . from) * (up . from)`; `exact` as floats, else quantised.
-    Gated { from: Buffer, gate: Projection, up: Projection, exact: bool },
-    /// Turns every head of `buffer` by its column's position.
-    Rope { buffer: Buffer },
+    /// `Hidden = activation(gate . from) * (up . from)`; `exact` as floats, else quantised.
+    Gated { from: Buffer, gate: Projection, up: Projection, activation: Activation, exact: bool },
+    /// Turns every head of `buffer` by its column's position, as the program's `rope`th rotation does.
+    Rope { buffer: Buffer, rope: usize },
     /// Appends keys and values to the cache of `layer`.
     Store { layer: usize },
-    /// `Attended = softmax(Query . keys * scale) . values`, over the cache of `layer`, causally.
-    Attend { layer: usize, scale: f32 },
-    /// `to += from`
-    Add { from: Buffer, to: Buffer },
+    /// `Attended = softmax(score(Query . keys)) . values`, over the cache of `layer`, causally.
+    Attend { layer: usize, attention: Attention },
+    /// `to += from * scale`
+    Add { from: Buffer, to: Buffer, scale: f32 },
 }
 
 impl Step {
@@ -83,28 +105,41 @@ impl Step {
     fn uses(&self) -> (u32, u32) {
         match self {
             Step::Norm { from, to, .. } => (from.bit(), to.bit()),
+            Step::NormParts { buffer, .. } => (buffer.bit(), buffer.bit()),
             Step::Linear { from, projections } => {
                 (from.bit(), projections.iter().map(|(_, to)| to.bit()).sum())
             }
             Step::Gated { from, .. } => (from.bit(), Buffer::Hidden.bit()),
-            Step::Rope { buffer } => (buffer.bit(), buffer.bit()),
+            Step::Rope { buffer, .. } => (buffer.bit(), buffer.bit()),
             Step::Store { .. } => (Buffer::Key.bit() | Buffer::Value.bit(), 0),
             Step::Attend { .. } => (Buffer::Query.bit(), Buffer::Attended.bit()),
-            Step::Add { from, to } => (from.bit() | to.bit(), to.bit()),
+            Step::Add { from, to, .. } => (from.bit() | to.bit(), to.bit()),
         }
     }
+}
+
+/// What becomes of the products of the output matrix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logits {
+    /// Multiplies them.
+    pub(crate) scale: f32,
+    /// Where they level off then: each becomes `cap * tanh(logit / cap)`.
+    pub(crate) cap: Option<f32>,
 }
 
 /// The steps of all layers, and what stands before and behind them.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    /// Row `t` is the stream that token `t` starts with.
+    /// Row `t`, times `embedding_scale`, is the stream that token `t` starts with.
     pub(crate) embedding: Matrix,
-    pub(crate) rope: Rope,
+    pub(crate) embedding_scale: f32,
+    /// The rotations of queries and keys that the steps name by number.
+    pub(crate) ropes: Vec<Rope>,
     pub(crate) steps: Vec<Step>,
     pub(crate) output_norm: Vector,
     /// One row per token of the vocabulary.
     pub(crate) output: Matrix,
+    pub(crate) logits: Logits,
     /// Width of each buffer, in floats per column.
     pub(crate) widths: [usize; Buffer::COUNT],
 }
@@ -113,6 +148,12 @@ impl Program {
     /// The longest row that any product reads: what scratch is sized by.
     pub(crate) fn k_max(&self) -> usize {
         self.matrices().map(|(_, matrix)| matrix.k).max().unwrap_or(0)
+    }
+
+    /// The longest part that is normed by itself.
+    pub(crate) fn parts_max(&self) -> usize {
+        let len = |step: &Step| if let Step::NormParts { len, .. } = step { *len } else { 0 };
+        self.steps.iter().map(len).max().unwrap_or(0)
     }
 
     /// The longest quantised column of the hidden values, and of what else is multiplied.

@@ -133,6 +133,17 @@ impl Rope {
         })
     }
 
+    /// The same rotation without any stretching, of another base if there is one.
+    pub(crate) fn unscaled(&self, base: Option<f32>) -> Rope {
+        Rope {
+            base: base.map_or(self.base, f64::from),
+            scaling: Scaling::None,
+            magnitude: 1.0,
+            divisors: Divisors::None,
+            ..*self
+        }
+    }
+
     /// The angle per position of each pair, for a session of `context` positions; `out` is `width / 2` long.
     pub(crate) fn frequencies(&self, file: &[u8], context: usize, out: &mut [f64]) {
         let divisors = match &self.divisors {

@@ -28,6 +28,16 @@ impl Matrix {
         &file[self.data.clone()][from * self.row_bytes..to * self.row_bytes]
     }
 
+    /// The matrix of `count` of these rows, from `first` on.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Matrix {
+        assert!(first + count <= self.rows, "rows of the matrix");
+        let start = self.data.start + first * self.row_bytes;
+        Matrix { rows: count, data: start..start + count * self.row_bytes, ..*self }
+    }
+
     /// Bytes of the whole matrix.
     pub(crate) fn bytes(&self) -> usize {
         self.data.len()
@@ -41,6 +51,12 @@ pub(crate) struct Vector {
 }
 
 impl Vector {
+    /// `count` of these values, from `first` on.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Vector {
+        let start = self.data.start + first * size_of::<f32>();
+        Vector { data: start..start + count * size_of::<f32>() }
+    }
+
     /// The values, in place.
     pub(crate) fn values<'a>(&self, file: &'a [u8]) -> &'a [f32] {
         // The alignment was checked when the view was made.

@@ -54,7 +54,7 @@ impl Session {
                 "the sessions are of two models; open both with the same one"
             )));
         }
-        if self.work.scratch.frequencies() != other.work.scratch.frequencies() {
+        if !self.work.scratch.frequencies().eq(other.work.scratch.frequencies()) {
             return Err(Error::Argument(text!(
                 "this model turns its keys by the length of the context, and {} and {} turn them differently",
                 self.plan.context,

@@ -98,7 +98,7 @@ impl Session {
         let kv = KvCache::carve(kv_shape, &mut Arena::allocate(&counted.kv)?)?;
         let mut arena = Arena::allocate(&counted.scratch)?;
         let mut work = Work::carve(model, options, kv_shape, threads, &mut arena)?;
-        work.scratch.prepare(&model.program().rope, model.file().mapping().bytes(), plan.context);
+        work.scratch.prepare(&model.program().ropes, model.file().mapping().bytes(), plan.context);
         Ok(Session {
             model: model.clone(),
             pool,

@@ -138,7 +138,7 @@ impl Session {
     fn header(&self, positions: usize, scored: bool) -> [u8; HEADER_BYTES] {
         let logits = if scored { self.model.hyper().vocab_size } else { 0 };
         let mut angles = Checksum::new();
-        self.work.scratch.frequencies().iter().for_each(|frequency| angles.add(&frequency.to_le_bytes()));
+        self.work.scratch.frequencies().for_each(|frequency| angles.add(&frequency.to_le_bytes()));
         let mut header = [0; HEADER_BYTES];
         let format = TensorType::Known(self.kv.format().format());
         header[0..8].copy_from_slice(MAGIC);

@@ -2,11 +2,13 @@
 //! sessions, and the macros that make one test per backend (they are the kernels').
 #![allow(dead_code, unused_imports, reason = "every test uses a part")]
 
+pub(crate) mod architectures;
 pub(crate) mod dequantized;
 pub(crate) mod gguf;
 #[macro_use]
 #[path = "../../kernels/tests/common/mod.rs"]
 pub(crate) mod kernels;
+pub(crate) mod reference;
 pub(crate) mod tiny;
 pub(crate) mod variants;
 

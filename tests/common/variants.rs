@@ -6,16 +6,8 @@ use half::f16;
 
 use super::Random;
 use super::gguf::{Gguf, Meta, Tensor};
+pub(crate) use super::reference::{CONTEXT, Variant};
 use super::tiny::{Tiny, number};
-
-/// A tiny model under a name.
-pub(crate) struct Variant {
-    pub(crate) name: &'static str,
-    pub(crate) file: Gguf,
-}
-
-/// Positions of every session. llama.cpp rounds a context up to a multiple of 256.
-pub(crate) const CONTEXT: usize = 256;
 
 /// The model that most variants change.
 const PLAIN: Tiny =
@@ -183,7 +175,7 @@ fn mixed() -> Gguf {
     file
 }
 
-fn vector(name: &str, values: impl ExactSizeIterator<Item = f32>) -> Tensor {
+pub(crate) fn vector(name: &str, values: impl ExactSizeIterator<Item = f32>) -> Tensor {
     let shape = vec![values.len() as u64];
     let bytes = values.flat_map(f32::to_le_bytes).collect();
     Tensor { name: name.into(), shape, kind: number(Format::F32), bytes, offset: None }
@@ -193,7 +185,13 @@ fn vector(name: &str, values: impl ExactSizeIterator<Item = f32>) -> Tensor {
 /// attention looks at several tokens, prefers some, and every angle counts.
 fn tuned(mut file: Gguf) -> Gguf {
     file.set("llama.context_length", CONTEXT as u32);
-    for tensor in file.tensors.iter_mut().filter(|tensor| tensor.shape.len() == 2) {
+    tune(&mut file);
+    file
+}
+
+/// The same for matrices of any names, those of experts among them.
+pub(crate) fn tune(file: &mut Gguf) {
+    for tensor in file.tensors.iter_mut().filter(|tensor| tensor.shape.len() > 1) {
         let sharper = tensor.name.contains("attn_q") || tensor.name.contains("attn_k");
         let scale = if sharper { 1.5 } else { 1.0 } / (tensor.shape[0] as f32).sqrt();
         let format = *Format::ALL.iter().find(|format| number(**format) == tensor.kind).unwrap();
@@ -201,7 +199,6 @@ fn tuned(mut file: Gguf) -> Gguf {
             rescale(format, block, scale);
         }
     }
-    file
 }
 
 /// Gives a block of random weights a deviation of `scale`: random numbers, or random quants under a scale of their own.

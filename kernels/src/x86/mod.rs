@@ -21,6 +21,7 @@ pub mod avx512;
 pub mod avx512bf16;
 pub mod avxvnni;
 mod chunk;
+mod curves;
 mod floats;
 mod lanes;
 mod large;

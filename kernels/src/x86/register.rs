@@ -38,6 +38,8 @@ pub(crate) trait Floats<const N: usize>: Copy {
     unsafe fn negative(self) -> Self;
     /// `self * x`
     unsafe fn times(self, x: Self) -> Self;
+    /// `self / x`
+    unsafe fn over(self, x: Self) -> Self;
     /// `self * x + y`, rounded once.
     unsafe fn times_plus(self, x: Self, y: Self) -> Self;
     /// The greater of each two lanes; `x` where one is no number.

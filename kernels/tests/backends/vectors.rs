@@ -16,6 +16,8 @@ properties! {
     rms_norm_is_exact_up_to_rounding
     rope_turns_only_its_pairs
     silu_mul_is_exact_up_to_rounding
+    gelu_mul_is_exact_up_to_rounding
+    soft_caps_are_exact_up_to_rounding
     add_is_exact
     halves_are_rounded_to_even
     scanned_sums_are_exact_up_to_rounding
@@ -153,6 +155,58 @@ fn silu_mul_is_exact_up_to_rounding(backend: Backend) {
             // Where exp(-x) leaves the range of a float, around x = -88, so does the result: to a zero.
             let tolerance = 2e-6 * exact.abs() + 1e-35;
             assert_close(out[i], exact, tolerance, || format!("{n}: silu({}) * {}", gate[i], up[i]));
+        }
+    }
+}
+
+fn gelu_mul_is_exact_up_to_rounding(backend: Backend) {
+    let extremes =
+        [0.0, -0.0, 1e-30, -1e-45, 6.0, -6.0, -9.0, -11.0, 88.8, -88.8, 1e30, -1e30, f32::MAX, f32::MIN];
+    let mut random = Random::new(8);
+    for n in LENGTHS {
+        let gate: Vec<f32> = (0..n)
+            .map(|_| match random.below(3) {
+                0 => extremes[random.below(extremes.len())],
+                1 => 6.0 * random.unit(),
+                _ => random.unit(),
+            })
+            .collect();
+        let up = random.units(n);
+        let mut out = gate.clone();
+        backend.gelu_mul(&mut out, &up);
+        for i in 0..n {
+            let x = f64::from(gate[i]);
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+            let exact = x / (1.0 + (-2.0 * u).exp()) * f64::from(up[i]);
+            // The exponent is rounded in units of its own size.
+            let tolerance = (2e-6 + 3e-7 * u.abs().min(50.0)) * exact.abs() + 1e-35;
+            assert_close(out[i], exact, tolerance, || format!("{n}: gelu({}) * {}", gate[i], up[i]));
+        }
+    }
+}
+
+fn soft_caps_are_exact_up_to_rounding(backend: Backend) {
+    let extremes = [0.0, 1e-30, 1e-45, 80.0, 1e4, 1e30, f32::MAX];
+    let mut random = Random::new(9);
+    for n in LENGTHS {
+        for (scale, cap) in [(1.0, 30.0), (0.125, 50.0), (3.0, 0.5)] {
+            let x: Vec<f32> = (0..n)
+                .map(|_| match random.below(4) {
+                    0 => extremes[random.below(extremes.len())],
+                    1 => -extremes[random.below(extremes.len())],
+                    2 => 100.0 * random.unit(),
+                    _ => random.unit(),
+                })
+                .collect();
+            let mut out = x.clone();
+            backend.soft_cap(&mut out, scale, cap);
+            for i in 0..n {
+                let cap = f64::from(cap);
+                let exact = cap * (f64::from(x[i]) * f64::from(scale) / cap).tanh();
+                assert_close(out[i], exact, 4e-7 * cap, || {
+                    format!("{n}: {} * {scale} capped at {cap}", x[i])
+                });
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 pub(super) mod ceiling;
+mod curves;
 mod floats;
 mod vectors;
 mod wide;
@@ -29,6 +30,8 @@ pub const TABLE: Table = attention::table(Table {
     rms_norm: vectors::rms_norm,
     rope: vectors::rope,
     silu_mul: vectors::silu_mul,
+    gelu_mul: curves::gelu_mul,
+    soft_cap: curves::soft_cap,
     add: vectors::add,
     // Compiled for any AArch64 CPU, it is compiled for NEON.
     scan: scalar::TABLE.scan,

@@ -165,7 +165,7 @@ pub(crate) struct Exp {
     odd: float32x4_t,
     /// The first even coefficients of `p`.
     even: [float32x4_t; 2],
-    one: float32x4_t,
+    pub(crate) one: float32x4_t,
     exponents: float32x4_t,
     least: float32x4_t,
     greatest: float32x4_t,

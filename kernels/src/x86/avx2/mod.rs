@@ -27,6 +27,8 @@ pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx
         rms_norm: vectors::rms_norm,
         rope: vectors::rope,
         silu_mul: vectors::silu_mul,
+        gelu_mul: vectors::gelu_mul,
+        soft_cap: vectors::soft_cap,
         add: vectors::add,
         scan: vectors::scan,
         kv: [

@@ -190,6 +190,12 @@ impl Floats<8> for __m256 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn over(self, x: __m256) -> __m256 {
+        _mm256_div_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn times_plus(self, x: __m256, y: __m256) -> __m256 {
         _mm256_fmadd_ps(self, x, y)
     }

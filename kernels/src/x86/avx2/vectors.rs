@@ -9,6 +9,7 @@ use super::registers::*;
 use crate::backend::RopePairs;
 use crate::columns::{ColumnsMut, Q8_BLOCK};
 use crate::scan::SpreadMut;
+use crate::x86::curves;
 use crate::{math, scalar};
 
 /// See [`crate::Backend::quantize_q8`].
@@ -137,6 +138,20 @@ pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in last_gates.iter_mut().zip(last_ups) {
         *gate = *gate / (1.0 + math::exp(-*gate)) * up;
     }
+}
+
+/// See [`crate::Backend::gelu_mul`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn gelu_mul(gate: &mut [f32], up: &[f32]) {
+    // SAFETY: the caller has promised the CPU's features.
+    unsafe { curves::gelu_mul::<__m256, 8>(gate, up) }
+}
+
+/// See [`crate::Backend::soft_cap`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn soft_cap(x: &mut [f32], scale: f32, cap: f32) {
+    // SAFETY: the caller has promised the CPU's features.
+    unsafe { curves::soft_cap::<__m256, 8>(x, scale, cap) }
 }
 
 /// See [`crate::Backend::scan`].

@@ -23,7 +23,14 @@ use dot::{Avx512, Half};
 /// The kernels of AVX-512.
 pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16, 2>(
     supported,
-    Table { silu_mul: vectors::silu_mul, scan: vectors::scan, ceiling: ceiling::CEILING, ..avx2::TABLE },
+    Table {
+        silu_mul: vectors::silu_mul,
+        gelu_mul: vectors::gelu_mul,
+        soft_cap: vectors::soft_cap,
+        scan: vectors::scan,
+        ceiling: ceiling::CEILING,
+        ..avx2::TABLE
+    },
 ))
 .with(Format::F32, floats::<BlockF32>())
 .with(Format::F16, floats::<BlockF16>())

@@ -109,6 +109,12 @@ impl Floats<16> for __m512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn over(self, x: __m512) -> __m512 {
+        _mm512_div_ps(self, x)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn times_plus(self, x: __m512, y: __m512) -> __m512 {
         _mm512_fmadd_ps(self, x, y)
     }

@@ -1,0 +1,27 @@
+//! Floor 2. The architecture `qwen2`: Qwen 2 and 2.5. Llama's layers with biases of queries, keys and values, and heads that
+//! turn by halves.
+#![forbid(unsafe_code)]
+
+use bantam_kernels::backend::RopePairs;
+
+use super::description::Description;
+use super::program::Activation::Silu;
+use super::program::Buffer::{Delta, Normed, Stream};
+use crate::error::Result;
+
+pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
+    let (rope, attention) = (model.rope(RopePairs::Halves)?, model.attention());
+    for index in 0..model.hyper.layers {
+        let mut layer = model.layer(index);
+        layer.norm(Stream, "attn_norm", Normed)?;
+        layer.project_heads(Normed)?;
+        layer.rope(rope)?;
+        layer.attend(attention)?;
+        layer.add(Delta)?;
+
+        layer.norm(Stream, "ffn_norm", Normed)?;
+        layer.feed_forward(Normed, Silu)?;
+        layer.add(Delta)?;
+    }
+    Ok(())
+}

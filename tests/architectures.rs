@@ -1,0 +1,119 @@
+//! A tiny model of every architecture (`tests/common/architectures.rs`) against llama.cpp's logits
+//! (`tests/golden/logits/architectures.json`); and what a session does with it besides reading: it saves, forks and goes back.
+
+mod common;
+
+use bantam::{Backend, Format, Model};
+use common::architectures::architectures;
+use common::dequantized::dequantized;
+use common::reference::{self, CONTEXT, Golden, Variant, every_3rd, logits, nmse};
+use common::{bits, session};
+
+/// Mean square error of a model in F32, in units of the expected logits' mean square.
+const F32_NMSE_MAX: f64 = 1e-5;
+/// How much further from the F32 form of its weights a quantised model may be than llama.cpp, in mean square.
+const QUANTISED_MAX: f64 = 3.0;
+/// How far llama.cpp is from that form at most.
+const QUANTISED_NMSE_MAX: f64 = 1e-2;
+
+/// All models with what llama.cpp makes of them.
+fn pairs() -> impl Iterator<Item = (Variant, Golden)> {
+    reference::pairs(architectures(), "logits/architectures.json")
+}
+
+fn is_f32(variant: &Variant) -> bool {
+    variant.file.tensors.iter().all(|tensor| tensor.kind == common::tiny::number(Format::F32))
+}
+
+#[test]
+fn models_in_f32_have_llama_cpps_logits() {
+    let mut failed = Vec::new();
+    for (variant, golden) in pairs().filter(|(variant, _)| is_f32(variant)) {
+        let bytes = variant.file.write();
+        for backend in Backend::available() {
+            let model = common::model(bytes.clone(), backend);
+            // One batch, batches that end in windows, and of few tokens.
+            for batch in [128, 32, 5] {
+                let nmse = nmse(&logits(&model, &golden, batch), &golden.every_3rd);
+                println!("{} on {}, {batch}: nmse {nmse:.1e}", variant.name, backend.name());
+                if nmse.is_nan() || nmse > F32_NMSE_MAX {
+                    failed.push((variant.name, backend.name(), batch, nmse));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn quantised_models_are_as_near_to_their_f32_form_as_llama_cpps() {
+    let mut failed = Vec::new();
+    for (variant, golden) in pairs().filter(|(variant, _)| !is_f32(variant)) {
+        let bytes = variant.file.write();
+        for backend in Backend::available() {
+            let model = common::model(bytes.clone(), backend);
+            let exact = common::model(dequantized(model.file()), backend);
+            let exact = logits(&exact, &golden, 32);
+            let (ours, theirs) =
+                (nmse(&logits(&model, &golden, 32), &exact), nmse(&golden.every_3rd, &exact));
+            let (name, backend) = (variant.name, backend.name());
+            let ratio = ours / theirs;
+            println!(
+                "{name} on {backend}: nmse from F32 {ours:.1e}, llama.cpp's {theirs:.1e}, ratio {ratio:.2}"
+            );
+            if ratio.is_nan() || ratio > QUANTISED_MAX || theirs > QUANTISED_NMSE_MAX {
+                failed.push((name, backend, ours, theirs));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// Prompts of 1, 7 and 70 tokens, each the start of the golden one.
+#[test]
+fn prompts_of_any_length_have_llama_cpps_logits() {
+    for (variant, golden) in pairs().filter(|(variant, _)| is_f32(variant)) {
+        let model = Model::from_bytes(variant.file.write()).unwrap();
+        for (position, expected) in golden.positions.iter().zip(&golden.every_3rd).take(3) {
+            let mut session = session(&model, 2, CONTEXT, 128);
+            session.prefill(&golden.ids[..=*position]).unwrap();
+            let nmse = nmse(&[every_3rd(session.logits())], std::slice::from_ref(expected));
+            assert!(nmse < F32_NMSE_MAX, "{} at {position}: {nmse:.1e}", variant.name);
+        }
+    }
+}
+
+/// What a session holds is the same after it was saved, forked, or went back over tokens that are gone.
+#[test]
+fn sessions_save_fork_and_go_back() {
+    for (variant, golden) in pairs() {
+        for backend in [Backend::detect(), Backend::by_name("scalar").unwrap()] {
+            let model = common::model(variant.file.write(), backend);
+            let (start, rest) = golden.ids.split_at(50);
+            let mut straight = session(&model, 1, CONTEXT, 16);
+            straight.prefill(start).unwrap();
+            let mut saved = vec![0; straight.saved_bytes()];
+            straight.save_to(&mut saved).unwrap();
+            let mut restored = session(&model, 2, CONTEXT, 16);
+            restored.restore_from(&saved).unwrap();
+            let mut fork = straight.fork().unwrap();
+            let mut back = session(&model, 3, CONTEXT, 16);
+            back.prefill(start).unwrap();
+            back.prefill(&golden.generated).unwrap();
+            back.rewind(start.len());
+            for session in [&mut straight, &mut restored, &mut fork, &mut back] {
+                session.prefill(rest).unwrap();
+            }
+            for (session, what) in [(&restored, "restored"), (&fork, "forked"), (&back, "went back")] {
+                assert!(bits(session) == bits(&straight), "{} on {}: {what}", variant.name, backend.name());
+            }
+        }
+    }
+}
+
+/// Not a test: writes the models into the folder `MODELS`, for llama.cpp. `make golden` runs it.
+#[test]
+#[ignore = "writes files for `make golden`"]
+fn write_the_files() {
+    reference::write(&architectures());
+}

@@ -1,0 +1,252 @@
+//! A tiny model of every architecture, with random weights, once in F32 and once quantised: odd head counts, windows shorter
+//! than the prompt, and enough layers that each kind of layer appears. Their files are the same on every machine;
+//! `tests/golden/logits/architectures.json` holds what llama.cpp makes of them.
+
+use bantam::Format;
+
+use super::Random;
+use super::gguf::{Gguf, Meta, Tensor};
+use super::reference::{CONTEXT, Variant};
+use super::tiny::{VOCAB_SIZE, number, set_vocabulary};
+use super::variants::{tune, vector};
+
+/// Writes a model's keys and tensors.
+type Fill = fn(&mut Maker);
+
+/// All of them.
+pub(crate) fn architectures() -> Vec<Variant> {
+    let all: [(&str, &str, Fill); 7] = [
+        ("qwen2", "qwen2-q4_0", qwen2),
+        ("qwen3", "qwen3-q4_0", qwen3),
+        ("olmo2", "olmo2-q4_0", olmo2),
+        ("smollm3", "smollm3-q4_0", smollm3),
+        ("granite", "granite-q4_0", granite),
+        ("phi3", "phi3-q4_0", phi3),
+        ("gemma3", "gemma3-q4_0", gemma3),
+    ];
+    let make = |name, architecture, format, fill: Fill| {
+        let mut maker = Maker::new(architecture, format);
+        fill(&mut maker);
+        tune(&mut maker.file);
+        Variant { name, file: maker.file }
+    };
+    let both = |(name, quantised, fill): (&'static str, &'static str, Fill)| {
+        [make(name, name, Format::F32, fill), make(quantised, name, Format::Q4_0, fill)]
+    };
+    all.into_iter().flat_map(both).collect()
+}
+
+/// The widths of a model.
+#[derive(Clone, Copy)]
+struct Shape {
+    dim: usize,
+    layers: usize,
+    ffn: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+/// Three heads that share one, and widths of whole blocks.
+const ODD: Shape = Shape { dim: 96, layers: 3, ffn: 160, heads: 3, kv_heads: 1, head_dim: 32 };
+
+/// A file that grows, key by key and tensor by tensor.
+struct Maker {
+    architecture: &'static str,
+    format: Format,
+    random: Random,
+    shape: Shape,
+    file: Gguf,
+}
+
+impl Maker {
+    fn new(architecture: &'static str, format: Format) -> Maker {
+        let mut file = Gguf::new();
+        file.set("general.architecture", architecture);
+        set_vocabulary(&mut file);
+        Maker { architecture, format, random: Random::new(42), shape: ODD, file }
+    }
+
+    fn set(&mut self, key: &str, value: impl Into<Meta>) {
+        self.file.set(&format!("{}.{key}", self.architecture), value);
+    }
+
+    /// The keys of every decoder, and the tensors around its layers.
+    fn start(&mut self, shape: Shape) {
+        self.shape = shape;
+        for (key, value) in [
+            ("context_length", CONTEXT),
+            ("embedding_length", shape.dim),
+            ("block_count", shape.layers),
+            ("feed_forward_length", shape.ffn),
+            ("attention.head_count", shape.heads),
+            ("attention.head_count_kv", shape.kv_heads),
+            ("attention.key_length", shape.head_dim),
+            ("attention.value_length", shape.head_dim),
+            ("rope.dimension_count", shape.head_dim),
+        ] {
+            self.set(key, value as u32);
+        }
+        self.set("attention.layer_norm_rms_epsilon", 1e-5);
+        self.set("rope.freq_base", 10_000.0);
+        self.matrix("token_embd", shape.dim, VOCAB_SIZE);
+        self.gains("output_norm", shape.dim);
+    }
+
+    fn matrix(&mut self, name: &str, k: usize, rows: usize) {
+        let bytes = self.random.weights(self.format, k * rows);
+        let shape = vec![k as u64, rows as u64];
+        let name = format!("{name}.weight");
+        self.file.tensors.push(Tensor { name, shape, kind: number(self.format), bytes, offset: None });
+    }
+
+    /// Gains of a norm, between a half and three halves.
+    fn gains(&mut self, name: &str, len: usize) {
+        let gains = self.random.units(len).into_iter().map(|unit| 1.0 + unit / 2.0);
+        self.file.tensors.push(vector(&format!("{name}.weight"), gains));
+    }
+
+    fn bias(&mut self, name: &str, len: usize) {
+        let values = self.random.units(len);
+        self.file.tensors.push(vector(&format!("{name}.bias"), values.into_iter()));
+    }
+
+    fn layers(&self) -> impl Iterator<Item = String> + use<> {
+        (0..self.shape.layers).map(|layer| format!("blk.{layer}"))
+    }
+
+    /// Gains of the stream's width.
+    fn norm(&mut self, name: String) {
+        self.gains(&name, self.shape.dim);
+    }
+
+    fn attention(&mut self, layer: &str) {
+        let Shape { dim, heads, kv_heads, head_dim, .. } = self.shape;
+        self.matrix(&format!("{layer}.attn_q"), dim, heads * head_dim);
+        self.matrix(&format!("{layer}.attn_k"), dim, kv_heads * head_dim);
+        self.matrix(&format!("{layer}.attn_v"), dim, kv_heads * head_dim);
+        self.matrix(&format!("{layer}.attn_output"), heads * head_dim, dim);
+    }
+
+    /// Norms of each head.
+    fn head_norms(&mut self, layer: &str) {
+        self.gains(&format!("{layer}.attn_q_norm"), self.shape.head_dim);
+        self.gains(&format!("{layer}.attn_k_norm"), self.shape.head_dim);
+    }
+
+    fn feed_forward(&mut self, layer: &str) {
+        let Shape { dim, ffn, .. } = self.shape;
+        self.matrix(&format!("{layer}.ffn_gate"), dim, ffn);
+        self.matrix(&format!("{layer}.ffn_up"), dim, ffn);
+        self.matrix(&format!("{layer}.ffn_down"), ffn, dim);
+    }
+}
+
+fn qwen2(maker: &mut Maker) {
+    maker.start(ODD);
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        for (name, len) in [("attn_q", 96), ("attn_k", 32), ("attn_v", 32)] {
+            maker.bias(&format!("{layer}.{name}"), len);
+        }
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.feed_forward(&layer);
+    }
+}
+
+/// Heads wider than their part of the stream.
+fn qwen3(maker: &mut Maker) {
+    maker.start(Shape { dim: 64, heads: 6, kv_heads: 2, ..ODD });
+    maker.set("rope.freq_base", 1e6);
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        maker.head_norms(&layer);
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.feed_forward(&layer);
+    }
+}
+
+fn olmo2(maker: &mut Maker) {
+    maker.start(ODD);
+    maker.matrix("output", ODD.dim, VOCAB_SIZE);
+    for layer in maker.layers() {
+        maker.attention(&layer);
+        maker.gains(&format!("{layer}.attn_q_norm"), 96);
+        maker.gains(&format!("{layer}.attn_k_norm"), 32);
+        maker.norm(format!("{layer}.post_attention_norm"));
+        maker.feed_forward(&layer);
+        maker.norm(format!("{layer}.post_ffw_norm"));
+    }
+}
+
+/// The fourth layer does not turn.
+fn smollm3(maker: &mut Maker) {
+    maker.start(Shape { layers: 5, ..ODD });
+    plain_layers(maker);
+}
+
+fn granite(maker: &mut Maker) {
+    maker.start(ODD);
+    maker.set("logit_scale", 4.0);
+    maker.set("residual_scale", 0.4);
+    maker.set("embedding_scale", 3.0);
+    maker.set("attention.scale", 0.25);
+    plain_layers(maker);
+}
+
+/// Queries, keys and values in one matrix, gates and what they gate in another; a part of each head is turned, by other
+/// angles in longer contexts.
+fn phi3(maker: &mut Maker) {
+    maker.start(ODD);
+    maker.set("rope.dimension_count", 24);
+    maker.set("rope.scaling.type", "longrope");
+    maker.set("rope.scaling.original_context_length", 128);
+    maker.set("rope.scaling.attn_factor", 1.2);
+    let divisors = |start: f32| (0..12).map(move |i| start + i as f32 / 4.0);
+    maker.file.tensors.push(vector("rope_factors_short.weight", divisors(1.0)));
+    maker.file.tensors.push(vector("rope_factors_long.weight", divisors(2.0)));
+    let Shape { dim, ffn, .. } = ODD;
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.matrix(&format!("{layer}.attn_qkv"), dim, 96 + 32 + 32);
+        maker.matrix(&format!("{layer}.attn_output"), 96, dim);
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.matrix(&format!("{layer}.ffn_up"), dim, 2 * ffn);
+        maker.matrix(&format!("{layer}.ffn_down"), ffn, dim);
+    }
+}
+
+/// The sixth layer sees all tokens, and turns them by other angles.
+fn gemma3(maker: &mut Maker) {
+    maker.start(Shape { layers: 7, ..ODD });
+    maker.set("attention.sliding_window", 24);
+    maker.set("rope.freq_base", 1e6);
+    maker.set("rope.scaling.type", "linear");
+    maker.set("rope.scaling.factor", 8.0);
+    for layer in maker.layers() {
+        post_normed(maker, &layer);
+        maker.head_norms(&layer);
+    }
+}
+
+/// Layers as Llama has them.
+fn plain_layers(maker: &mut Maker) {
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.feed_forward(&layer);
+    }
+}
+
+/// A layer with norms before and behind each block.
+fn post_normed(maker: &mut Maker, layer: &str) {
+    maker.norm(format!("{layer}.attn_norm"));
+    maker.attention(layer);
+    maker.norm(format!("{layer}.post_attention_norm"));
+    maker.norm(format!("{layer}.ffn_norm"));
+    maker.feed_forward(layer);
+    maker.norm(format!("{layer}.post_ffw_norm"));
+}
