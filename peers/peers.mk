@@ -16,6 +16,10 @@ PEERS = $(PEER_TARGET)/release/bantam-peers
 DEMO = models/SmolLM2-135M-Instruct.Q4_1.gguf
 VOCABS = models/ggml-vocab-gpt-2.gguf models/ggml-vocab-llama-bpe.gguf models/ggml-vocab-qwen2.gguf
 
+MORE_VOCABS = $(patsubst %,models/ggml-vocab-%.gguf,baichuan bert-bge command-r deepseek-coder deepseek-llm falcon llama-spm mpt \
+    nomic-bert-moe phi-3 refact starcoder)
+PRES = bloom deepseek-v3 default exaone-moe laguna minicpm5 qwen35 seed-coder ufakzeka viking
+
 .PHONY: peers vocabs golden bench-peers chart bench-formats models-1b
 
 # Release is said outright: with debug information on, the crate's own choice would be -O2. CARGO_ENCODED_RUSTFLAGS
@@ -38,6 +42,10 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 	MODELS="$(ARCHITECTURES)" cargo test -p bantam --test architectures -- --ignored --exact write_the_files
 	$(PEERS) golden formats
 	$(PEERS) golden tokens $(DEMO) $(VOCABS)
+	scripts/gemma4-vocab
+	$(PEERS) golden tokens --drawn 40 models/gemma4-made.gguf $(MORE_VOCABS)
+	$(PEERS) golden tokens --drawn 40 $(PRES:%=--pre %) models/ggml-vocab-gpt-2.gguf
+	scripts/tiktoken-golden
 	$(PEERS) golden logits $(DEMO)
 	$(PEERS) golden samplers $(DEMO)
 	$(PEERS) golden variants "$(VARIANTS)"

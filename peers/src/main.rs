@@ -100,14 +100,7 @@ enum Golden {
         out: PathBuf,
     },
     /// Token ids of hard texts, by the tokeniser of each model or vocabulary file.
-    Tokens {
-        /// GGUF files.
-        #[arg(required = true)]
-        models: Vec<PathBuf>,
-        /// Folder of the files.
-        #[arg(long, default_value = "tests/golden/tokens")]
-        out: PathBuf,
-    },
+    Tokens(tokens::Options),
     /// Greedy continuations and top logits of a model and its F32 form, noise and perplexity.
     Logits {
         model: PathBuf,
@@ -156,7 +149,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Golden(Golden::Formats { out }) => formats::write(&out),
-        Command::Golden(Golden::Tokens { models, out }) => tokens::write(&models, &out),
+        Command::Golden(Golden::Tokens(options)) => tokens::write(&options),
         Command::Golden(Golden::Logits { model, text, out }) => logits::write(&model, &text, &out),
         Command::Golden(Golden::Samplers { model, out }) => samplers::write(&model, &out),
         Command::Golden(Golden::Variants { models, out }) => {

@@ -123,3 +123,54 @@ pub(crate) fn generated(count: usize) -> Vec<String> {
     };
     (0..count).map(|_| text()).collect()
 }
+
+/// Ranges of characters that belong together, from which words of any script are drawn.
+#[rustfmt::skip]
+const SCRIPTS: &[(u32, u32)] = &[
+    (0x20, 0x7e), (0x61, 0x7a), (0x41, 0x5a), (0x30, 0x39), (0x21, 0x2f), (0x00, 0x1f), (0x7f, 0xff), (0x100, 0x24f),
+    (0x250, 0x2ff), (0x300, 0x36f), (0x370, 0x3ff), (0x400, 0x52f), (0x530, 0x58f), (0x590, 0x5ff), (0x600, 0x6ff),
+    (0x700, 0x7ff), (0x900, 0x97f), (0x980, 0x9ff), (0xb80, 0xbff), (0xe00, 0xe7f), (0xe80, 0xeff), (0xf00, 0xfff),
+    (0x1000, 0x109f), (0x10a0, 0x10ff), (0x1100, 0x11ff), (0x1200, 0x137f), (0x1780, 0x17ff), (0x1ab0, 0x1aff),
+    (0x1c80, 0x1cbf), (0x1d00, 0x1dbf), (0x1e00, 0x1fff), (0x2000, 0x206f), (0x2070, 0x20ff), (0x2100, 0x214f),
+    (0x2150, 0x218f), (0x2190, 0x22ff), (0x2460, 0x24ff), (0x2500, 0x27bf), (0x2c00, 0x2c7f), (0x2e80, 0x2fdf),
+    (0x3000, 0x303f), (0x3040, 0x309f), (0x30a0, 0x30ff), (0x3100, 0x318f), (0x3400, 0x4dbf), (0x4e00, 0x9fff),
+    (0xa640, 0xa69f), (0xa720, 0xa7ff), (0xab70, 0xabbf), (0xac00, 0xd7ff), (0xe000, 0xe0ff), (0xf900, 0xfaff),
+    (0xfb00, 0xfb4f), (0xfe00, 0xfe0f), (0xfe30, 0xfe4f), (0xfe70, 0xfeff), (0xff00, 0xffef), (0xfff0, 0xffff),
+    (0x10000, 0x100ff), (0x10400, 0x1044f), (0x11000, 0x1107f), (0x1d400, 0x1d7ff), (0x1e900, 0x1e95f),
+    (0x1f1e6, 0x1f1ff), (0x1f300, 0x1f64f), (0x1f3fb, 0x1f3ff), (0x20000, 0x2a6df), (0x2b740, 0x2b9ff),
+    (0x2f800, 0x2fa1f), (0xe0020, 0xe007f), (0xe0100, 0xe01ef),
+];
+
+/// What joins characters, or stands between them.
+const JOINTS: &[&str] =
+    &["", "", "", "", " ", " ", "  ", "\n", " \n", "\t", "\u{200d}", "\u{fe0f}", "\u{301}", "'", "."];
+
+/// `count` texts: pieces as above, words of the written texts, and runs of characters of every script, mixed by `seed`.
+pub(crate) fn drawn(count: usize, seed: u64) -> Vec<String> {
+    let mut random = Random::new(seed);
+    let pick = |random: &mut Random, list: &[&'static str]| list[random.below(list.len() as u32) as usize];
+    let words: Vec<&str> = PLAIN.iter().flat_map(|text| text.split_inclusive(' ')).collect();
+    let mut text = || {
+        let mut text = String::new();
+        for _ in 0..1 + random.below(8) {
+            match random.below(8) {
+                0 | 1 => text.push_str(pick(&mut random, PIECES)),
+                2 | 3 => text.push_str(pick(&mut random, &words)),
+                4 => {
+                    let piece = pick(&mut random, PIECES);
+                    text.extend(std::iter::repeat_n(piece, 1 + random.below(9) as usize));
+                }
+                _ => {
+                    let (first, last) = SCRIPTS[random.below(SCRIPTS.len() as u32) as usize];
+                    let joint = pick(&mut random, JOINTS);
+                    for _ in 0..1 + random.below(9) {
+                        text.extend(char::from_u32(first + random.below(last - first + 1)));
+                        text.push_str(joint);
+                    }
+                }
+            }
+        }
+        text
+    };
+    (0..count).map(|_| text()).collect()
+}

@@ -154,6 +154,13 @@ impl<'a> Array<'a> {
         self.len == 0
     }
 
+    /// The elements of an array of bytes, with a sign or without; `None` for any other.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        let Array { kind, len, elements: mut cursor } = *self;
+        let is_bytes = matches!(kind, Kind::U8 | Kind::I8);
+        cursor.take(len, "an array of bytes").ok().filter(|_| is_bytes)
+    }
+
     /// The elements in order. They were checked at open; should the mapped bytes have changed since, the iterator
     /// ends early.
     pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + Clone + use<'a> {

@@ -124,6 +124,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::tokenizer::vocabulary::Writing;
 
     /// Letters of which eight make a token.
     fn letters(mut number: u64) -> [u8; 8] {
@@ -135,7 +136,8 @@ mod tests {
     }
 
     fn read(tokens: &[[u8; 8]]) -> Result<(Vocabulary, Index)> {
-        Vocabulary::in_bytes(tokens.iter().map(|token| &token[..]), None::<core::iter::Empty<i32>>)
+        let tokens = tokens.iter().map(|token| &token[..]);
+        Vocabulary::read(tokens, None::<core::iter::Empty<i32>>, Writing::Bytes)
     }
 
     #[test]

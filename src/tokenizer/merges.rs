@@ -5,16 +5,11 @@
 
 use alloc::vec::Vec;
 
+use super::TokenId;
 use super::index::{Index, mix, probe, table_capacity, too_many_collisions};
-use super::vocabulary::{Shown, Vocabulary, reserve, reserve_exact};
-use super::{TokenId, alphabet};
+use super::merging::{NEVER, Rank};
+use super::vocabulary::{Shown, Vocabulary, Writing, reserve_exact};
 use crate::error::{Error, Result, text};
-
-/// How urgent a merge is: the lowest rank goes first. It is the merge's place in the metadata.
-pub(super) type Rank = u32;
-
-/// The rank of a pair that does not merge.
-pub(super) const NEVER: Rank = Rank::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -33,16 +28,17 @@ pub(super) struct Merges {
 }
 
 impl Merges {
-    /// Reads merges written in the byte alphabet, `left right`, the most urgent first. A pair that comes twice keeps
-    /// its first rank.
+    /// Reads merges, `left right`, the most urgent first. A pair that comes twice keeps its first rank. A merge's place
+    /// in the metadata is its rank.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] for one that is not two texts, or whose texts or result are no tokens;
-    /// [`Error::Memory`].
-    pub(super) fn in_bytes<'a>(
+    /// [`Error::Inconsistent`] for one that is not two texts, or whose texts or result are no tokens: in characters such
+    /// a one does nothing, since some of its texts may be special tokens. [`Error::Memory`].
+    pub(super) fn read<'a>(
         lines: impl Iterator<Item = &'a [u8]> + Clone,
         vocabulary: &Vocabulary,
         index: &Index,
+        writing: Writing,
     ) -> Result<Merges> {
         let count = lines.clone().count();
         if count >= NEVER as usize {
@@ -56,14 +52,18 @@ impl Merges {
 
         let mut bytes = Vec::new();
         for (place, line) in lines.take(count).enumerate() {
-            let (left, right, merged) = read(line, vocabulary, index, &mut bytes)?.ok_or_else(|| {
-                Error::Inconsistent(text!(
+            let read = read(line, vocabulary, index, writing, &mut bytes)?;
+            if read.is_none() && writing == Writing::Bytes {
+                return Err(Error::Inconsistent(text!(
                     "merge {place} (tokenizer.ggml.merges) is not two tokens that make a third: {}",
                     Shown(line)
-                ))
-            })?;
-            merges.merged.push(merged);
-            merges.insert(Slot { left, right, rank: place as Rank })?;
+                )));
+            }
+            // Of the rank of one that does nothing there is no pair.
+            merges.merged.push(read.map_or(0, |(_, _, merged)| merged));
+            if let Some((left, right, _)) = read {
+                merges.insert(Slot { left, right, rank: place as Rank })?;
+            }
         }
         Ok(merges)
     }
@@ -114,6 +114,7 @@ fn read(
     line: &[u8],
     vocabulary: &Vocabulary,
     index: &Index,
+    writing: Writing,
     bytes: &mut Vec<u8>,
 ) -> Result<Option<(TokenId, TokenId, TokenId)>> {
     // The first character is text even if it is a space.
@@ -121,16 +122,13 @@ fn read(
         return Ok(None);
     };
     bytes.clear();
-    reserve(bytes, line.len())?;
     let (left, right) = (line.get(..space).unwrap_or_default(), line.get(space + 1..).unwrap_or_default());
-    for byte in alphabet::bytes(left) {
-        let Some(byte) = byte else { return Ok(None) };
-        bytes.push(byte);
+    if !writing.append(left, bytes)? {
+        return Ok(None);
     }
     let middle = bytes.len();
-    for byte in alphabet::bytes(right) {
-        let Some(byte) = byte else { return Ok(None) };
-        bytes.push(byte);
+    if !writing.append(right, bytes)? {
+        return Ok(None);
     }
     let find = |bytes: Option<&[u8]>| index.find(vocabulary, bytes.unwrap_or_default());
     Ok(match (find(bytes.get(..middle)), find(bytes.get(middle..)), find(Some(bytes))) {

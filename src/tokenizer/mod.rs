@@ -1,7 +1,10 @@
 //! Floor 2. Text to tokens and back.
 //!
 //! ```text
-//!   text -> marks (special tokens) -> pretokenize (words) -> bpe (bytes, merged by rank) -> ids
+//!   text -> marks (special tokens) -> bpe: pretokenize (words), merging by rank            -> ids
+//!                                  -> sentencepiece: characters, merging by score
+//!                                  -> unigram: charsmap, the best sum of scores
+//!                                  -> wordpiece: words, the longest tokens
 //!   ids  -> vocabulary (bytes of each) -> utf8 (whole characters) -> text
 //! ```
 //! A vocabulary comes from a file that is not trusted: whatever it holds, building a tokenizer gives one that works
@@ -10,19 +13,27 @@
 
 mod alphabet;
 mod bpe;
+mod charsmap;
+mod fallback;
 mod index;
 mod marks;
 mod merges;
+mod merging;
 mod pretokenize;
+mod sentencepiece;
 mod source;
 mod special;
 #[cfg(test)]
 mod tests;
+mod trie;
 mod unicode;
 mod unicode_tables;
+mod unigram;
 mod utf8;
 mod vocabulary;
+mod wordpiece;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -34,8 +45,12 @@ use crate::error::{Error, Result, text};
 use crate::gguf;
 use bpe::Bpe;
 use marks::Marks;
-use special::Special;
+use merging::Scratch;
+use sentencepiece::SentencePiece;
+use special::{Around, Special};
+use unigram::Unigram;
 use vocabulary::{Kind, Vocabulary, reserve};
+use wordpiece::WordPiece;
 
 /// A token: its place in the vocabulary.
 pub type TokenId = u32;
@@ -62,48 +77,87 @@ pub struct Tokenizer {
     model: Model,
 }
 
-/// How words become tokens: one file each.
+/// How text becomes tokens: one file each.
 #[derive(Debug)]
 enum Model {
     Bpe(Bpe),
+    SentencePiece(SentencePiece),
+    Unigram(Unigram),
+    WordPiece(WordPiece),
 }
 
 impl Model {
     /// Reads the vocabulary of the model that `source` names.
-    fn read<'a, S, T>(source: &VocabularySource<'a, S, T>) -> Result<(Vocabulary, Model)>
+    fn read<'a, S, T, F>(source: &VocabularySource<'a, S, T, F>) -> Result<(Vocabulary, Model)>
     where
         S: Iterator<Item = &'a [u8]> + Clone,
         T: Iterator<Item = i32> + Clone,
+        F: Iterator<Item = f32> + Clone,
     {
-        match source.model {
-            "gpt2" => Bpe::read(source).map(|(vocabulary, bpe)| (vocabulary, Model::Bpe(bpe))),
-            other => Err(Error::Unsupported(text!(
-                "tokenizer {other:?} (tokenizer.ggml.model); known is \"gpt2\""
-            ))),
-        }
+        Ok(match source.model {
+            "gpt2" => Bpe::read(source, source.pre).map(|(vocabulary, bpe)| (vocabulary, Model::Bpe(bpe)))?,
+            "gemma4" => {
+                Bpe::read(source, Some("gemma4")).map(|(vocabulary, bpe)| (vocabulary, Model::Bpe(bpe)))?
+            }
+            "llama" => SentencePiece::read(source)
+                .map(|(vocabulary, model)| (vocabulary, Model::SentencePiece(model)))?,
+            "t5" => Unigram::read(source).map(|(vocabulary, model)| (vocabulary, Model::Unigram(model)))?,
+            "bert" => {
+                WordPiece::read(source).map(|(vocabulary, model)| (vocabulary, Model::WordPiece(model)))?
+            }
+            other => {
+                return Err(Error::Unsupported(text!(
+                    "tokenizer {other:?} (tokenizer.ggml.model); known are gpt2, llama, t5, bert, gemma4"
+                )));
+            }
+        })
     }
 
-    fn adds_bos(&self) -> bool {
+    /// What goes around a text.
+    fn around(&self) -> Around {
+        let (bos, eos, last) = match self {
+            Model::Bpe(bpe) if bpe.family().in_characters => (None, Some(false), Role::Eos),
+            Model::Bpe(bpe) => (Some(bpe.family().adds_bos), Some(false), Role::Eos),
+            Model::SentencePiece(_) => (Some(true), Some(false), Role::Eos),
+            Model::Unigram(_) => (Some(false), Some(true), Role::Eos),
+            Model::WordPiece(_) => (None, None, Role::Separator),
+        };
+        Around { bos, eos, last }
+    }
+
+    /// Whether the first token of a text begins with a space that the text does not have.
+    fn adds_prefix(&self) -> bool {
         match self {
-            Model::Bpe(bpe) => bpe.adds_bos(),
+            Model::Bpe(_) => false,
+            Model::SentencePiece(model) => model.adds_prefix(),
+            Model::Unigram(model) => model.adds_prefix(),
+            Model::WordPiece(_) => true,
         }
     }
 
+    /// Appends the tokens of `text`; `begins` says that nothing but a special token is in front of it.
     fn encode(
         &self,
         vocabulary: &Vocabulary,
         text: &str,
-        scratch: &mut bpe::Scratch,
+        begins: bool,
+        scratch: &mut Scratch,
         out: &mut Vec<TokenId>,
     ) -> Result<()> {
         match self {
             Model::Bpe(bpe) => bpe.encode(vocabulary, text, scratch, out),
+            Model::SentencePiece(model) => model.encode(vocabulary, text, begins, scratch, out),
+            Model::Unigram(model) => model.encode(text, begins, out),
+            Model::WordPiece(model) => model.encode(text, out),
         }
     }
 
     fn size_bytes(&self) -> usize {
         match self {
             Model::Bpe(bpe) => bpe.size_bytes(),
+            Model::SentencePiece(model) => model.size_bytes(),
+            Model::Unigram(model) => model.size_bytes(),
+            Model::WordPiece(model) => model.size_bytes(),
         }
     }
 }
@@ -122,13 +176,14 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Unsupported`] for a kind of tokenizer or pre-tokeniser that is not known (the message lists those that
     /// are), [`Error::Inconsistent`] for a vocabulary that contradicts itself, [`Error::Memory`].
-    pub fn new<'a, S, T>(source: &VocabularySource<'a, S, T>) -> Result<Tokenizer>
+    pub fn new<'a, S, T, F>(source: &VocabularySource<'a, S, T, F>) -> Result<Tokenizer>
     where
         S: Iterator<Item = &'a [u8]> + Clone,
         T: Iterator<Item = i32> + Clone,
+        F: Iterator<Item = f32> + Clone,
     {
         let (mut vocabulary, model) = Model::read(source)?;
-        let special = Special::find(source, &mut vocabulary, model.adds_bos())?;
+        let special = Special::find(source, &mut vocabulary, model.around())?;
         let plain_marks = Marks::of_kinds(&vocabulary, |kind| kind == Kind::UserDefined)?;
         let all_marks = Marks::of_kinds(&vocabulary, |kind| {
             matches!(kind, Kind::UserDefined | Kind::Control | Kind::Unknown)
@@ -138,14 +193,33 @@ impl Tokenizer {
 
     /// Appends the tokens of `text` to `out`. Time grows with n log n at worst, n being the bytes of the text.
     ///
+    /// Decoded, the tokens are the text again where the vocabulary is one of bytes, or has a token for each byte, and no
+    /// normalisation: but for U+2581, which SentencePiece writes for a space, and what BERT's WordPiece and T5's unigram
+    /// models do not keep.
+    ///
     /// # Errors
     /// [`Error::Memory`], and [`Error::Argument`] for a single word of 4 GiB; `out` is then as it was.
     pub fn encode(&self, text: &str, options: EncodeOptions, out: &mut Vec<TokenId>) -> Result<()> {
         let before = out.len();
-        self.append(text, options, out).inspect_err(|_| out.truncate(before))
+        self.append(text, options, true, out).inspect_err(|_| out.truncate(before))
     }
 
-    fn append(&self, text: &str, options: EncodeOptions, out: &mut Vec<TokenId>) -> Result<()> {
+    /// Appends the tokens of a text that goes on where another one stopped: nothing is put in front or behind.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_more(&self, text: &str, out: &mut Vec<TokenId>) -> Result<()> {
+        let before = out.len();
+        self.append(text, EncodeOptions::default(), false, out).inspect_err(|_| out.truncate(before))
+    }
+
+    fn append(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        mut begins: bool,
+        out: &mut Vec<TokenId>,
+    ) -> Result<()> {
         let add = |id: Option<TokenId>, out: &mut Vec<TokenId>| {
             reserve(out, 1)?;
             out.extend(id);
@@ -153,16 +227,25 @@ impl Tokenizer {
         };
         add(self.special.first.filter(|_| options.add_special), out)?;
         let marks = if options.parse_special { &self.all_marks } else { &self.plain_marks };
-        let mut scratch = bpe::Scratch::default();
-        let mut encoded = 0;
+        let mut scratch = Scratch::default();
+        let mut rest = text;
         for mark in marks.find_in(&self.vocabulary, text.as_bytes())? {
             // Texts of special tokens are whole characters, so both ends of a mark are ends of characters.
-            let plain = text.get(encoded..mark.start).unwrap_or_default();
-            self.model.encode(&self.vocabulary, plain, &mut scratch, out)?;
+            let start = mark.start.saturating_sub(text.len() - rest.len());
+            let (plain, after) = rest.split_at_checked(start).unwrap_or((rest, ""));
+            let plain = match self.special.strips_before(mark.id) {
+                true => plain.trim_end_matches(is_c_space),
+                false => plain,
+            };
+            self.model.encode(&self.vocabulary, plain, begins, &mut scratch, out)?;
             add(Some(mark.id), out)?;
-            encoded = mark.start + self.vocabulary.bytes(mark.id).len();
+            begins = true;
+            rest = after.get(self.vocabulary.bytes(mark.id).len()..).unwrap_or_default();
+            if self.special.strips_behind(&self.vocabulary, mark.id) {
+                rest = rest.trim_start_matches(is_c_space);
+            }
         }
-        self.model.encode(&self.vocabulary, text.get(encoded..).unwrap_or_default(), &mut scratch, out)?;
+        self.model.encode(&self.vocabulary, rest, begins, &mut scratch, out)?;
         add(self.special.last.filter(|_| options.add_special), out)
     }
 
@@ -195,6 +278,44 @@ impl Tokenizer {
     /// for an id outside the vocabulary. [`Utf8Stream`] makes characters of it.
     pub fn piece(&self, id: TokenId) -> &[u8] {
         if self.is_control(id) { &[] } else { self.vocabulary.bytes(id) }
+    }
+
+    /// What token `id` adds to a text in which `previous` came before it, `None` at its beginning: its
+    /// [`piece`](Self::piece), without the space that encoding puts in front of a text and behind a special token.
+    pub fn piece_after(&self, previous: Option<TokenId>, id: TokenId) -> &[u8] {
+        let piece = self.piece(id);
+        let is_special =
+            |id| !matches!(self.vocabulary.kind(id), Some(Kind::Normal | Kind::Byte | Kind::Unused));
+        match piece.strip_prefix(b" ") {
+            Some(stripped)
+                if self.model.adds_prefix()
+                    && self.vocabulary.kind(id) != Some(Kind::UserDefined)
+                    && previous.is_none_or(is_special) =>
+            {
+                stripped
+            }
+            _ => piece,
+        }
+    }
+
+    /// Appends the text of `ids`, without special tokens. What is no UTF-8 becomes U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]; `out` then has a part of the text.
+    pub fn decode(&self, ids: &[TokenId], out: &mut String) -> Result<()> {
+        let mut stream = Utf8Stream::new();
+        let mut previous = None;
+        for id in ids {
+            let piece = self.piece_after(previous, *id);
+            // Three bytes of an unfinished character may come before, and each byte may become U+FFFD.
+            let room = 3 * (piece.len() + 1);
+            out.try_reserve(room).map_err(|_| vocabulary::no_memory::<u8>(room))?;
+            stream.push(piece, |part| out.push_str(part));
+            previous = Some(*id);
+        }
+        out.try_reserve(3).map_err(|_| vocabulary::no_memory::<u8>(3))?;
+        stream.finish(|part| out.push_str(part));
+        Ok(())
     }
 
     /// Whether token `id` is not text: it steers the model, stands for the unknown, or is an unused place.
@@ -238,4 +359,9 @@ impl Tokenizer {
         let marks = self.plain_marks.size_bytes() + self.all_marks.size_bytes();
         self.vocabulary.size_bytes() + self.special.size_bytes() + marks + self.model.size_bytes()
     }
+}
+
+/// What C's `isspace` takes for white space.
+fn is_c_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
 }

@@ -32,6 +32,14 @@ pub enum Role {
     FimRepository,
     /// Fill in the middle: another file follows.
     FimSeparator,
+    /// Stands for what the vocabulary cannot say.
+    Unknown,
+    /// Ends a text, or stands between two.
+    Separator,
+    /// Fills up.
+    Padding,
+    /// Stands for what is to be guessed.
+    Mask,
 }
 
 /// What is known of a [`Role`].
@@ -46,7 +54,7 @@ struct Known {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 10] = [
+    pub const ALL: [Role; 14] = [
         Role::Bos,
         Role::Eos,
         Role::Eot,
@@ -57,7 +65,29 @@ impl Role {
         Role::FimPad,
         Role::FimRepository,
         Role::FimSeparator,
+        Role::Unknown,
+        Role::Separator,
+        Role::Padding,
+        Role::Mask,
     ];
+
+    /// The token that plays the role in tokenizers of kind `model` where the metadata does not say.
+    pub(super) fn default_of(self, model: &str) -> Option<TokenId> {
+        Some(match (model, self) {
+            ("llama", Role::Bos) => 1,
+            ("llama", Role::Eos) => 2,
+            ("llama", Role::Unknown) => 0,
+            ("bert", Role::Bos) => 101,
+            ("bert", Role::Separator) => 102,
+            ("bert", Role::Unknown) => 100,
+            ("bert", Role::Padding) => 0,
+            ("bert", Role::Mask) => 103,
+            ("t5", Role::Eos) => 1,
+            ("t5", Role::Unknown) => 2,
+            ("t5", Role::Padding) => 0,
+            _ => return None,
+        })
+    }
 
     /// The metadata keys that name the role's token; of several, the last one present counts.
     pub fn keys(self) -> &'static [&'static str] {
@@ -139,6 +169,11 @@ impl Role {
                 true,
             ),
             Role::FimSeparator => (&["tokenizer.ggml.fim_sep_token_id"], &["<|file_sep|>"], true),
+            Role::Unknown => (&["tokenizer.ggml.unknown_token_id"], &[], false),
+            // The key is spelt so.
+            Role::Separator => (&["tokenizer.ggml.seperator_token_id"], &[], false),
+            Role::Padding => (&["tokenizer.ggml.padding_token_id"], &[], false),
+            Role::Mask => (&["tokenizer.ggml.mask_token_id"], &[], false),
         };
         Known { keys, texts, ends_generation }
     }
@@ -192,6 +227,17 @@ fn is_one_of(text: &[u8], texts: &[&str]) -> bool {
     texts.iter().any(|known| known.as_bytes() == text)
 }
 
+/// What a kind of tokenizer puts around a text where the metadata does not say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around {
+    /// Whether a text begins with BOS; `None` for always, whatever the metadata says.
+    pub(super) bos: Option<bool>,
+    /// Whether a text ends with `last`; `None` for always.
+    pub(super) eos: Option<bool>,
+    /// Which token ends it.
+    pub(super) last: Role,
+}
+
 /// The tokens with a task in one vocabulary.
 #[derive(Debug)]
 pub(super) struct Special {
@@ -202,21 +248,38 @@ pub(super) struct Special {
     pub(super) first: Option<TokenId>,
     /// A text ends with it when special tokens are added.
     pub(super) last: Option<TokenId>,
+    strips: Strips,
+}
+
+/// Which special tokens take the white space beside them.
+#[derive(Clone, Copy, Debug)]
+enum Strips {
+    None,
+    /// This one, the white space in front of it.
+    Before(TokenId),
+    /// All but the three that end or begin texts, the white space behind them.
+    Behind,
 }
 
 impl Special {
-    /// Finds the tokens with a task, and corrects the kinds of those that are known by their text. `adds_bos` counts
-    /// where the metadata does not say.
+    /// Finds the tokens with a task, and corrects the kinds of those that are known by their text. `around` counts where
+    /// the metadata does not say.
     ///
     /// # Errors
     /// [`Error::Inconsistent`] if the metadata gives a role to a token that is not there, or wants BOS or EOS added
     /// without telling which it is; [`Error::Memory`].
-    pub(super) fn find<S, T>(
-        source: &VocabularySource<'_, S, T>,
+    pub(super) fn find<S, T, F>(
+        source: &VocabularySource<'_, S, T, F>,
         vocabulary: &mut Vocabulary,
-        adds_bos: bool,
+        around: Around,
     ) -> Result<Special> {
-        let mut special = Special { roles: source.roles, ends: Vec::new(), first: None, last: None };
+        let mut special = Special {
+            roles: source.roles,
+            ends: Vec::new(),
+            first: None,
+            last: None,
+            strips: Strips::find(source, vocabulary),
+        };
         let count = vocabulary.count();
         for (role, id) in Role::ALL.into_iter().zip(source.roles) {
             if let Some(id) = id.filter(|id| *id as usize >= count) {
@@ -226,6 +289,9 @@ impl Special {
                 )));
             }
         }
+        for (role, slot) in Role::ALL.into_iter().zip(&mut special.roles) {
+            *slot = source.role(role, vocabulary);
+        }
         special.find_by_text(vocabulary)?;
         for (role, id) in Role::ALL.into_iter().zip(special.roles) {
             if let Some(id) = id.filter(|_| role.known().ends_generation) {
@@ -233,10 +299,13 @@ impl Special {
             }
         }
         special.spare_end_of_message(vocabulary);
+        special.spare_end_of_sequence(vocabulary);
         special.ends.sort_unstable();
 
-        special.first = special.get(Role::Bos).filter(|_| source.add_bos.unwrap_or(adds_bos));
-        special.last = special.get(Role::Eos).filter(|_| source.add_eos.unwrap_or(false));
+        let adds =
+            |asked: Option<bool>, usual: Option<bool>| usual.is_none_or(|usual| asked.unwrap_or(usual));
+        special.first = special.get(Role::Bos).filter(|_| adds(source.add_bos, around.bos));
+        special.last = special.get(around.last).filter(|_| adds(source.add_eos, around.eos));
         let missing = |key: &str, id: &str| {
             Error::Inconsistent(text!("tokenizer.ggml.{key} is true, but tokenizer.ggml.{id} is missing"))
         };
@@ -244,11 +313,22 @@ impl Special {
             Special { first: None, .. } if source.add_bos == Some(true) => {
                 Err(missing("add_bos_token", "bos_token_id"))
             }
-            Special { last: None, .. } if source.add_eos == Some(true) => {
+            Special { last: None, .. } if source.add_eos == Some(true) && around.last == Role::Eos => {
                 Err(missing("add_eos_token", "eos_token_id"))
             }
             special => Ok(special),
         }
+    }
+
+    /// Whether token `id` takes the white space in front of it.
+    pub(super) fn strips_before(&self, id: TokenId) -> bool {
+        matches!(self.strips, Strips::Before(stripping) if stripping == id)
+    }
+
+    /// Whether token `id` takes the white space behind it.
+    pub(super) fn strips_behind(&self, vocabulary: &Vocabulary, id: TokenId) -> bool {
+        matches!(self.strips, Strips::Behind)
+            && !is_one_of(vocabulary.bytes(id), &["<unk>", "<s>", "<|endoftext|>"])
     }
 
     /// The token that plays `role`.
@@ -310,6 +390,43 @@ impl Special {
         if END_IS_NO_END.iter().any(|set| set.iter().all(|text| find(text).is_some())) {
             self.ends.retain(|id| *id != end);
             vocabulary.set_kind(end, Kind::UserDefined);
+        }
+    }
+
+    /// Gemma 4 has `</s>` as text.
+    fn spare_end_of_sequence(&mut self, vocabulary: &mut Vocabulary) {
+        let find = |text: &str| self.ends.iter().copied().find(|id| vocabulary.bytes(*id) == text.as_bytes());
+        if let (Some(end), Some(_)) = (find("</s>"), find("<|tool_response>")) {
+            self.ends.retain(|id| *id != end);
+            vocabulary.set_kind(end, Kind::Normal);
+        }
+    }
+}
+
+impl Strips {
+    /// Files do not say which tokens do so; the names of models do, as in llama.cpp.
+    fn find<S, T, F>(source: &VocabularySource<'_, S, T, F>, vocabulary: &Vocabulary) -> Strips {
+        let names = |value: Option<&str>, parts: &[&str]| {
+            let has = |part: &&str| {
+                let mut windows = value.unwrap_or_default().as_bytes().windows(part.len());
+                windows.any(|found| found.eq_ignore_ascii_case(part.as_bytes()))
+            };
+            parts.iter().any(has)
+        };
+        let before = |text: &str| {
+            let find = vocabulary.ids().find(|id| vocabulary.bytes(*id) == text.as_bytes());
+            find.map_or(Strips::None, Strips::Before)
+        };
+        if names(source.pre, &["jina-v2-de", "jina-v2-es", "jina-v2-code"])
+            || names(source.architecture, &["nomic-bert-moe", "jina-bert-v3"])
+        {
+            before("<mask>")
+        } else if names(source.name, &["phi-3", "phi3"]) {
+            Strips::Behind
+        } else if names(source.name, &["modern-bert"]) {
+            before("[MASK]")
+        } else {
+            Strips::None
         }
     }
 }

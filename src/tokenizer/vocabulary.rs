@@ -42,6 +42,60 @@ impl Kind {
     }
 }
 
+/// How the texts of tokens are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// In GPT-2's alphabet for bytes.
+    Bytes,
+    /// As they are, with U+2581 for spaces.
+    Characters,
+}
+
+/// U+2581, which stands for a space.
+pub(super) const ESCAPED_SPACE: &[u8] = b"\xe2\x96\x81";
+
+impl Writing {
+    /// Appends the bytes that `written` stands for. Says whether it is written this way at all.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(super) fn append(self, written: &[u8], bytes: &mut Vec<u8>) -> Result<bool> {
+        reserve(bytes, written.len())?;
+        match self {
+            Writing::Bytes => {
+                for byte in alphabet::bytes(written) {
+                    let Some(byte) = byte else { return Ok(false) };
+                    bytes.push(byte);
+                }
+            }
+            Writing::Characters => append_unescaped(written, bytes)?,
+        }
+        Ok(true)
+    }
+}
+
+/// Appends `text` with a space for each U+2581.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(super) fn append_unescaped(text: &[u8], bytes: &mut Vec<u8>) -> Result<()> {
+    reserve(bytes, text.len())?;
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        match rest.strip_prefix(ESCAPED_SPACE) {
+            Some(after) => {
+                bytes.push(b' ');
+                rest = after;
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The tokens of a model.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
@@ -49,22 +103,28 @@ pub(super) struct Vocabulary {
     /// Where each token begins in `bytes`, and where the last one ends.
     starts: Vec<u32>,
     kinds: Vec<Kind>,
+    /// Bytes of the longest token.
+    longest: usize,
 }
 
 impl Vocabulary {
-    /// Reads tokens that are written in the byte alphabet, and how they are looked up.
+    /// Reads tokens, and how they are looked up.
     ///
     /// # Errors
     /// [`Error::Inconsistent`] for a token that cannot be read, a text that two tokens share, or as many types as
     /// tokens not being there; [`Error::Memory`].
-    pub(super) fn in_bytes<'a>(
+    pub(super) fn read<'a>(
         tokens: impl Iterator<Item = &'a [u8]> + Clone,
         types: Option<impl Iterator<Item = i32>>,
+        writing: Writing,
     ) -> Result<(Vocabulary, Index)> {
         let (count, length) = tokens.clone().fold((0usize, 0usize), |(count, length), text| {
             // A character of the alphabet is one byte; what is not a token of bytes is made room for as it comes.
-            let characters = text.iter().filter(|byte| **byte as i8 >= -0x40).count();
-            (count.saturating_add(1), length.saturating_add(characters))
+            let bytes = match writing {
+                Writing::Bytes => text.iter().filter(|byte| **byte as i8 >= -0x40).count(),
+                Writing::Characters => text.len(),
+            };
+            (count.saturating_add(1), length.saturating_add(bytes))
         });
         let mut vocabulary = Vocabulary::with_room(count, length)?;
         let mut index = Index::with_room(count)?;
@@ -84,7 +144,11 @@ impl Vocabulary {
                     "token {id} has type {number}; types are 0 to 6 (tokenizer.ggml.token_type)"
                 ))
             })?;
-            if vocabulary.push_written(kind, text)? {
+            let is_found = match writing {
+                Writing::Bytes => vocabulary.push_written(kind, text)?,
+                Writing::Characters => vocabulary.push_spaced(kind, text)?,
+            };
+            if is_found {
                 index.insert(&vocabulary, id)?;
             }
         }
@@ -97,7 +161,8 @@ impl Vocabulary {
     }
 
     fn with_room(count: usize, length: usize) -> Result<Vocabulary> {
-        let mut vocabulary = Vocabulary { bytes: Vec::new(), starts: Vec::new(), kinds: Vec::new() };
+        let mut vocabulary =
+            Vocabulary { bytes: Vec::new(), starts: Vec::new(), kinds: Vec::new(), longest: 0 };
         reserve_exact(&mut vocabulary.bytes, length)?;
         reserve_exact(&mut vocabulary.starts, count.saturating_add(1))?;
         reserve_exact(&mut vocabulary.kinds, count)?;
@@ -118,37 +183,61 @@ impl Vocabulary {
                 self.push(kind, alphabet::bytes(written).flatten())?;
                 Ok(!written.is_empty())
             }
-            Kind::Normal if !special::is_well_known(written) => Err(Error::Inconsistent(text!(
-                "token {} is not written in the byte alphabet: {}",
-                self.kinds.len(),
-                Shown(written)
-            ))),
+            // Some vocabularies have characters among their tokens, which no text becomes.
+            Kind::Normal if !special::is_well_known(written) => {
+                self.push(kind, written.iter().copied())?;
+                Ok(false)
+            }
             Kind::Normal | Kind::Unused | Kind::Unknown | Kind::Control | Kind::UserDefined => {
                 if core::str::from_utf8(written).is_err() {
-                    let id = self.kinds.len();
-                    return Err(Error::Inconsistent(text!(
-                        "special token {id} is not UTF-8: {}",
-                        Shown(written)
-                    )));
+                    return Err(self.no_utf8(written));
                 }
                 self.push(kind, written.iter().copied())?;
                 Ok(!written.is_empty() && alphabet::is_itself(written))
             }
-            Kind::Byte => {
-                let byte = named_byte(written).ok_or_else(|| {
-                    let id = self.kinds.len();
-                    Error::Inconsistent(text!(
-                        "byte token {id} is not written like <0x41>: {}",
-                        Shown(written)
-                    ))
-                })?;
-                self.push(kind, [byte].into_iter())?;
-                Ok(false)
+            Kind::Byte => self.push_byte(written),
+        }
+    }
+
+    fn push_byte(&mut self, written: &[u8]) -> Result<bool> {
+        let byte = named_byte(written).ok_or_else(|| {
+            let id = self.kinds.len();
+            Error::Inconsistent(text!("byte token {id} is not written like <0x41>: {}", Shown(written)))
+        })?;
+        self.push(Kind::Byte, [byte].into_iter())?;
+        Ok(false)
+    }
+
+    /// Appends a token that is written in characters. Says whether it can be looked up by its bytes: only text can,
+    /// and no text has a space that is not escaped.
+    fn push_spaced(&mut self, kind: Kind, written: &[u8]) -> Result<bool> {
+        let is_found = !written.is_empty() && !written.contains(&b' ');
+        match kind {
+            Kind::Byte => self.push_byte(written),
+            Kind::Normal | Kind::Unused if !special::is_well_known(written) => {
+                let mut bytes = Vec::new();
+                append_unescaped(written, &mut bytes)?;
+                self.push(kind, bytes.into_iter())?;
+                Ok(is_found)
+            }
+            _ => {
+                if core::str::from_utf8(written).is_err() {
+                    return Err(self.no_utf8(written));
+                }
+                self.push(kind, written.iter().copied())?;
+                let is_escaped = written.windows(ESCAPED_SPACE.len()).any(|bytes| bytes == ESCAPED_SPACE);
+                Ok(kind == Kind::UserDefined && is_found && !is_escaped)
             }
         }
     }
 
+    fn no_utf8(&self, written: &[u8]) -> Error {
+        let id = self.kinds.len();
+        Error::Inconsistent(text!("special token {id} is not UTF-8: {}", Shown(written)))
+    }
+
     fn push(&mut self, kind: Kind, bytes: impl Iterator<Item = u8>) -> Result<()> {
+        let start = self.bytes.len();
         for byte in bytes {
             reserve(&mut self.bytes, 1)?;
             self.bytes.push(byte);
@@ -159,12 +248,18 @@ impl Vocabulary {
         reserve(&mut self.kinds, 1)?;
         self.starts.push(end);
         self.kinds.push(kind);
+        self.longest = self.longest.max(self.bytes.len() - start);
         Ok(())
     }
 
     /// The number of tokens.
     pub(super) fn count(&self) -> usize {
         self.kinds.len()
+    }
+
+    /// The length in bytes of the longest token.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Every id.

@@ -1,44 +1,86 @@
-//! Floor 2. Llama 3's words:
+//! Floor 2. Llama 3's words, and those of the families that change a little of its expression:
 //! `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 #![forbid(unsafe_code)]
 
-use super::{contraction, end_of_run, end_while, rest, white_space};
-use crate::tokenizer::unicode::Class;
+use super::{contraction, end_of_run, end_while, is_line_end, rest, space_and_lines};
+use crate::tokenizer::unicode::{Category, Class};
+
+/// What a family changes.
+struct Rules {
+    /// Whether `'s` and its like are words.
+    contractions: bool,
+    /// How many numbers stand together.
+    numbers: usize,
+    /// Whether marks are letters: `[\p{L}\p{M}]+` and `[^\s\p{L}\p{M}\p{N}]+`.
+    marks: bool,
+    /// Whether symbols take the ends of lines behind them.
+    lines: bool,
+}
+
+const LLAMA3: Rules = Rules { contractions: true, numbers: 3, marks: false, lines: true };
 
 pub(super) fn first_word(text: &str) -> usize {
-    first_word_with_numbers(text, 3)
+    LLAMA3.first_word(text)
 }
 
-/// The same with `\p{N}{1,numbers}`.
-pub(super) fn first_word_with_numbers(text: &str, numbers: usize) -> usize {
-    if let Some(length) = contraction(text, true) {
-        return length;
-    }
-    let mut characters = text.chars();
-    let Some(first) = characters.next() else { return 0 };
-    match Class::of(first) {
-        Class::Letter => return end_of_run(text, 0, Class::Letter),
-        Class::Number => return text.chars().take(numbers).take_while(is_number).map(char::len_utf8).sum(),
-        _ if !is_line_end(first) && Class::first(characters.as_str()) == Some(Class::Letter) => {
-            return end_of_run(text, first.len_utf8(), Class::Letter);
+/// Qwen 2: every number stands alone (`\p{N}` for `\p{N}{1,3}`).
+pub(super) fn qwen2(text: &str) -> usize {
+    const QWEN2: Rules = Rules { numbers: 1, ..LLAMA3 };
+    QWEN2.first_word(text)
+}
+
+/// Qwen 3.5: as Qwen 2, but marks belong to the letters: `[\p{L}\p{M}]+` for `\p{L}+`, and no symbols.
+pub(super) fn qwen35(text: &str) -> usize {
+    const QWEN35: Rules = Rules { numbers: 1, marks: true, ..LLAMA3 };
+    QWEN35.first_word(text)
+}
+
+/// Seed-Coder: as Qwen 2, but symbols leave the ends of lines: `[^\s\p{L}\p{N}\r\n]+`.
+pub(super) fn seed_coder(text: &str) -> usize {
+    const SEED_CODER: Rules = Rules { numbers: 1, lines: false, ..LLAMA3 };
+    SEED_CODER.first_word(text)
+}
+
+/// Ufakzeka: as Qwen 2, without contractions.
+pub(super) fn ufakzeka(text: &str) -> usize {
+    const UFAKZEKA: Rules = Rules { contractions: false, numbers: 1, ..LLAMA3 };
+    UFAKZEKA.first_word(text)
+}
+
+impl Rules {
+    fn class(&self, c: char) -> Class {
+        match Class::of(c) {
+            Class::Other if self.marks && Category::of(c) == Category::Mark => Class::Letter,
+            class => class,
         }
-        _ => {}
     }
-    let space = usize::from(first == ' ');
-    if Class::first(rest(text, space)) == Some(Class::Other) {
-        return end_while(text, end_of_run(text, space, Class::Other), is_line_end);
-    }
-    let end = end_of_run(text, 0, Class::Space);
-    match text.get(..end).and_then(|space| space.rfind(is_line_end)) {
-        Some(line_end) => line_end + 1,
-        None => white_space(text, end),
-    }
-}
 
-fn is_number(c: &char) -> bool {
-    Class::of(*c) == Class::Number
-}
-
-fn is_line_end(c: char) -> bool {
-    matches!(c, '\r' | '\n')
+    fn first_word(&self, text: &str) -> usize {
+        if self.contractions
+            && let Some(length) = contraction(text, true)
+        {
+            return length;
+        }
+        let run = |start, class| end_while(text, start, |c| self.class(c) == class);
+        let mut characters = text.chars();
+        let Some(first) = characters.next() else { return 0 };
+        let second = characters.next().map(|c| self.class(c));
+        match self.class(first) {
+            Class::Letter => return run(0, Class::Letter),
+            Class::Number => {
+                let is_number = |c: &char| self.class(*c) == Class::Number;
+                return text.chars().take(self.numbers).take_while(is_number).map(char::len_utf8).sum();
+            }
+            _ if !is_line_end(first) && second == Some(Class::Letter) => {
+                return run(first.len_utf8(), Class::Letter);
+            }
+            _ => {}
+        }
+        let space = usize::from(first == ' ');
+        if rest(text, space).chars().next().is_some_and(|c| self.class(c) == Class::Other) {
+            let end = run(space, Class::Other);
+            return if self.lines { end_while(text, end, is_line_end) } else { end };
+        }
+        space_and_lines(text, end_of_run(text, 0, Class::Space))
+    }
 }

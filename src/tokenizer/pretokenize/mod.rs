@@ -1,107 +1,118 @@
 //! Floor 2. Pre-tokenisers cut a text into words before any merging; a token never crosses the end of a word.
 //!
-//! A family is one hand-written scanner, equal to the regular expression that its file quotes, and one row of
-//! [`FAMILIES`]. A scanner returns the length of the first word in bytes: at least one character, never a part of one.
+//! A family is a row of [`FAMILIES`]: one or more hand-written scanners, each equal to the regular expression that its
+//! file quotes. A scanner returns the length in bytes of the first piece of a text: what its expression takes, or what
+//! lies in front of that; at least one character, never a part of one. The second one cuts the pieces of the first.
 #![forbid(unsafe_code)]
 
+mod bloom;
+mod cased;
+mod deepseek;
+mod exaone;
+mod falcon;
+mod gemma;
 mod gpt2;
+mod gpt4o;
 mod llama3;
-mod qwen2;
-mod smollm;
 
 use core::fmt;
 
 use super::unicode::Class;
 use crate::error::{Error, Result, text};
 
+/// The length in bytes of the first piece of a text, which is not empty.
+type Scanner = fn(&str) -> usize;
+
 /// How the vocabularies of some models were trained to see a text.
 #[derive(Debug)]
 pub(super) struct Family {
     /// What `tokenizer.ggml.pre` calls them; the first name stands for the family.
     names: &'static [&'static str],
-    /// The length in bytes of the first word of a text, which is not empty.
-    pub(super) first_word: fn(&str) -> usize,
+    /// Each cuts the pieces of the one before it.
+    scanners: &'static [Scanner],
     /// A word that is a token of its own is taken as such, even where the merges would not lead there.
     pub(super) whole_words: bool,
     /// Whether a text begins with BOS where the metadata does not say.
     pub(super) adds_bos: bool,
+    /// Whether tokens are written in characters, with U+2581 for spaces, and not in the byte alphabet.
+    pub(super) in_characters: bool,
 }
 
-/// Every family. A new one is a file of this folder and a row.
+impl Family {
+    const fn new(names: &'static [&'static str], scanners: &'static [Scanner]) -> Family {
+        assert!(scanners.len() <= SCANNERS_MAX);
+        Family { names, scanners, whole_words: false, adds_bos: false, in_characters: false }
+    }
+
+    const fn with_whole_words(self) -> Family {
+        Family { whole_words: true, ..self }
+    }
+
+    const fn with_bos(self) -> Family {
+        Family { adds_bos: true, ..self }
+    }
+
+    const fn in_characters(self) -> Family {
+        Family { in_characters: true, ..self }
+    }
+}
+
+/// Every family. A new one is a row, and a scanner in a file of this folder if none of those there is its own.
+#[rustfmt::skip]
 static FAMILIES: &[Family] = &[
-    Family {
-        names: &[
-            "smollm",
-            "starcoder",
-            "refact",
-            "command-r",
-            "codeshell",
-            "exaone",
-            "minerva-7b",
-            "mellum2",
-        ],
-        first_word: smollm::first_word,
-        whole_words: false,
-        adds_bos: false,
-    },
-    Family {
-        names: &[
-            "gpt-2",
-            "phi-2",
-            "mpt",
-            "olmo",
-            "jais",
-            "trillion",
-            "gigachat",
-            "a.x-4.0",
-            "mellum",
-            "exaone4",
-            "granite-docling",
-        ],
-        first_word: gpt2::first_word,
-        whole_words: false,
-        adds_bos: false,
-    },
-    Family {
-        names: &[
-            "llama-bpe",
-            "llama3",
-            "llama-v3",
-            "falcon3",
-            "falcon-h1",
-            "pixtral",
-            "midm-2.0",
-            "lfm2",
-            "jina-v5-nano",
-        ],
-        first_word: llama3::first_word,
-        whole_words: true,
-        adds_bos: true,
-    },
-    Family { names: &["glm4", "glm5"], first_word: llama3::first_word, whole_words: true, adds_bos: false },
-    Family {
-        names: &["dbrx", "smaug-bpe", "chatglm-bpe"],
-        first_word: llama3::first_word,
-        whole_words: false,
-        adds_bos: false,
-    },
-    Family {
-        names: &[
-            "qwen2",
-            "deepseek-r1-qwen",
-            "kormo",
-            "f2llmv2",
-            "megrez",
-            "stablelm2",
-            "hunyuan",
-            "solar-open",
-            "grok-2",
-        ],
-        first_word: qwen2::first_word,
-        whole_words: false,
-        adds_bos: false,
-    },
+    Family::new(
+        &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+        &[deepseek::number, gpt2::first_word],
+    ),
+    Family::new(
+        &["gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "gigachat", "a.x-4.0", "mellum", "exaone4", "granite-docling",
+          "modern-bert", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "jina-v1-en", "jina-v2-code", "roberta-bpe"],
+        &[gpt2::first_word],
+    ),
+    Family::new(
+        &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
+        &[llama3::first_word],
+    ).with_whole_words().with_bos(),
+    Family::new(&["glm4", "glm5"], &[llama3::first_word]).with_whole_words(),
+    Family::new(&["dbrx", "smaug-bpe", "chatglm-bpe"], &[llama3::first_word]),
+    Family::new(&["minicpm5"], &[deepseek::three_numbers, llama3::first_word]).with_whole_words(),
+    Family::new(
+        &["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2",
+          "bailingmoe", "bailingmoe2", "llada-moe"],
+        &[llama3::qwen2],
+    ),
+    Family::new(&["qwen35"], &[llama3::qwen35]),
+    Family::new(&["laguna"], &[gemma::lines, llama3::qwen2]),
+    Family::new(&["seed-coder"], &[llama3::seed_coder]),
+    Family::new(&["ufakzeka"], &[llama3::ufakzeka]),
+    Family::new(&["exaone-moe"], &[exaone::first_word]),
+    Family::new(&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], &[gpt4o::first_word]),
+    Family::new(&["tekken"], &[gpt4o::tekken]).with_whole_words().with_bos(),
+    Family::new(
+        &["deepseek-llm"],
+        &[deepseek::line_end, deepseek::cased_letters, deepseek::signs, deepseek::last_white_space, deepseek::east_asian,
+          deepseek::numbers],
+    ),
+    Family::new(
+        &["deepseek-coder"],
+        &[deepseek::line_end, deepseek::letters, deepseek::punctuation, deepseek::east_asian, deepseek::number],
+    ),
+    Family::new(
+        &["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+        &[deepseek::three_numbers, deepseek::chinese_and_kana, deepseek::words],
+    ),
+    Family::new(&["falcon"], &[falcon::signs, gpt2::first_word, falcon::three_digits]),
+    Family::new(
+        &["default"],
+        &[falcon::signs_but_the_grave, gpt2::first_word, deepseek::numbers, falcon::three_digits],
+    ),
+    Family::new(&["bloom", "poro-chat", "gpt3-finnish"], &[bloom::first_word]),
+    Family::new(&["viking"], &[bloom::first_word, deepseek::number]),
+    Family::new(&["gemma4", "granite-embed-multi-311m"], &[gemma::lines]).with_bos().in_characters(),
 ];
+
+/// The most scanners that a family has.
+const SCANNERS_MAX: usize = 6;
 
 impl Family {
     /// The family that `tokenizer.ggml.pre` names.
@@ -120,16 +131,42 @@ impl Family {
     }
 
     /// The words of `text`, which together are `text`.
-    pub(super) fn words<'a>(&self, mut text: &'a str) -> impl Iterator<Item = &'a str> {
-        let first_word = self.first_word;
-        core::iter::from_fn(move || {
-            let length = first_word(text);
-            // A scanner at fault yields the whole rest instead of a panic or an endless loop.
-            let (word, rest) = text.split_at_checked(length).unwrap_or((text, ""));
-            let (word, rest) = if word.is_empty() { (text, "") } else { (word, rest) };
-            text = rest;
-            (!word.is_empty()).then_some(word)
-        })
+    pub(super) fn words<'a>(&self, text: &'a str) -> Words<'a> {
+        Words { text, scanners: self.scanners, start: 0, ends: [0; SCANNERS_MAX] }
+    }
+}
+
+/// The words of a text. Every character is looked at by each scanner about once, so it is linear in the text.
+pub(super) struct Words<'a> {
+    text: &'a str,
+    scanners: &'static [Scanner],
+    /// Where the next word begins.
+    start: usize,
+    /// For each scanner, where the piece ends that it found last.
+    ends: [usize; SCANNERS_MAX],
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.start >= self.text.len() {
+            return None;
+        }
+        let mut limit = self.text.len();
+        for (scanner, end) in self.scanners.iter().zip(&mut self.ends) {
+            if *end <= self.start {
+                let piece = self.text.get(self.start..limit).unwrap_or_default();
+                let length = scanner(piece);
+                // A scanner at fault yields all that is left instead of a panic or an endless loop.
+                let is_right = length > 0 && piece.is_char_boundary(length);
+                *end = if is_right { self.start + length } else { limit };
+            }
+            limit = *end;
+        }
+        let word = self.text.get(self.start..limit);
+        self.start = limit;
+        word
     }
 }
 
@@ -161,6 +198,24 @@ fn end_of_run(text: &str, start: usize, class: Class) -> usize {
     end_while(text, start, |c| Class::of(c) == class)
 }
 
+/// `X+` at the start of `text`, where `belongs` says what X is, or what lies in front of the first X.
+fn run_or_gap(text: &str, belongs: impl Fn(char) -> bool) -> usize {
+    let is_run = text.chars().next().is_some_and(&belongs);
+    end_while(text, 0, |c| belongs(c) == is_run)
+}
+
+/// `X` at the start of `text`, where `belongs` says what X is, or what lies in front of the first X.
+fn one_or_gap(text: &str, belongs: impl Fn(char) -> bool) -> usize {
+    match text.chars().next() {
+        Some(first) if belongs(first) => first.len_utf8(),
+        _ => end_while(text, 0, |c| !belongs(c)),
+    }
+}
+
+fn is_line_end(c: char) -> bool {
+    matches!(c, '\r' | '\n')
+}
+
 /// `'s|'t|'re|'ve|'m|'ll|'d` at the start of `text`. Ignoring case is a matter of ASCII alone: the long s, which
 /// folds to an s, is not one here.
 fn contraction(text: &str, any_case: bool) -> Option<usize> {
@@ -182,6 +237,14 @@ fn contraction(text: &str, any_case: bool) -> Option<usize> {
 fn white_space(text: &str, end: usize) -> usize {
     let last = text.get(..end).and_then(|space| space.chars().next_back()).map_or(0, char::len_utf8);
     if end == text.len() || end == last { end } else { end - last }
+}
+
+/// `\s*[\r\n]+|\s+(?!\S)|\s+` at the start of `text`, where `end` ends its white space.
+fn space_and_lines(text: &str, end: usize) -> usize {
+    match text.get(..end).and_then(|space| space.rfind(is_line_end)) {
+        Some(line_end) => line_end + 1,
+        None => white_space(text, end),
+    }
 }
 
 #[cfg(test)]
@@ -269,11 +332,13 @@ pub(super) mod tests {
         #[test]
         fn scanners_take_at_least_one_whole_character(text in hard_text()) {
             for family in FAMILIES {
-                let mut left = text.as_str();
-                while !left.is_empty() {
-                    let length = (family.first_word)(left);
-                    prop_assert!(length > 0 && left.is_char_boundary(length), "{:?} of {:?}", length, left);
-                    left = &left[length..];
+                for scanner in family.scanners {
+                    let mut left = text.as_str();
+                    while !left.is_empty() {
+                        let length = scanner(left);
+                        prop_assert!(length > 0 && left.is_char_boundary(length), "{:?} of {:?}", length, left);
+                        left = &left[length..];
+                    }
                 }
             }
         }
