@@ -3,11 +3,12 @@
 
 MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
 export PROMPT ?= Why is the sky blue?
+PREFIX ?= /usr/local
 FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build test check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model build lib header install test test-c check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,8 +22,21 @@ model: ## Fetch the demo model into models/, unless it is there
 build: ## Build the bantam command, optimised, as target/release/bantam
 	cargo build --release --target-dir target -p bantam-cli
 
+lib: ## Build libbantam.a and libbantam.so, as target/lib (CORE=1 leaves chat templates and grammars out)
+	scripts/build-lib $(if $(CORE),--core)
+
+header: ## Write include/bantam.h anew from ffi/src
+	BANTAM_WRITE_HEADER=1 cargo test -q -p bantam-ffi --test header
+
+install: lib ## Install header and libraries into PREFIX (/usr/local)
+	scripts/install-lib $(PREFIX)
+
 test: model ## Run the tests
 	cargo test
+
+test-c: model ## Run the C tests and examples against the libraries
+	scripts/test-c
+	scripts/test-c --core
 
 check: fmt lint doc check-notices ## Check format, lints, documentation and notices; warnings are errors
 
@@ -36,6 +50,8 @@ lint:
 	cargo clippy -p bantam -- -D warnings
 	cargo clippy -p bantam-kernels --no-default-features -- -D warnings
 	cargo clippy -p bantam --no-default-features -- -D warnings
+	cargo clippy -p bantam-ffi --no-default-features -- -D warnings
+	cargo clippy -p bantam-ffi --no-default-features --features std,allocator -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/fuzz" --no-default-features -- -D warnings
 
 # The kernels are documented for those who work on them: with everything that is private.

@@ -14,6 +14,9 @@ pub enum Error {
     /// The operating system refused the file. Check the path and its permissions.
     #[error("{0}")]
     Io(Text),
+    /// The path or descriptor is a directory, a pipe, a socket or a device, which cannot be mapped. Copy it to a file.
+    #[error("{0}")]
+    NotAFile(Text),
     /// The bytes are not a GGUF file at all. Check that the path names a model.
     #[error("not a GGUF file: {0}")]
     NotGguf(Text),

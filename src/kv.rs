@@ -82,6 +82,11 @@ impl KvCache {
         self.shape.format
     }
 
+    /// Gives the memory of all keys and values back to the system; how many bytes.
+    pub(crate) fn release(&mut self) -> usize {
+        self.keys.release() + self.values.release()
+    }
+
     /// Bytes of `positions` positions.
     pub(crate) fn bytes(&self, positions: usize) -> usize {
         let KvShape { layers, kv_heads, .. } = self.shape;

@@ -66,6 +66,7 @@ mod speculate;
 mod stack;
 pub mod tokenizer;
 
+pub use arena::Buffer;
 pub use bantam_kernels::{Backend, Format, KvFormat, Origin};
 pub use cancel::Cancel;
 pub use error::{Error, Result, Text};

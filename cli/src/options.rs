@@ -91,7 +91,7 @@ impl ModelFile {
     pub(crate) fn blame(&self, error: bantam::Error) -> Failure {
         match error {
             // Says the path itself.
-            bantam::Error::Io(_) => error.into(),
+            bantam::Error::Io(_) | bantam::Error::NotAFile(_) => error.into(),
             bantam::Error::Malformed { .. } => Failure::Message(format!(
                 "{}: {error}; the file is damaged or was cut off: fetch it again",
                 self.path.display()

@@ -15,7 +15,7 @@ use core::ptr::NonNull;
 
 use bantam_kernels::f16;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, text};
 pub(crate) use shared::Shared;
 
 /// Where every slab starts: a cache line, and the widest vector register.
@@ -42,10 +42,38 @@ unsafe impl Zeroable for u32 {}
 // SAFETY: zero bytes are a value of both parts, and padding may hold anything.
 unsafe impl<A: Zeroable, B: Zeroable> Zeroable for (A, B) {}
 
+/// Memory of the caller's that a session may live in: see [`Session::open_in`](crate::Session::open_in).
+#[derive(Debug)]
+pub struct Buffer {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    /// Where a buffer has to start: at a multiple of so many bytes.
+    pub const ALIGN: usize = ALIGN;
+
+    /// The `len` bytes from `start` on.
+    ///
+    /// # Safety
+    /// They have to be there, and nobody else may use them, until whatever is opened in them is dropped.
+    pub unsafe fn new(start: NonNull<u8>, len: usize) -> Buffer {
+        Buffer { start, len }
+    }
+
+    /// The bytes of a vector, which are never freed.
+    pub fn leak(bytes: alloc::vec::Vec<u8>) -> Buffer {
+        let bytes = bytes.leak();
+        Buffer { start: NonNull::from(&mut *bytes).cast(), len: bytes.len() }
+    }
+}
+
+// SAFETY: a buffer is the only way to its bytes, by the contract of new.
+unsafe impl Send for Buffer {}
+
 struct Block {
-    /// What the system gave, and how it was asked for.
-    memory: NonNull<u8>,
-    layout: Layout,
+    /// What the system gave, and how it was asked for; `None` if it is the caller's.
+    memory: Option<(NonNull<u8>, Layout)>,
     /// The first multiple of 64 in it.
     start: NonNull<u8>,
     len: usize,
@@ -53,8 +81,10 @@ struct Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: the block was allocated with this layout in Arena::allocate, and the last slab is gone.
-        unsafe { dealloc(self.memory.as_ptr(), self.layout) }
+        if let Some((memory, layout)) = self.memory {
+            // SAFETY: the block was allocated with this layout in Arena::allocate, and the last slab is gone.
+            unsafe { dealloc(memory.as_ptr(), layout) }
+        }
     }
 }
 
@@ -98,8 +128,25 @@ impl Arena {
         let skipped = memory.addr().get().wrapping_neg() % ALIGN;
         // SAFETY: less than ALIGN bytes are skipped, so that len of the len + ALIGN are left.
         let start = unsafe { memory.add(skipped) };
-        let block = Shared::new(Block { memory, layout, start, len }, counted.what)?;
+        let block = Shared::new(Block { memory: Some((memory, layout)), start, len }, counted.what)?;
         Ok(Arena { block: Some(block), used: 0, what: counted.what })
+    }
+
+    /// An arena of as many bytes as `counted` has counted, from the start of the caller's memory; what is left of that.
+    pub(crate) fn lend(counted: &Arena, buffer: Buffer) -> Result<(Arena, Buffer)> {
+        let Buffer { start, len } = buffer;
+        if !start.addr().get().is_multiple_of(ALIGN) {
+            return Err(Error::Argument(text!("the buffer does not start at a multiple of {ALIGN} bytes")));
+        }
+        let Some(left) = len.checked_sub(counted.used) else {
+            return Err(Error::Memory { what: counted.what, bytes: counted.used as u64 });
+        };
+        // SAFETY: so many bytes are there, and nobody else's, by the contract of Buffer::new.
+        unsafe { start.write_bytes(0, counted.used) };
+        let block = Shared::new(Block { memory: None, start, len: counted.used }, counted.what)?;
+        // SAFETY: as above; at most the end of the buffer.
+        let rest = Buffer { start: unsafe { start.add(counted.used) }, len: left };
+        Ok((Arena { block: Some(block), used: 0, what: counted.what }, rest))
     }
 
     /// The next `len` values, all zero; none if this arena only counts.
@@ -114,14 +161,14 @@ impl Arena {
             .ok_or(Error::Memory { what: self.what, bytes: u64::MAX })?;
         self.used = end;
         let Some(block) = &self.block else {
-            return Ok(Slab { start: NonNull::dangling(), len: 0, _block: None });
+            return Ok(Slab { start: NonNull::dangling(), len: 0, block: None });
         };
         if end > block.len {
             return Err(Error::Memory { what: self.what, bytes: end as u64 });
         }
         // SAFETY: start..end was just checked to lie inside the block.
         let start = unsafe { block.start.add(start) }.cast();
-        Ok(Slab { start, len, _block: Some(block.clone()) })
+        Ok(Slab { start, len, block: Some(block.clone()) })
     }
 }
 
@@ -139,17 +186,55 @@ fn memory_of_machine() -> Option<u64> {
     None
 }
 
+/// Gives whole pages of memory back to the system; they are zero, or as they were, when they are used again.
+///
+/// # Safety
+/// The bytes have to be there, of memory that is private to the process, and nobody else's.
+#[cfg(all(feature = "std", unix))]
+unsafe fn release(start: NonNull<u8>, len: usize) -> usize {
+    // SAFETY: sysconf only reads its argument.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
+    let skipped = start.addr().get().wrapping_neg() % page;
+    let whole = len.saturating_sub(skipped) / page * page;
+    if whole == 0 {
+        return 0;
+    }
+    // Apple's systems only take pages back at once if they are told that their contents do not matter.
+    let advice = if cfg!(target_vendor = "apple") { libc::MADV_FREE } else { libc::MADV_DONTNEED };
+    // SAFETY: whole pages inside of the bytes that the caller vouches for.
+    let released = unsafe { libc::madvise(start.add(skipped).as_ptr().cast(), whole, advice) };
+    if released == 0 { whole } else { 0 }
+}
+
+#[cfg(not(all(feature = "std", unix)))]
+unsafe fn release(_start: NonNull<u8>, _len: usize) -> usize {
+    0
+}
+
 /// A slice carved from an arena.
 pub(crate) struct Slab<T> {
     start: NonNull<T>,
     len: usize,
-    _block: Option<Shared<Block>>,
+    block: Option<Shared<Block>>,
 }
 
 // SAFETY: a slab is the only way to its part of the block, like a Vec, and T is plain data.
 unsafe impl<T: Zeroable + Send> Send for Slab<T> {}
 // SAFETY: as above.
 unsafe impl<T: Zeroable + Sync> Sync for Slab<T> {}
+
+impl<T: Zeroable> Slab<T> {
+    /// Gives the memory of the slab's whole pages back to the system, as far as the system gave it; its values are zeros, or
+    /// what they were, from then on. How many bytes that were.
+    pub(crate) fn release(&mut self) -> usize {
+        if self.block.as_ref().is_none_or(|block| block.memory.is_none()) {
+            return 0;
+        }
+        // SAFETY: Arena::slab gave this slab these bytes of a block that Arena::allocate had from the allocator; zeros are
+        // values (Zeroable).
+        unsafe { release(self.start.cast(), self.len * size_of::<T>()) }
+    }
+}
 
 impl<T> Deref for Slab<T> {
     type Target = [T];

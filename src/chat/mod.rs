@@ -7,6 +7,7 @@
 mod calls;
 #[cfg(feature = "constrain")]
 mod constrained;
+mod conversation;
 mod date;
 mod environment;
 mod json;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result, text};
 use crate::model::Model;
 use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
 pub use calls::{Answer, CallSyntax, ToolChoice};
+pub use conversation::Conversation;
 pub use message::{Message, Speaker};
 pub use tools::{Tool, ToolCall};
 
@@ -99,10 +101,18 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Template`] if there is none or it cannot be parsed; [`Error::Inconsistent`] if the key holds no text.
     pub fn from_model(model: &Model) -> Result<ChatTemplate> {
-        let (file, tokenizer) = (model.file(), model.tokenizer());
-        let source = file.string(KEY)?.ok_or_else(|| {
+        let source = model.file().string(KEY)?.ok_or_else(|| {
             Error::Template(text!("the model has none ({KEY}); give it the text as it stands (--raw)"))
         })?;
+        ChatTemplate::with_tokens_of(model, source)
+    }
+
+    /// A template of one's own, with the special tokens of a model's vocabulary.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn with_tokens_of(model: &Model, source: &str) -> Result<ChatTemplate> {
+        let (file, tokenizer) = (model.file(), model.tokenizer());
         let mut tokens = Vec::new();
         for (name, key) in TOKENS {
             let bytes = file.u32(key)?.and_then(|id| tokenizer.token_bytes(id));

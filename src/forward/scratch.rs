@@ -107,6 +107,14 @@ impl Scratch {
         program.places().1 * size_of::<f32>() + quantized(hidden) + quantized(others)
     }
 
+    /// Gives the memory of what is computed anew for each batch back to the system; how many bytes.
+    pub(crate) fn release(&mut self) -> usize {
+        let Scratch { buffers, quantized, hidden, cos, sin, runs, threads, .. } = self;
+        let forms = [quantized, hidden].map(|form| form.q.release() + form.d.release() + form.s.release());
+        let batch = buffers.release() + cos.release() + sin.release() + runs.release();
+        batch + forms.iter().sum::<usize>() + threads.kernels.release() + threads.floats.release()
+    }
+
     /// Computes what depends on the session only.
     pub(crate) fn prepare(&mut self, ropes: &[Rope], file: &[u8], context: usize) {
         for (angles, rope) in self.angles.iter_mut().zip(ropes) {

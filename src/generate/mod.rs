@@ -268,6 +268,11 @@ impl Generator {
         self.reason
     }
 
+    /// Which of [`GenerateOptions::stop_tokens`] a token is.
+    pub fn stop_token_index(&self, token: TokenId) -> Option<usize> {
+        self.stop_tokens.iter().position(|&stop| stop == token)
+    }
+
     /// Whether the answer, when it ended, was one that its constraint describes; `None` before that, and without a constraint.
     /// An answer that ended in the middle, for want of tokens or of room or by a stop string, is not.
     pub fn is_complete(&self) -> Option<bool> {

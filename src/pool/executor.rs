@@ -1,6 +1,4 @@
 //! Floor 2. Threads of the caller's own, lent to loops one at a time.
-#![forbid(unsafe_code)]
-
 use alloc::sync::Arc;
 
 use super::rounds::Rounds;
@@ -35,5 +33,20 @@ impl Task {
     /// as many threads as it can use, or if the pool is gone: so it may be called late, twice, or never.
     pub fn run(&self) {
         self.rounds.help_anywhere();
+    }
+
+    /// The task as a pointer, for executors that are written in another language; [`Task::from_raw`] makes it a task again.
+    /// Nothing is allocated.
+    pub fn into_raw(self) -> *const () {
+        Arc::into_raw(self.rounds).cast()
+    }
+
+    /// The task that [`Task::into_raw`] made a pointer of.
+    ///
+    /// # Safety
+    /// The pointer has to come from there, and is good for one task.
+    pub unsafe fn from_raw(raw: *const ()) -> Task {
+        // SAFETY: into_raw made it of an Arc of Rounds, one owner of which is this caller's, by this function's contract.
+        Task { rounds: unsafe { Arc::from_raw(raw.cast()) } }
     }
 }

@@ -35,6 +35,7 @@ impl Session {
     /// [`Error::Argument`] if the logits do not belong to the last position (see [`Session::has_logits`]), if no token is
     /// allowed, or if the sampler has a bias for a token outside the vocabulary.
     pub fn choose(&mut self, sampler: &mut Sampler, allowed: Option<TokenMask<'_>>) -> Result<Choice> {
+        self.check_memory()?;
         if !self.scored {
             return Err(Error::Argument(text!(
                 "there is nothing to choose from: prefill or decode a token first"

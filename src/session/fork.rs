@@ -24,6 +24,7 @@ impl Session {
     /// [`Error::ContextFull`] if it holds more tokens than this one can: nothing has happened then.
     pub fn copy_from(&mut self, other: &Session) -> Result<()> {
         self.check_kin(other)?;
+        other.check_memory()?;
         if self.kv.format() != other.kv.format() {
             let (ours, theirs) = (self.kv.format().name(), other.kv.format().name());
             return Err(Error::Argument(text!(
@@ -34,6 +35,7 @@ impl Session {
         if held > self.plan.context {
             return Err(Error::ContextFull { needed: held, context: self.plan.context });
         }
+        self.forget_spilled();
         self.forget_logits();
         let heads = self.kv.heads_mut(held).zip(other.kv.heads(held));
         heads.for_each(|(own, other)| own.copy_from_slice(other));

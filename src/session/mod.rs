@@ -10,11 +10,12 @@ mod plan;
 mod saved;
 mod shift;
 mod together;
+mod trim;
 
 use alloc::sync::Arc;
 use core::ops::Range;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Buffer};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result, text};
 use crate::forward::{Consecutive, Forward};
@@ -27,6 +28,7 @@ pub use ahead::Drafts;
 use choose::Top;
 use plan::Work;
 pub use plan::{BATCH_DEFAULT, CONTEXT_DEFAULT, Plan, SessionOptions};
+use trim::Spilled;
 
 /// One conversation with a model. It keeps the model and the pool alive, and may move between threads.
 ///
@@ -73,6 +75,8 @@ pub struct Session {
     costs: Costs,
     drafts: Drafts,
     top: Top,
+    /// Where keys, values and logits are, if they are not in memory.
+    spilled: Spilled,
 }
 
 impl Session {
@@ -92,11 +96,56 @@ impl Session {
     /// [`Error::Changed`] if the model's file was cut short.
     pub fn open(model: &Model, pool: Arc<Pool>, options: &SessionOptions) -> Result<Session> {
         model.file().mapping().check()?;
-        let threads = pool.capacity();
-        let (plan, counted) = Session::count(model, options, threads)?;
+        let (plan, counted) = Session::count(model, options, pool.capacity())?;
+        let arenas = (Arena::allocate(&counted.kv)?, Arena::allocate(&counted.scratch)?);
+        Session::carve(model, pool, options, plan, arenas)
+    }
+
+    /// Opens a session in memory of the caller's, of at least [`Plan::total_bytes`]. Beside that it takes some kilobytes from
+    /// the heap, and none later.
+    ///
+    /// ```no_run
+    /// # use bantam::{Buffer, Model, Pool, Session, SessionOptions};
+    /// # use std::{ptr::NonNull, sync::Arc};
+    /// # let model = Model::open("model.gguf")?;
+    /// let options = SessionOptions { context: Some(512), ..SessionOptions::default() };
+    /// let bytes = Session::plan(&model, &options, 1)?.total_bytes();
+    /// # #[repr(align(64))]
+    /// # struct Aligned([u8; 1 << 24]);
+    /// # let memory = Box::leak(Box::new(Aligned([0; 1 << 24])));
+    /// # assert!(bytes <= memory.0.len());
+    /// // SAFETY: the memory is there for good, and used for nothing else.
+    /// let buffer = unsafe { Buffer::new(NonNull::from(&mut memory.0).cast(), bytes) };
+    /// let session = Session::open_in(&model, Arc::new(Pool::new(1)?), &options, buffer)?;
+    /// # Ok::<(), bantam::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Session::open`]; [`Error::Memory`] if the buffer is too short, [`Error::Argument`] if it does not start at a multiple
+    /// of [`Buffer::ALIGN`].
+    pub fn open_in(
+        model: &Model,
+        pool: Arc<Pool>,
+        options: &SessionOptions,
+        buffer: Buffer,
+    ) -> Result<Session> {
+        model.file().mapping().check()?;
+        let (plan, counted) = Session::count(model, options, pool.capacity())?;
+        let (kv, rest) = Arena::lend(&counted.kv, buffer)?;
+        let (scratch, _) = Arena::lend(&counted.scratch, rest)?;
+        Session::carve(model, pool, options, plan, (kv, scratch))
+    }
+
+    fn carve(
+        model: &Model,
+        pool: Arc<Pool>,
+        options: &SessionOptions,
+        plan: Plan,
+        (mut kv, mut arena): (Arena, Arena),
+    ) -> Result<Session> {
         let kv_shape = Session::kv_shape(model, options, plan.context);
-        let kv = KvCache::carve(kv_shape, &mut Arena::allocate(&counted.kv)?)?;
-        let mut arena = Arena::allocate(&counted.scratch)?;
+        let kv = KvCache::carve(kv_shape, &mut kv)?;
+        let threads = pool.capacity();
         let mut work = Work::carve(model, options, kv_shape, threads, &mut arena)?;
         work.scratch.prepare(&model.program().ropes, model.file().mapping().bytes(), plan.context);
         Ok(Session {
@@ -114,6 +163,7 @@ impl Session {
             costs: Costs::new(options.draft_min),
             drafts: Drafts::default(),
             top: Top::default(),
+            spilled: Spilled::default(),
         })
     }
 
@@ -270,6 +320,9 @@ impl Session {
             self.position = position;
             self.forget_logits();
         }
+        if position == 0 {
+            self.forget_spilled();
+        }
     }
 
     /// What `prefill` promises to find out before anything happens.
@@ -279,6 +332,7 @@ impl Session {
 
     /// As [`Session::check`], for tokens from `position` on.
     fn check_at(&self, position: usize, tokens: &[TokenId]) -> Result<()> {
+        self.check_memory()?;
         if tokens.is_empty() {
             return Err(Error::Argument(text!("there are no tokens to read: the prompt is empty")));
         }

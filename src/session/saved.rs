@@ -41,7 +41,8 @@ impl Session {
     /// Saves what the session holds, logits included, to the start of `out`; how many bytes that took. Nothing is allocated.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `out` is shorter than [`Session::saved_bytes`], [`Error::Changed`] if the model's file was cut short.
+    /// [`Error::Argument`] if `out` is shorter than [`Session::saved_bytes`], [`Error::Changed`] if the model's file was cut short,
+    /// [`Error::Cancelled`].
     pub fn save_to(&self, out: &mut [u8]) -> Result<usize> {
         let needed = self.saved_bytes();
         if out.len() < needed {
@@ -76,7 +77,8 @@ impl Session {
     /// so there is always a whole one.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Changed`] if the model's file was cut short.
+    /// [`Error::Io`], [`Error::Changed`] if the model's file was cut short, [`Error::Cancelled`]: what was there before is then
+    /// still there.
     #[cfg(feature = "std")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         use std::io::Write;
@@ -118,9 +120,13 @@ impl Session {
 
     /// Hands all bytes to `write`, the checksum at the end.
     fn write(&self, write: &mut Write<'_>) -> Result<()> {
+        self.check_memory()?;
         self.model.file().mapping().check()?;
         let mut checksum = Checksum::new();
         let mut put = |bytes: &[u8]| {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
             checksum.add(bytes);
             write(bytes)
         };
@@ -156,6 +162,7 @@ impl Session {
         self.model.file().mapping().check()?;
         let (positions, scored) = self.check_saved(len, read)?;
         // From here on, what was there is overwritten.
+        self.forget_spilled();
         self.position = 0;
         self.forget_logits();
         let mut checksum = Checksum::new();

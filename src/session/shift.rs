@@ -16,6 +16,7 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`] if the session does not hold so many tokens: nothing has happened then.
     pub fn shift(&mut self, keep: usize, discard: usize) -> Result<()> {
+        self.check_memory()?;
         let held = self.position;
         let end = keep.checked_add(discard).filter(|&end| end <= held).ok_or_else(|| {
             Error::Argument(text!(

@@ -148,7 +148,7 @@ fn what_is_no_file_is_an_error_that_says_so() {
     let missing = fails(&path("missing"), "missing");
     assert!(matches!(missing, Error::Io(_)));
     let directory = fails(&std::env::temp_dir(), "directory");
-    assert!(matches!(directory, Error::Io(_)));
+    assert!(matches!(directory, Error::NotAFile(_)));
     let (empty, _) = written("empty", b"");
     assert!(matches!(fails(&empty, "empty"), Error::NotGguf(_)));
     let (text, _) = written("text.gguf", b"Once upon a time\n");
@@ -164,7 +164,7 @@ fn a_pipe_is_an_error_and_not_waited_for() {
     writer.write_all(b"GGUF").unwrap();
     let reader = File::from(std::os::fd::OwnedFd::from(reader));
     let error = Model::from_file(&reader, 0, None).unwrap_err();
-    assert!(matches!(error, Error::Io(_)) && error.to_string().contains("pipe"), "{error}");
+    assert!(matches!(error, Error::NotAFile(_)) && error.to_string().contains("pipe"), "{error}");
 
     let path = path("fifo");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -177,9 +177,9 @@ fn a_pipe_is_an_error_and_not_waited_for() {
     let fifo = path.clone();
     std::thread::spawn(move || sender.send(Model::open(fifo).map(drop)));
     let error = receiver.recv_timeout(Duration::from_secs(10)).expect("not to wait").unwrap_err();
-    assert!(matches!(error, Error::Io(_)) && error.to_string().contains("pipe"), "{error}");
+    assert!(matches!(error, Error::NotAFile(_)) && error.to_string().contains("pipe"), "{error}");
     let device = Model::open("/dev/zero").unwrap_err();
-    assert!(matches!(device, Error::Io(_)) && device.to_string().contains("device"), "{device}");
+    assert!(matches!(device, Error::NotAFile(_)) && device.to_string().contains("device"), "{device}");
     std::fs::remove_file(path).unwrap();
 }
 

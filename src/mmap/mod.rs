@@ -1,6 +1,9 @@
 //! Floor 1. Where a model's bytes come from: a mapped file, a part of one, or memory that the caller lends.
 //! Invariant: [`Mapping::bytes`] always has the length it had at first, and nothing copies it.
 
+#[cfg(all(feature = "std", unix))]
+mod pages;
+
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
@@ -57,7 +60,7 @@ impl Mapping {
         let kind = std::fs::metadata(path).map_err(fail)?.file_type();
         if !kind.is_file() {
             let what = if kind.is_dir() { "a directory" } else { "a pipe, socket or device" };
-            return Err(Error::Io(text!("cannot open {}: it is {what}, not a file", path.display())));
+            return Err(Error::NotAFile(text!("cannot open {}: it is {what}, not a file", path.display())));
         }
         Mapping::map(std::fs::File::open(path).map_err(fail)?, 0, None)
     }
@@ -75,7 +78,8 @@ impl Mapping {
         let metadata =
             file.metadata().map_err(|error| Error::Io(text!("cannot ask for the file's size: {error}")))?;
         if !metadata.is_file() {
-            return Err(Error::Io(text!("only a regular file can be mapped, not a pipe, socket or device")));
+            let what = "only a regular file can be mapped, not a directory, pipe, socket or device";
+            return Err(Error::NotAFile(text!("{what}")));
         }
         let size = metadata.len();
         let length = length.unwrap_or(size.saturating_sub(offset));

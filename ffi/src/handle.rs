@@ -1,0 +1,180 @@
+//! Floor 6. Objects that the caller holds by pointer: which kind they are, who uses them, and whether they still work.
+//!
+//! ```text
+//! state:  0 free   1 in use   2 poisoned
+//! ```
+//! Invariant: what is inside is used by one call at a time, or by many that only read it; after a panic by none.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::boundary::{Caller, Out};
+use crate::status::{BANTAM_BUSY, BANTAM_HANDLE, BANTAM_MEMORY, BANTAM_PANIC, Failure, Result, fail};
+
+/// What a handle of the header holds.
+pub(crate) trait Noun: Sized {
+    /// Tells handles of this kind from others, and from memory that was freed.
+    const MAGIC: u64;
+    /// What messages call it.
+    const NAME: &'static str;
+    /// What is inside.
+    type Inside;
+}
+
+/// What a pointer of the caller's leads to. The types of the header stand for it.
+#[repr(C)]
+struct Handle<T> {
+    magic: AtomicU64,
+    state: AtomicU32,
+    inside: UnsafeCell<T>,
+}
+
+const FREE: u32 = 0;
+const IN_USE: u32 = 1;
+const POISONED: u32 = 2;
+
+/// Puts `inside` behind a new handle.
+pub(crate) fn create<N: Noun>(inside: N::Inside) -> Result<*mut N> {
+    let handle = Handle {
+        magic: AtomicU64::new(N::MAGIC),
+        state: AtomicU32::new(FREE),
+        inside: UnsafeCell::new(inside),
+    };
+    let bytes = size_of::<Handle<N::Inside>>();
+    let refused = || fail!(BANTAM_MEMORY, "{} needs {bytes} bytes of memory, which cannot be had", N::NAME);
+    let mut one: Vec<Handle<N::Inside>> = Vec::new();
+    one.try_reserve_exact(1).map_err(|_| refused().with_detail(bytes))?;
+    one.push(handle);
+    Ok(Box::into_raw(one.into_boxed_slice()).cast())
+}
+
+/// As [`create`], to where the caller wants it.
+pub(crate) fn create_at<N: Noun>(out: Out<*mut N>, inside: N::Inside) -> Result<()> {
+    out.write(create(inside)?);
+    Ok(())
+}
+
+impl Caller {
+    /// What `pointer` leads to, once it is known to be a live handle of that kind.
+    fn handle<'a, N: Noun>(self, pointer: *const N) -> Result<&'a Handle<N::Inside>> {
+        let handle: *const Handle<N::Inside> = pointer.cast();
+        if handle.is_null() || !handle.is_aligned() {
+            return Err(fail!(BANTAM_HANDLE, "{} is NULL or no handle", N::NAME));
+        }
+        // SAFETY: the caller's promise: a pointer that is not NULL leads to a handle. The number is read by itself first,
+        // so that one of another kind, or one that was freed, is found out where its memory is still there.
+        let magic = unsafe { (*handle).magic.load(Ordering::Relaxed) };
+        if magic != N::MAGIC {
+            return Err(fail!(BANTAM_HANDLE, "{} is another kind of handle, or was freed", N::NAME));
+        }
+        // SAFETY: as above; handles are only reached through shared references.
+        Ok(unsafe { &*handle })
+    }
+
+    /// Uses what is inside a handle alone.
+    pub(crate) fn exclusive<N: Noun, R>(
+        self,
+        pointer: *mut N,
+        body: impl FnOnce(&mut N::Inside) -> Result<R>,
+    ) -> Result<R> {
+        let mut used = self.take(pointer)?;
+        let result = body(used.inside());
+        used.state = FREE;
+        result
+    }
+
+    /// Takes a handle for as long as the value lives; it is poisoned then, unless its state is set to free before.
+    fn take<'a, N: Noun>(self, pointer: *const N) -> Result<InUse<'a, N::Inside>> {
+        let handle = self.handle(pointer)?;
+        match handle.state.compare_exchange(FREE, IN_USE, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(InUse { handle, state: POISONED }),
+            Err(POISONED) => Err(poisoned::<N>()),
+            Err(_) => Err(fail!(BANTAM_BUSY, "another call uses {}", N::NAME)),
+        }
+    }
+
+    /// Uses what is inside several handles alone.
+    pub(crate) fn exclusive_all<N: Noun, R>(
+        self,
+        pointers: &[*mut N],
+        body: impl FnOnce(&mut [&mut N::Inside]) -> Result<R>,
+    ) -> Result<R> {
+        // One that is there twice is found in use.
+        let mut used: Vec<InUse<'_, N::Inside>> = Vec::new();
+        let refused = |_| fail!(BANTAM_MEMORY, "a list of {} handles cannot be had", pointers.len());
+        used.try_reserve_exact(pointers.len()).map_err(refused)?;
+        for &pointer in pointers {
+            match self.take(pointer) {
+                Ok(handle) => used.push(handle),
+                Err(failure) => {
+                    used.iter_mut().for_each(|used| used.state = FREE);
+                    return Err(failure);
+                }
+            }
+        }
+        let mut inside: Vec<&mut N::Inside> = Vec::new();
+        if let Err(error) = inside.try_reserve_exact(pointers.len()) {
+            used.iter_mut().for_each(|used| used.state = FREE);
+            return Err(refused(error));
+        }
+        inside.extend(used.iter_mut().map(InUse::inside));
+        let result = body(&mut inside);
+        used.iter_mut().for_each(|used| used.state = FREE);
+        result
+    }
+
+    /// Uses what is inside a handle that many threads may read at once.
+    pub(crate) fn shared<'a, N: Noun>(self, pointer: *const N) -> Result<&'a N::Inside>
+    where
+        N::Inside: Sync,
+    {
+        let handle = self.handle(pointer)?;
+        if handle.state.load(Ordering::Relaxed) == POISONED {
+            return Err(poisoned::<N>());
+        }
+        // SAFETY: handles of this kind are never taken for one call alone but by free, and the caller promised that none is
+        // freed while it is used.
+        Ok(unsafe { &*handle.inside.get() })
+    }
+
+    /// Frees a handle; NULL is none.
+    pub(crate) fn free<N: Noun>(self, pointer: *mut N) -> Result<()> {
+        if pointer.is_null() {
+            return Ok(());
+        }
+        let handle = self.handle(pointer)?;
+        if handle.state.swap(IN_USE, Ordering::Acquire) == IN_USE {
+            return Err(fail!(BANTAM_BUSY, "another call uses {}: it cannot be freed", N::NAME));
+        }
+        handle.magic.store(0, Ordering::Relaxed);
+        // SAFETY: create made it from a box of one handle, and nobody else uses it: its state was free or poisoned.
+        drop(unsafe { Box::from_raw(pointer.cast::<[Handle<N::Inside>; 1]>()) });
+        Ok(())
+    }
+}
+
+fn poisoned<N: Noun>() -> Failure {
+    fail!(BANTAM_PANIC, "{} is no longer usable, as a bug was caught in a call with it: free it", N::NAME)
+}
+
+/// A handle that is used by this call alone.
+struct InUse<'a, T> {
+    handle: &'a Handle<T>,
+    /// What it is afterwards.
+    state: u32,
+}
+
+impl<T> InUse<'_, T> {
+    fn inside(&mut self) -> &mut T {
+        // SAFETY: take turned the state from free to in use, and nobody else has the handle before drop turns it again.
+        unsafe { &mut *self.handle.inside.get() }
+    }
+}
+
+impl<T> Drop for InUse<'_, T> {
+    fn drop(&mut self) {
+        self.handle.state.store(self.state, Ordering::Release);
+    }
+}

@@ -1,0 +1,70 @@
+//! The C ABI of Bantam: `include/bantam.h` is made from this crate.
+//!
+//! Every function of the header is one function here, which turns pointers into slices, and calls the runtime; there is no
+//! logic that Rust's users do not have. The rules that all of them follow are in `boundary` (what crosses: panics, errors,
+//! callbacks), `handle` (who may use an object, and when) and `options` (structs that grow).
+//!
+//! | floor | files |
+//! |---|---|
+//! | 6 | `status`, `boundary`, `handle`, `options`, `clock`: the rules |
+//! | 7 | `version`, `memory`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`, `grammar`: what stands alone |
+//! | 8 | `session`, `answer`, `chat`: conversations |
+//!
+//! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![allow(non_camel_case_types)]
+
+extern crate alloc;
+
+// In the order of the header, which is made in this one.
+mod status;
+
+mod boundary;
+mod clock;
+mod handle;
+mod options;
+
+mod version;
+
+#[cfg(feature = "allocator")]
+mod memory;
+
+mod cancel;
+
+mod pool;
+
+mod model;
+
+mod metadata;
+
+mod text;
+
+mod sampler;
+
+#[cfg(feature = "constrain")]
+mod grammar;
+
+mod session;
+
+mod answer;
+
+#[cfg(feature = "chat")]
+mod chat;
+
+pub use answer::*;
+pub use boundary::BANTAM_NUL_TERMINATED;
+pub use cancel::*;
+#[cfg(feature = "chat")]
+pub use chat::*;
+#[cfg(feature = "constrain")]
+pub use grammar::*;
+#[cfg(feature = "allocator")]
+pub use memory::*;
+pub use metadata::*;
+pub use model::*;
+pub use pool::*;
+pub use sampler::*;
+pub use session::*;
+pub use status::*;
+pub use text::*;
+pub use version::*;

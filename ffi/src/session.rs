@@ -1,0 +1,963 @@
+//! Floor 8. Sessions: the tokens of one conversation, and what the model makes of them.
+
+use alloc::sync::Arc;
+use core::ffi::{c_char, c_void};
+use core::ptr::NonNull;
+
+use bantam::{Buffer, Choice, Generator, KvFormat, Session, SessionOptions, TokenLogprob};
+
+use crate::boundary::{Caller, call, call_back};
+use crate::cancel::bantam_cancel;
+use crate::clock::Moment;
+use crate::handle::{Noun, create_at};
+use crate::model::{Log, bantam_model};
+use crate::options::{Struct, flag, or_default};
+use crate::pool::{bantam_pool, bantam_pool_options};
+use crate::sampler::bantam_sampler;
+#[cfg(not(feature = "std"))]
+use crate::status::BANTAM_UNSUPPORTED;
+use crate::status::{
+    BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_STATE, Failure, Result, bantam_error, bantam_status, fail,
+};
+
+/// The tokens of one conversation, their keys and values, and the answer in progress. One thread at a time may use it; a second one
+/// gets BANTAM_BUSY.
+pub struct bantam_session(());
+
+impl Noun for bantam_session {
+    const MAGIC: u64 = u64::from_le_bytes(*b"bsession");
+    const NAME: &'static str = "the session";
+    type Inside = OpenSession;
+}
+
+/// What is behind a session's handle. The fields are dropped in their order.
+pub(crate) struct OpenSession {
+    /// Of the answer in progress, or the last one.
+    pub(crate) generator: Option<Generator>,
+    pub(crate) session: Session,
+    /// What it lies in.
+    _memory: Option<LentMemory>,
+    pub(crate) log: Log,
+    pub(crate) times: Times,
+}
+
+/// What the last prompt and the answer behind it took.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Times {
+    pub(crate) prompt_tokens: u64,
+    pub(crate) prompt_us: u64,
+    pub(crate) answer_us: u64,
+    pub(crate) major_faults: u64,
+    pub(crate) drafted: u64,
+    pub(crate) accepted: u64,
+}
+
+impl OpenSession {
+    /// The session, with its memory back if that was given away.
+    pub(crate) fn awake(&mut self) -> Result<&mut Session> {
+        #[cfg(feature = "std")]
+        self.session.recall()?;
+        Ok(&mut self.session)
+    }
+
+    /// Reads tokens, and keeps account of it.
+    pub(crate) fn timed(
+        &mut self,
+        read: impl FnOnce(&mut Session) -> bantam::Result<usize>,
+    ) -> (usize, Result<()>) {
+        let session = match self.awake() {
+            Ok(session) => session,
+            Err(failure) => return (0, Err(failure)),
+        };
+        let (began, faults, before) = (Moment::now(), crate::clock::major_faults(), session.position());
+        let result = read(session);
+        // A call that was cancelled has read what the session holds more.
+        let tokens = match &result {
+            Ok(tokens) => *tokens,
+            Err(_) => session.position().saturating_sub(before),
+        };
+        self.times = Times {
+            prompt_tokens: tokens as u64,
+            prompt_us: began.elapsed_us(),
+            major_faults: crate::clock::major_faults().saturating_sub(faults),
+            ..Times::default()
+        };
+        (tokens, result.map(|_| ()).map_err(Failure::from))
+    }
+}
+
+/// Keys and values are kept as halves.
+pub const BANTAM_KV_F16: i32 = 0;
+/// Keys and values are kept in blocks of 8 bits: about half the memory.
+pub const BANTAM_KV_Q8_0: i32 = 1;
+/// Keys and values are kept in blocks of 4 bits: about a quarter of the memory.
+pub const BANTAM_KV_Q4_0: i32 = 2;
+
+/// Gives `bytes` of memory that start at a multiple of `alignment`, or NULL.
+pub type bantam_allocate =
+    Option<unsafe extern "C" fn(user: *mut c_void, bytes: usize, alignment: usize) -> *mut c_void>;
+
+/// Takes memory back that bantam_allocate gave.
+pub type bantam_deallocate =
+    Option<unsafe extern "C" fn(user: *mut c_void, memory: *mut c_void, bytes: usize)>;
+
+/// How to open a session. Zeros mean defaults.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bantam_session_options {
+    /// sizeof(bantam_session_options)
+    pub struct_size: usize,
+    /// Positions of the cache: the most tokens of prompt and answer together; 0 is 4096, or less for a model that was trained for less.
+    pub context: usize,
+    /// Tokens that are read at once; 0 is 256, or less for a wide model.
+    pub batch: usize,
+    /// The most sessions that bantam_session_decode_together reads at once with this one as the first; 0 is 1.
+    pub together_max: usize,
+    /// The most tokens that are guessed and verified at once while answering; 0 guesses none.
+    pub draft_max: usize,
+    /// How keys and values are kept: BANTAM_KV_...
+    pub kv_format: i32,
+    /// 1 makes what is computed for a token the same to the last bit however the tokens before it came, at up to half the speed of prompts.
+    pub exact: i32,
+    /// Threads of the session's own pool; 0 is bantam_threads_default(). Without meaning beside `pool`.
+    pub threads: usize,
+    /// The threads that it works with; NULL makes a pool of its own.
+    pub pool: *const bantam_pool,
+    /// Stops it; NULL is none.
+    pub cancel: *const bantam_cancel,
+    /// Memory for the session, which it uses until it is freed; NULL takes it from `allocate`.
+    pub memory: *mut c_void,
+    /// How many bytes are there: at least `total_bytes` of its plan.
+    pub memory_bytes: usize,
+    /// Gives the session's memory, once, at open; NULL takes it from the heap.
+    pub allocate: bantam_allocate,
+    /// Takes it back.
+    pub deallocate: bantam_deallocate,
+    /// Handed to both.
+    pub allocator_user: *mut c_void,
+}
+
+// SAFETY: repr(C), a usize first, and integers and pointers, null or not, of any bytes.
+unsafe impl Struct for bantam_session_options {
+    const NAME: &'static str = "bantam_session_options";
+}
+
+/// What a session will take, known before it is opened.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bantam_plan {
+    /// sizeof(bantam_plan), set by the caller.
+    pub struct_size: usize,
+    /// Positions of the cache.
+    pub context: usize,
+    /// Bytes of keys and values.
+    pub kv_bytes: usize,
+    /// Bytes of everything else.
+    pub scratch_bytes: usize,
+    /// Both.
+    pub total_bytes: usize,
+    /// Where memory of the caller's has to begin: at a multiple of so many bytes.
+    pub alignment: usize,
+}
+
+// SAFETY: repr(C), and integers of any bytes.
+unsafe impl Struct for bantam_plan {
+    const NAME: &'static str = "bantam_plan";
+}
+
+/// The options of the runtime that those of the caller mean.
+fn read_options(options: &bantam_session_options) -> Result<SessionOptions> {
+    let kv_format = match options.kv_format {
+        BANTAM_KV_F16 => KvFormat::F16,
+        BANTAM_KV_Q8_0 => KvFormat::Q8_0,
+        BANTAM_KV_Q4_0 => KvFormat::Q4_0,
+        other => return Err(fail!(BANTAM_ARGUMENT, "there is no cache format {other}; they are 0 to 2")),
+    };
+    Ok(SessionOptions {
+        context: or_default(options.context),
+        batch: or_default(options.batch),
+        kv_format,
+        draft_max: options.draft_max,
+        together_max: options.together_max,
+        exact: flag(options.exact, "exact of bantam_session_options")?,
+        ..SessionOptions::default()
+    })
+}
+
+/// Says how much memory a session of these options takes, to the byte.
+///
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_plan(
+    model: *const bantam_model,
+    options: *const bantam_session_options,
+    plan: *mut bantam_plan,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let options = caller.options(options)?;
+        let threads = match (options.pool.is_null(), options.threads) {
+            (false, _) => caller.shared(options.pool)?.capacity(),
+            (true, 0) => crate::version::bantam_threads_default(),
+            (true, threads) => threads,
+        };
+        let found = Session::plan(&caller.shared(model)?.model, &read_options(&options)?, threads)?;
+        let value = bantam_plan {
+            struct_size: 0,
+            context: found.context,
+            kv_bytes: found.kv_bytes,
+            scratch_bytes: found.scratch_bytes,
+            total_bytes: found.total_bytes(),
+            alignment: Buffer::ALIGN,
+        };
+        caller.fill(plan, &value)
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Opens a session. All of its memory is had now; reading tokens and answering allocate nothing but what a grammar takes.
+///
+/// Beside what the plan says, it takes some kilobytes from the heap.
+///
+/// Ownership: the caller frees it with bantam_session_free. It keeps what it needs of model, pool and cancel object; `memory` stays the
+/// caller's, and in the session's use until it is freed.
+/// Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, and BANTAM_IO if the system starts no more
+/// threads.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_open(
+    model: *const bantam_model,
+    options: *const bantam_session_options,
+    out: *mut *mut bantam_session,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let out = caller.out(out, "out")?;
+        let options = caller.options(options)?;
+        let model = caller.shared(model)?;
+        let pool = if options.pool.is_null() {
+            let of_its_own = bantam_pool_options {
+                struct_size: 0,
+                threads: options.threads,
+                executor: None,
+                executor_user: core::ptr::null_mut(),
+            };
+            Arc::new(crate::pool::open(&of_its_own)?)
+        } else {
+            caller.shared(options.pool)?.clone()
+        };
+        let cancel = caller.cancel(options.cancel)?;
+        let session_options = read_options(&options)?;
+        let bytes = Session::plan(&model.model, &session_options, pool.capacity())?.total_bytes();
+        let memory = LentMemory::take(&options, bytes)?;
+        let mut session = match &memory {
+            Some(memory) => Session::open_in(&model.model, pool, &session_options, memory.buffer())?,
+            None => Session::open(&model.model, pool, &session_options)?,
+        };
+        if let Some(cancel) = cancel {
+            session.set_cancel(cancel);
+        }
+        model.log.line(format_args!(
+            "session opened: context of {}, {bytes} bytes, {} threads",
+            session.context(),
+            session.threads()
+        ));
+        let (log, times) = (model.log, Times::default());
+        create_at(out, OpenSession { generator: None, session, _memory: memory, log, times })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Memory of the caller's.
+struct LentMemory {
+    start: NonNull<u8>,
+    bytes: usize,
+    deallocate: bantam_deallocate,
+    user: *mut c_void,
+}
+
+// SAFETY: the caller promised that the memory is the session's alone, and that it can be given back on any thread.
+unsafe impl Send for LentMemory {}
+
+impl LentMemory {
+    /// The memory that the options name, of at least `bytes`; `None` is the heap's.
+    fn take(options: &bantam_session_options, bytes: usize) -> Result<Option<LentMemory>> {
+        if let Some(start) = NonNull::new(options.memory.cast::<u8>()) {
+            if options.memory_bytes < bytes {
+                let there = options.memory_bytes;
+                return Err(fail!(
+                    BANTAM_MEMORY,
+                    "the session takes {bytes} bytes, and `memory` has {there}"
+                )
+                .with_detail(bytes));
+            }
+            return Ok(Some(LentMemory { start, bytes, deallocate: None, user: core::ptr::null_mut() }));
+        }
+        let Some(allocate) = options.allocate else { return Ok(None) };
+        let user = options.allocator_user;
+        // SAFETY: the caller's function, called as the header says.
+        let start = call_back(|| unsafe { allocate(user, bytes, Buffer::ALIGN) });
+        let refused = || fail!(BANTAM_MEMORY, "the allocator gave no {bytes} bytes").with_detail(bytes);
+        let start = NonNull::new(start.cast()).ok_or_else(refused)?;
+        Ok(Some(LentMemory { start, bytes, deallocate: options.deallocate, user }))
+    }
+
+    fn buffer(&self) -> Buffer {
+        // SAFETY: the caller promised that so many bytes are there, and the session's alone until it is freed; it is dropped
+        // before this.
+        unsafe { Buffer::new(self.start, self.bytes) }
+    }
+}
+
+impl Drop for LentMemory {
+    fn drop(&mut self) {
+        if let Some(deallocate) = self.deallocate {
+            // SAFETY: the caller's function, called as the header says.
+            call_back(|| unsafe { deallocate(self.user, self.start.as_ptr().cast(), self.bytes) });
+        }
+    }
+}
+
+/// How a session stands.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bantam_session_info {
+    /// sizeof(bantam_session_info), set by the caller.
+    pub struct_size: usize,
+    /// Tokens that it holds.
+    pub position: usize,
+    /// Tokens that it can hold.
+    pub context: usize,
+    /// Tokens that it reads at once.
+    pub batch: usize,
+    /// Threads that it works with.
+    pub threads: usize,
+    /// Bytes of keys and values.
+    pub kv_bytes: usize,
+    /// Bytes of everything else.
+    pub scratch_bytes: usize,
+    /// Bytes that it takes when it is saved.
+    pub saved_bytes: usize,
+    /// 1 if there are logits behind the last token.
+    pub has_logits: i32,
+    /// 1 if its memory was given back: see bantam_session_trim.
+    pub is_trimmed: i32,
+}
+
+// SAFETY: repr(C), and integers of any bytes.
+unsafe impl Struct for bantam_session_info {
+    const NAME: &'static str = "bantam_session_info";
+}
+
+/// Says how a session stands.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_get_info(
+    session: *mut bantam_session,
+    info: *mut bantam_session_info,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(session, |OpenSession { session, .. }| {
+            let memory = session.memory();
+            let value = bantam_session_info {
+                struct_size: 0,
+                position: session.position(),
+                context: session.context(),
+                batch: session.batch(),
+                threads: session.threads(),
+                kv_bytes: memory.kv_bytes,
+                scratch_bytes: memory.scratch_bytes,
+                saved_bytes: session.saved_bytes(),
+                has_logits: i32::from(session.has_logits()),
+                is_trimmed: i32::from(session.is_spilled()),
+            };
+            caller.fill(info, &value)
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Lets `cancel` stop the session from here on; NULL lets nothing.
+///
+/// Ownership: the session keeps what it needs of it. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_set_cancel(
+    session: *mut bantam_session,
+    cancel: *const bantam_cancel,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let cancel = match caller.cancel(cancel)? {
+            Some(cancel) => cancel,
+            None => bantam::Cancel::new()?,
+        };
+        caller.exclusive(session, |open| {
+            open.session.set_cancel(cancel);
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Lets the session's pool use so many threads from the next loop on. Nothing that is computed changes.
+///
+/// Ownership: none taken. Threads: one at a time; bantam_pool_set_threads may be called at any time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT for more threads than the pool was made with.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_set_threads(
+    session: *mut bantam_session,
+    threads: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body =
+        |caller: Caller| caller.exclusive(session, |open| Ok(open.session.pool().set_threads(threads)?));
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Changes the priority of the threads of the session's pool: BANTAM_PRIORITY_...
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_set_priority(
+    session: *mut bantam_session,
+    priority: i32,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(session, |open| crate::pool::set_priority(open.session.pool(), priority))
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Makes `tokens` what the session holds, and reads only those behind what it holds of them already: a prompt that shares its beginning
+/// with the one before costs only the rest. `read`, which may be NULL, is how many were read, also when that was cancelled.
+///
+/// An answer in progress is given up.
+///
+/// Ownership: none taken. Threads: one at a time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: nothing has happened then. BANTAM_CANCELLED: call again to read
+/// the rest.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_prompt(
+    session: *mut bantam_session,
+    tokens: *const u32,
+    count: usize,
+    read: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let tokens = caller.slice(tokens, count, "the tokens")?;
+        caller.exclusive(session, |open| prompt(caller, open, tokens, read))
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Has a session hold a prompt.
+pub(crate) fn prompt(caller: Caller, open: &mut OpenSession, tokens: &[u32], read: *mut usize) -> Result<()> {
+    let read = caller.optional_out(read, "read")?;
+    let shared = open.session.shared_prefix(tokens);
+    open.generator = None;
+    let (mut count, result) = open.timed(|session| session.prompt(tokens));
+    if result.is_err() {
+        count = open.session.position().saturating_sub(shared.min(tokens.len().saturating_sub(1)));
+    }
+    let cancelled = result.as_ref().is_err_and(|failure| failure.status == crate::status::BANTAM_CANCELLED);
+    if let Some(read) = read.filter(|_| result.is_ok() || cancelled) {
+        read.write(count);
+    }
+    result
+}
+
+/// As bantam_session_prompt, with a text: `flags` is a sum of BANTAM_TEXT_..., `text_bytes` may be BANTAM_NUL_TERMINATED.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: as bantam_session_prompt and bantam_model_tokenize.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_prompt_text(
+    session: *mut bantam_session,
+    text: *const c_char,
+    text_bytes: usize,
+    flags: u32,
+    read: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(session, |open| {
+            let tokenizer = open.session.model().tokenizer();
+            let tokens = crate::text::encode(caller, tokenizer, (text, text_bytes), flags)?;
+            prompt(caller, open, &tokens, read)
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Reads tokens behind those that the session holds. An answer in progress is given up.
+///
+/// Ownership: none taken. Threads: one at a time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: nothing has happened then. BANTAM_CANCELLED: the session's
+/// position tells how many were read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_prefill(
+    session: *mut bantam_session,
+    tokens: *const u32,
+    count: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let tokens = caller.slice(tokens, count, "the tokens")?;
+        caller.exclusive(session, |open| {
+            open.generator = None;
+            open.timed(|session| session.prefill(tokens).map(|()| tokens.len())).1
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Reads one token, such as the one that bantam_session_sample chose. An answer in progress is given up.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: as bantam_session_prefill.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_decode(
+    session: *mut bantam_session,
+    token: u32,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(session, |open| {
+            open.generator = None;
+            Ok(open.awake()?.decode(token)?)
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Reads one token in each of several sessions of one model at once, `tokens[i]` in `sessions[i]`: the weights are read once for all. The first
+/// session's threads and cancel object are used; open it with `together_max`. Answers in progress are given up.
+///
+/// Ownership: none taken. Threads: one at a time.
+/// Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_decode_together(
+    sessions: *const *mut bantam_session,
+    tokens: *const u32,
+    count: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let sessions = caller.slice(sessions, count, "the sessions")?;
+        let tokens = caller.slice(tokens, count, "the tokens")?;
+        caller.exclusive_all(sessions, |open| {
+            let mut sessions: alloc::vec::Vec<&mut Session> = alloc::vec::Vec::new();
+            let refused = |_| fail!(BANTAM_MEMORY, "a list of {count} sessions cannot be had");
+            sessions.try_reserve_exact(open.len()).map_err(refused)?;
+            for open in open.iter_mut() {
+                open.generator = None;
+                sessions.push(open.awake()?);
+            }
+            Ok(Session::decode_together(&mut sessions, tokens)?)
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// The tokens that the session holds.
+///
+/// Ownership: they are the session's, and stay until the next call that reads, rewinds or frees. Threads: one at a time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_tokens(
+    session: *mut bantam_session,
+    tokens: *mut *const u32,
+    count: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let (tokens, count) = (caller.out(tokens, "tokens")?, caller.out(count, "count")?);
+        caller.exclusive(session, |open| {
+            tokens.write(open.session.tokens().as_ptr());
+            count.write(open.session.tokens().len());
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// The score of every token of the vocabulary as the next one.
+///
+/// Ownership: they are the session's, and stay until the next call that reads, rewinds or frees. Threads: one at a time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STATE if nothing was read yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_logits(
+    session: *mut bantam_session,
+    logits: *mut *const f32,
+    count: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let (logits, count) = (caller.out(logits, "logits")?, caller.out(count, "count")?);
+        caller.exclusive(session, |open| {
+            let session = open.awake()?;
+            check_logits(session)?;
+            logits.write(session.logits().as_ptr());
+            count.write(session.logits().len());
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// An error unless there are logits.
+pub(crate) fn check_logits(session: &Session) -> Result<()> {
+    if session.has_logits() {
+        return Ok(());
+    }
+    Err(fail!(BANTAM_STATE, "there are no logits behind the last token: read one first"))
+}
+
+/// A token that was chosen. The numbers are the model's own: before biases, penalties, grammars and temperature.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bantam_choice {
+    /// sizeof(bantam_choice), set by the caller.
+    pub struct_size: usize,
+    /// The token.
+    pub token: u32,
+    /// The natural logarithm of its probability.
+    pub logprob: f32,
+    /// The entropy of the distribution, in nats.
+    pub entropy: f32,
+    /// By how much the log-probability of the most likely token is above that of the second.
+    pub margin: f32,
+}
+
+// SAFETY: repr(C), and numbers of any bytes.
+unsafe impl Struct for bantam_choice {
+    const NAME: &'static str = "bantam_choice";
+}
+
+/// Chooses the next token; it is not read yet.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
+/// read yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_sample(
+    session: *mut bantam_session,
+    sampler: *mut bantam_sampler,
+    choice: *mut bantam_choice,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.check_struct(choice)?;
+        caller.exclusive(session, |open| {
+            caller.exclusive(sampler, |sampler| {
+                let session = open.awake()?;
+                check_logits(session)?;
+                let Choice { token, logprob, entropy, margin, .. } = session.choose(sampler, None)?;
+                caller.fill(choice, &bantam_choice { struct_size: 0, token, logprob, entropy, margin })
+            })
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// A token and the natural logarithm of its probability.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bantam_token_logprob {
+    /// The token.
+    pub token: u32,
+    /// The logarithm.
+    pub logprob: f32,
+}
+
+/// The most likely tokens at the last choice, the likeliest first: as many as its sampler's `top_logprobs` asked for. `count` is the room at
+/// `out`, and then how many there are.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_top_logprobs(
+    session: *mut bantam_session,
+    out: *mut bantam_token_logprob,
+    capacity: usize,
+    count: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(session, |open| {
+            let top = open.session.top_logprobs();
+            let in_c =
+                |&TokenLogprob { token, logprob, .. }: &TokenLogprob| bantam_token_logprob { token, logprob };
+            let mut values = [bantam_token_logprob { token: 0, logprob: 0.0 }; bantam::TOP_LOGPROBS_MAX];
+            values.iter_mut().zip(top.iter().map(in_c)).for_each(|(to, value)| *to = value);
+            caller.copy(&values[..top.len()], (out, capacity), count)
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+// SAFETY: two numbers of any bytes.
+unsafe impl crate::boundary::Plain for bantam_token_logprob {}
+
+/// Forgets every token behind the first `position`. An answer in progress is given up.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_rewind(
+    session: *mut bantam_session,
+    position: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(session, |open| {
+            let held = open.session.position();
+            if position > held {
+                return Err(fail!(BANTAM_ARGUMENT, "the session holds {held} tokens, fewer than {position}"));
+            }
+            open.generator = None;
+            open.session.rewind(position);
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Forgets `discard` tokens behind the first `keep`; those behind them move up, and an answer in progress goes on.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_shift(
+    session: *mut bantam_session,
+    keep: usize,
+    discard: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| caller.exclusive(session, |open| Ok(open.awake()?.shift(keep, discard)?));
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Opens a session on the heap that holds what this one holds, logits included, with the same model, threads and options.
+///
+/// Ownership: the caller frees it with bantam_session_free. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_fork(
+    session: *mut bantam_session,
+    out: *mut *mut bantam_session,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let out = caller.out(out, "out")?;
+        caller.exclusive(session, |open| {
+            let session = open.awake()?.fork()?;
+            let (log, times) = (open.log, Times::default());
+            create_at(out, OpenSession { generator: None, session, _memory: None, log, times })
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Makes `to` hold what `from` holds, logits included: a fork into a session that is there already. An answer in progress in `to` is given up.
+///
+/// Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_CONTEXT_FULL, BANTAM_ARGUMENT if they are of two
+/// models or keep their caches differently: nothing has happened then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_copy(
+    to: *mut bantam_session,
+    from: *mut bantam_session,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        caller.exclusive(to, |to| {
+            caller.exclusive(from, |from| {
+                let from = from.awake()?;
+                to.generator = None;
+                Ok(to.session.copy_from(from)?)
+            })
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Saves what the session holds, logits included, to a file. One that is there already is replaced once all is written.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_save(
+    session: *mut bantam_session,
+    path: *const c_char,
+    path_bytes: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let path = caller.text(path, path_bytes, "the path")?;
+        caller.exclusive(session, |open| {
+            #[cfg(feature = "std")]
+            return Ok(open.awake()?.save(path)?);
+            #[cfg(not(feature = "std"))]
+            return no_files(open, path).map(|_| ());
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Makes the session hold what was saved to a file. An answer in progress is given up.
+///
+/// Ownership: none taken. Threads: one at a time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_SAVED, BANTAM_CONTEXT_FULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_restore(
+    session: *mut bantam_session,
+    path: *const c_char,
+    path_bytes: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let path = caller.text(path, path_bytes, "the path")?;
+        caller.exclusive(session, |open| {
+            open.generator = None;
+            #[cfg(feature = "std")]
+            return Ok(open.session.restore(path)?);
+            #[cfg(not(feature = "std"))]
+            return no_files(open, path).map(|_| ());
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+#[cfg(not(feature = "std"))]
+fn no_files(_session: &mut OpenSession, _path: &str) -> Result<usize> {
+    Err(fail!(BANTAM_UNSUPPORTED, "this build has no files: save to memory"))
+}
+
+/// Saves what the session holds, logits included, to memory: `saved_bytes` of its info. `written` is how many bytes that took.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL, BANTAM_CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_save_to(
+    session: *mut bantam_session,
+    memory: *mut c_void,
+    capacity: usize,
+    written: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let written = caller.out(written, "written")?;
+        caller.exclusive(session, |open| {
+            let session = open.awake()?;
+            let needed = session.saved_bytes();
+            if capacity < needed {
+                return Err(fail!(
+                    crate::status::BANTAM_TOO_SMALL,
+                    "the session takes {needed} bytes, and {capacity} are there"
+                )
+                .with_detail(needed));
+            }
+            written.write(session.save_to(caller.slice_mut(
+                memory.cast::<u8>(),
+                capacity,
+                "the memory",
+            )?)?);
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Makes the session hold what was saved to memory. An answer in progress is given up.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_SAVED, BANTAM_CONTEXT_FULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_restore_from(
+    session: *mut bantam_session,
+    memory: *const c_void,
+    bytes: usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let saved = caller.slice(memory.cast::<u8>(), bytes, "the memory")?;
+        caller.exclusive(session, |open| {
+            open.generator = None;
+            Ok(open.session.restore_from(saved)?)
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Gives back the memory of what is computed anew for each call. Nothing has to be done to take it again.
+pub const BANTAM_TRIM_SCRATCH: i32 = 1;
+/// Also writes keys, values and logits to a file, and gives their memory back. The next call that needs them reads them again, and removes the
+/// file, or says why that cannot be.
+pub const BANTAM_TRIM_ALL: i32 = 2;
+
+/// Gives memory back to the system, BANTAM_TRIM_..., when an app goes into the background or is warned that memory is short. An answer in
+/// progress can be pulled on afterwards. `path` names a file for BANTAM_TRIM_ALL, in a place of the app's own, and is not looked at otherwise;
+/// `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED: nothing was given back then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_trim(
+    session: *mut bantam_session,
+    level: i32,
+    path: *const c_char,
+    path_bytes: usize,
+    released: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let out = caller.optional_out(released, "released")?;
+        caller.exclusive(session, |open| {
+            let released = match level {
+                BANTAM_TRIM_SCRATCH => open.session.trim(),
+                BANTAM_TRIM_ALL if open.session.is_spilled() => 0,
+                BANTAM_TRIM_ALL => {
+                    let path = caller.text(path, path_bytes, "the path")?;
+                    #[cfg(feature = "std")]
+                    let released = open.session.spill(path)?;
+                    #[cfg(not(feature = "std"))]
+                    let released = no_files(open, path)?;
+                    released
+                }
+                other => return Err(fail!(BANTAM_ARGUMENT, "there is no level {other}; they are 1 and 2")),
+            };
+            open.log.line(format_args!("session trimmed: {released} bytes given back"));
+            if let Some(out) = out {
+                out.write(released);
+            }
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
+/// Frees a session; NULL is none.
+///
+/// Ownership: ends; `memory` of its options is the caller's again. Threads: any, while nobody else uses it.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY if another call uses it, also one that this one comes from inside of: it is not freed then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_session_free(session: *mut bantam_session) -> bantam_status {
+    // SAFETY: the caller keeps to what the header says of the pointer.
+    unsafe { call(core::ptr::null_mut(), |caller| caller.free(session)) }
+}

@@ -1,0 +1,270 @@
+// A caller that does everything wrong: NULL and garbage for every argument, structs of other versions, handles of other kinds and freed ones.
+// Nothing may crash, and every mistake has its status.
+#include "check.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+// Every function with NULL for every pointer.
+static void null_is_an_error(void) {
+    EXPECT(BANTAM_HANDLE, bantam_model_warm(NULL, NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open(NULL, 5, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open(NULL, BANTAM_NUL_TERMINATED, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open("x", 1, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_fd(0, 0, 0, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_memory(NULL, 10, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_get_info(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_resident_bytes(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_metadata_count(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_metadata_at(NULL, 0, NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_metadata(NULL, NULL, 1, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_metadata_element(NULL, NULL, 1, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_tensor_count(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_tensor_at(NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_tokenize(NULL, NULL, 0, 0, NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_detokenize(NULL, NULL, 0, 0, NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_model_token(NULL, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_pool_new(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_pool_set_threads(NULL, 1, e));
+    EXPECT(BANTAM_HANDLE, bantam_pool_set_priority(NULL, 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_sampler_new(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_sampler_reset(NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_cancel_new(NULL, e));
+    CHECK(bantam_cancel_set(NULL) == BANTAM_HANDLE && bantam_cancel_reset(NULL) == BANTAM_HANDLE);
+    CHECK(bantam_cancel_is_set(NULL) == 0);
+    bantam_task_run(NULL);
+    EXPECT(BANTAM_HANDLE, bantam_session_plan(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_open(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_get_info(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_set_cancel(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_set_threads(NULL, 1, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_set_priority(NULL, 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_prompt(NULL, NULL, 1, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_prompt_text(NULL, NULL, 0, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_prefill(NULL, NULL, 1, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_prefill(NULL, NULL, 0, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_decode(NULL, 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_decode_together(NULL, NULL, 1, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_tokens(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_logits(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_sample(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_top_logprobs(NULL, NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_rewind(NULL, 0, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_shift(NULL, 0, 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_fork(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_copy(NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_save(NULL, NULL, 1, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_restore(NULL, NULL, 1, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_save_to(NULL, NULL, 1, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_restore_from(NULL, NULL, 1, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_trim(NULL, 1, NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_begin(NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_next(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_generate(NULL, NULL, NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_get_summary(NULL, NULL, e));
+    CHECK(bantam_model_free(NULL) == BANTAM_OK && bantam_session_free(NULL) == BANTAM_OK);
+    CHECK(bantam_pool_free(NULL) == BANTAM_OK && bantam_sampler_free(NULL) == BANTAM_OK);
+    CHECK(bantam_cancel_free(NULL) == BANTAM_OK);
+#ifndef CORE_ONLY
+    EXPECT(BANTAM_ARGUMENT, bantam_grammar_new(NULL, 1, NULL, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_chat_new(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_chat_add(NULL, 1, "", 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_chat_add_json(NULL, "", 0, e));
+    EXPECT(BANTAM_HANDLE, bantam_chat_add_answer(NULL, "", 0, 1, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_chat_count(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_chat_truncate(NULL, 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_chat_render(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_chat_prompt(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_chat_grammar(NULL, NULL, "auto", 4, NULL, e));
+    CHECK(bantam_grammar_free(NULL) == BANTAM_OK && bantam_chat_free(NULL) == BANTAM_OK);
+#endif
+    // Whoever wants no details gets the status all the same.
+    CHECK(bantam_model_get_info(NULL, NULL, NULL) == BANTAM_HANDLE);
+}
+
+// Handles of another kind, memory that is none, and handles that were freed while their memory is still there.
+static void other_handles_are_an_error(bantam_model *model, bantam_session *session) {
+    bantam_model_info info = {.struct_size = sizeof info};
+    bantam_session_info of_session = {.struct_size = sizeof of_session};
+    EXPECT(BANTAM_HANDLE, bantam_model_get_info((bantam_model *)session, &info, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_get_info((bantam_session *)model, &of_session, e));
+    EXPECT(BANTAM_HANDLE, bantam_sampler_reset((bantam_sampler *)model, e));
+    CHECK(bantam_session_free((bantam_session *)model) == BANTAM_HANDLE);
+    CHECK(bantam_cancel_set((bantam_cancel *)model) == BANTAM_HANDLE);
+    uint64_t garbage[64];
+    for (int fill = 0; fill < 256; fill += 51) {
+        memset(garbage, fill, sizeof garbage);
+        EXPECT(BANTAM_HANDLE, bantam_model_get_info((bantam_model *)garbage, &info, e));
+        EXPECT(BANTAM_HANDLE, bantam_session_get_info((bantam_session *)garbage, &of_session, e));
+        CHECK(bantam_pool_free((bantam_pool *)garbage) == BANTAM_HANDLE);
+    }
+    EXPECT(BANTAM_HANDLE, bantam_model_get_info((bantam_model *)((char *)garbage + 1), &info, e));
+}
+
+// Structs of an older and of a newer header, and sizes that cannot be.
+static void other_sizes_are_told_apart(bantam_model *model) {
+    struct {
+        bantam_session_options now;
+        uint64_t later[4];
+    } options;
+    bantam_plan plan = {.struct_size = sizeof plan};
+    size_t bad[] = {0, 1, 7, 1u << 20, SIZE_MAX, SIZE_MAX / 2};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        memset(&options, 0, sizeof options);
+        options.now.struct_size = bad[i];
+        EXPECT(BANTAM_STRUCT, bantam_session_plan(model, &options.now, &plan, e));
+    }
+    memset(&options, 0, sizeof options);
+    options.now.context = 64;
+    // A newer caller that uses nothing new, and one that does.
+    options.now.struct_size = sizeof options;
+    OK(bantam_session_plan(model, &options.now, &plan, e));
+    CHECK(plan.context == 64);
+    options.later[2] = 1;
+    bantam_error error;
+    CHECK(bantam_session_plan(model, &options.now, &plan, &error) == BANTAM_STRUCT);
+    CHECK(strstr(error.message, "bantam_session_options") && error.detail >= (int64_t)sizeof options.now);
+    // An older caller, whose struct ends behind the context.
+    options.now.struct_size = offsetof(bantam_session_options, batch);
+    options.now.batch = 12345678;
+    OK(bantam_session_plan(model, &options.now, &plan, e));
+    // What it wants filled is filled as far as it goes, and no farther.
+    struct {
+        bantam_plan plan;
+        uint64_t behind[2];
+    } out;
+    memset(&out, 0x77, sizeof out);
+    out.plan.struct_size = offsetof(bantam_plan, scratch_bytes);
+    OK(bantam_session_plan(model, NULL, &out.plan, e));
+    CHECK(out.plan.kv_bytes != 0x7777777777777777 && out.plan.scratch_bytes == 0x7777777777777777);
+    out.plan.struct_size = sizeof out;
+    OK(bantam_session_plan(model, NULL, &out.plan, e));
+    CHECK(out.plan.total_bytes == out.plan.kv_bytes + out.plan.scratch_bytes && out.behind[0] == 0x7777777777777777);
+    // A struct at an address that none can have.
+    char bytes[256] = {0};
+    size_t start = (size_t)(8 - (uintptr_t)bytes % 8) + 1;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_plan(model, (bantam_session_options *)(bytes + start), &plan, e));
+}
+
+static void values_are_checked(bantam_model *model) {
+    bantam_session_options options = {.struct_size = sizeof options, .context = SIZE_MAX};
+    bantam_session *session = NULL;
+    EXPECT(BANTAM_MEMORY, bantam_session_open(model, &options, &session, e));
+    CHECK(session == NULL);
+    options.context = (size_t)1 << 40;
+    EXPECT(BANTAM_MEMORY, bantam_session_open(model, &options, &session, e));
+    options.context = 64;
+    options.threads = 1u << 20;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_open(model, &options, &session, e));
+    options.threads = 1;
+    options.kv_format = 77;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_open(model, &options, &session, e));
+    options.kv_format = 0;
+    options.exact = -3;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_open(model, &options, &session, e));
+    options.exact = 0;
+    OK(bantam_session_open(model, &options, &session, e));
+    uint32_t tokens[100] = {0};
+    EXPECT(BANTAM_ARGUMENT, bantam_session_prefill(session, tokens, 0, e));
+    EXPECT(BANTAM_CONTEXT_FULL, bantam_session_prefill(session, tokens, 65, e));
+    tokens[3] = UINT32_MAX;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_prefill(session, tokens, 5, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_prefill(session, tokens, SIZE_MAX, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_prefill(session, (uint32_t *)((char *)tokens + 1), 1, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_rewind(session, 1, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_shift(session, SIZE_MAX, SIZE_MAX, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_trim(session, 9, NULL, 0, NULL, e));
+    const float *logits = NULL;
+    size_t count = 0;
+    EXPECT(BANTAM_STATE, bantam_session_logits(session, &logits, &count, e));
+    tokens[3] = 0;
+    OK(bantam_session_prefill(session, tokens, 5, e));
+
+    bantam_answer_options answer = {.struct_size = sizeof answer, .ignore_end = 2};
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    answer.ignore_end = 0;
+    bantam_text stop = {"", 0};
+    answer.stop = &stop;
+    answer.stop_count = 1;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    stop.text = NULL;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    answer.stop = NULL;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    answer.stop_count = 0;
+    float bad[] = {0.0f / 0.0f, -1.0f / 0.0f, 1.0f / 0.0f};
+    for (size_t i = 0; i < 3; i++) {
+        bantam_sampler_options sampler = {.struct_size = sizeof sampler, .top_p = bad[i]};
+        answer.sampler = &sampler;
+        EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+        sampler.top_p = 0;
+        sampler.xtc_probability = bad[i];
+        EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+        sampler.xtc_probability = 0;
+        sampler.mirostat = 3;
+        EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    }
+    uint32_t stages[] = {1, 10};
+    bantam_sampler_options sampler = {.struct_size = sizeof sampler, .stages = stages, .stage_count = 2};
+    answer.sampler = &sampler;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    answer.sampler = NULL;
+    OK(bantam_session_begin(session, &answer, e));
+    bantam_piece piece = {.struct_size = 3};
+    EXPECT(BANTAM_STRUCT, bantam_session_next(session, &piece, e));
+    piece.struct_size = sizeof piece;
+    OK(bantam_session_next(session, &piece, e));
+    OK(bantam_session_free(session));
+}
+
+typedef struct {
+    bantam_session *session;
+    int busy, done;
+} racer;
+
+static void *race(void *user) {
+    racer *r = (racer *)user;
+    for (int i = 0; i < 2000; i++) {
+        bantam_session_info info = {.struct_size = sizeof info};
+        bantam_status status = bantam_session_get_info(r->session, &info, NULL);
+        CHECK(status == BANTAM_OK || status == BANTAM_BUSY);
+        if (status == BANTAM_BUSY) r->busy++;
+        r->done++;
+    }
+    return NULL;
+}
+
+// Two threads on one session: one works, the other is told.
+static void two_threads_do_not_meet(bantam_model *model) {
+    bantam_session *session = open_session(model, 128);
+    racer r = {session, 0, 0};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, race, &r) == 0);
+    uint32_t tokens[64] = {0};
+    for (int i = 0; i < 10; i++) {
+        bantam_status status;
+        do status = bantam_session_rewind(session, 0, NULL);
+        while (status == BANTAM_BUSY);
+        do status = bantam_session_prefill(session, tokens, 64, NULL);
+        while (status == BANTAM_BUSY);
+        CHECK(status == BANTAM_OK);
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(r.done == 2000);
+    OK(bantam_session_free(session));
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    bantam_model *model = open_model(argv[1]);
+    bantam_session *session = open_session(model, 64);
+    null_is_an_error();
+    other_handles_are_an_error(model, session);
+    other_sizes_are_told_apart(model);
+    values_are_checked(model);
+    two_threads_do_not_meet(model);
+    OK(bantam_session_free(session));
+    OK(bantam_model_free(model));
+    printf("hostile.c: %d checks hold\n", checks);
+    return 0;
+}

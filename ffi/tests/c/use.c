@@ -1,0 +1,544 @@
+// The library as an app uses it, on the demo model: every noun of the header, and what it promises.
+#include "check.h"
+
+static const char *prompt = "The capital of France is";
+
+static void model_tells_of_itself(bantam_model *model) {
+    bantam_model_info info = {.struct_size = sizeof info};
+    OK(bantam_model_get_info(model, &info, e));
+    CHECK(info.layers == 30 && info.dim == 576 && info.vocab_size == 49152);
+    CHECK(info.architecture_bytes == 5 && memcmp(info.architecture, "llama", 5) == 0);
+    CHECK(strcmp(info.backend, bantam_backend_name(0)) == 0 || getenv("BANTAM_BACKEND"));
+    CHECK(info.is_file_backed == 1 && info.has_chat_template == 1);
+
+    size_t count = 0;
+    OK(bantam_model_metadata_count(model, &count, e));
+    CHECK(count > 10);
+    for (size_t i = 0; i < count; i++) {
+        const char *key = NULL;
+        size_t bytes = 0;
+        bantam_value value = {.struct_size = sizeof value}, again = {.struct_size = sizeof again};
+        OK(bantam_model_metadata_at(model, i, &key, &bytes, &value, e));
+        OK(bantam_model_metadata(model, key, bytes, &again, e));
+        CHECK(value.kind == again.kind && value.integer == again.integer && value.text == again.text);
+        if (value.kind == BANTAM_VALUE_ARRAY && value.count > 0) {
+            OK(bantam_model_metadata_element(model, key, bytes, 0, &again, e));
+            CHECK(again.kind == value.element_kind);
+            EXPECT(BANTAM_ARGUMENT, bantam_model_metadata_element(model, key, bytes, value.count, &again, e));
+        }
+    }
+    bantam_value value = {.struct_size = sizeof value};
+    EXPECT(BANTAM_ARGUMENT, bantam_model_metadata(model, "no.such.key", BANTAM_NUL_TERMINATED, &value, e));
+
+    OK(bantam_model_tensor_count(model, &count, e));
+    CHECK(count == 272);
+    for (size_t i = 0; i < count; i++) {
+        bantam_tensor tensor = {.struct_size = sizeof tensor};
+        OK(bantam_model_tensor_at(model, i, &tensor, e));
+        CHECK(tensor.bytes > 0 && tensor.offset + tensor.bytes <= info.file_bytes && tensor.shape[3] == 1);
+    }
+    uint64_t resident = 0;
+    OK(bantam_model_warm(model, NULL, NULL, NULL, e));
+    OK(bantam_model_resident_bytes(model, &resident, e));
+    CHECK(resident == info.file_bytes);
+}
+
+static void text_goes_to_tokens_and_back(bantam_model *model) {
+    uint32_t tokens[64];
+    char text[256];
+    size_t count = 0, bytes = 0;
+    const char *said = "Größe \xf0\x9f\x90\x93 1234";
+    OK(bantam_model_tokenize(model, said, BANTAM_NUL_TERMINATED, 0, tokens, 64, &count, e));
+    OK(bantam_model_detokenize(model, tokens, count, 0, text, sizeof text, &bytes, e));
+    CHECK(bytes == strlen(said) && memcmp(text, said, bytes) == 0);
+
+    bantam_error error;
+    size_t unchanged = 77;
+    CHECK(bantam_model_tokenize(model, said, strlen(said), 0, tokens, 1, &unchanged, &error) == BANTAM_TOO_SMALL);
+    CHECK(error.detail == (int64_t)count && unchanged == 77);
+    CHECK(bantam_model_tokenize(model, "\xff", 1, 0, tokens, 64, &count, &error) == BANTAM_ARGUMENT);
+    CHECK(bantam_model_tokenize(model, "a", 1, 1u << 31, tokens, 64, &count, &error) == BANTAM_ARGUMENT);
+
+    // What only looks like a control token is text, unless it is asked for.
+    OK(bantam_model_tokenize(model, "<|im_end|>", BANTAM_NUL_TERMINATED, 0, tokens, 64, &count, e));
+    CHECK(count > 1);
+    OK(bantam_model_tokenize(model, "<|im_end|>", BANTAM_NUL_TERMINATED, BANTAM_TEXT_PARSE_SPECIAL, tokens, 64, &count, e));
+    CHECK(count == 1);
+    bantam_token_info info = {.struct_size = sizeof info};
+    OK(bantam_model_token(model, tokens[0], &info, e));
+    CHECK(info.is_control == 1 && info.is_end == 1 && info.text_bytes == 10);
+    OK(bantam_model_detokenize(model, tokens, 1, 0, text, sizeof text, &bytes, e));
+    CHECK(bytes == 0);
+    OK(bantam_model_detokenize(model, tokens, 1, BANTAM_TEXT_SHOW_SPECIAL, text, sizeof text, &bytes, e));
+    CHECK(bytes == 10);
+}
+
+// An answer at temperature 0, as text; its summary.
+static bantam_summary answer(bantam_session *session, bantam_answer_options options, char *text, size_t room) {
+    bantam_sampler_options greedy = {.struct_size = sizeof greedy, .temperature = -1};
+    options.struct_size = sizeof options;
+    options.sampler = &greedy;
+    OK(bantam_session_begin(session, &options, e));
+    size_t bytes = 0;
+    bantam_piece piece = {.struct_size = sizeof piece};
+    do {
+        OK(bantam_session_next(session, &piece, e));
+        CHECK(bytes + piece.text_bytes < room);
+        memcpy(text + bytes, piece.text, piece.text_bytes);
+        bytes += piece.text_bytes;
+    } while (piece.stop_reason == BANTAM_STOP_NONE);
+    text[bytes] = 0;
+    EXPECT(BANTAM_STATE, bantam_session_next(session, &piece, e));
+    bantam_summary summary = {.struct_size = sizeof summary};
+    OK(bantam_session_get_summary(session, &summary, e));
+    return summary;
+}
+
+static void answers_are_pulled(bantam_model *model) {
+    bantam_session *session = open_session(model, 512);
+    bantam_piece piece = {.struct_size = sizeof piece};
+    EXPECT(BANTAM_STATE, bantam_session_next(session, &piece, e));
+    EXPECT(BANTAM_STATE, bantam_session_begin(session, NULL, e));
+    size_t read = 0;
+    OK(bantam_session_prompt_text(session, prompt, BANTAM_NUL_TERMINATED, 0, &read, e));
+    CHECK(read == 5);
+
+    char text[1024], again[1024];
+    bantam_summary summary = answer(session, (bantam_answer_options){.max_tokens = 12}, text, sizeof text);
+    CHECK(strstr(text, "Paris") && summary.stop_reason == BANTAM_STOP_BUDGET && summary.tokens == 12);
+    CHECK(summary.prompt_tokens == 5 && summary.is_complete == -1);
+    CHECK(summary.min_logprob <= summary.logprob_q10 && summary.logprob_q10 <= summary.logprob_q25 && summary.mean_logprob < 0);
+
+    // The same prompt costs nothing but its last token.
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, &read, e));
+    CHECK(read == 1);
+    bantam_text stop[] = {{"no such text", 0}, {".", 1}};
+    summary = answer(session, (bantam_answer_options){.max_tokens = 12, .stop = stop, .stop_count = 2}, again, sizeof again);
+    CHECK(summary.stop_reason == BANTAM_STOP_STRING && summary.stop_index == 1 && !strchr(again, '.'));
+    CHECK(strncmp(text, again, strlen(again)) == 0);
+
+    // With guesses the answer is the same.
+    bantam_session_options options = {.struct_size = sizeof options, .context = 512, .draft_max = 8};
+    bantam_session *drafting = NULL;
+    OK(bantam_session_open(model, &options, &drafting, e));
+    OK(bantam_session_prompt_text(drafting, prompt, strlen(prompt), 0, NULL, e));
+    answer(drafting, (bantam_answer_options){.max_tokens = 12, .lookup = 1}, again, sizeof again);
+    CHECK(strcmp(text, again) == 0);
+    OK(bantam_session_free(drafting));
+
+    // The context ends it, or is shifted.
+    bantam_session *small = open_session(model, 16);
+    OK(bantam_session_prompt_text(small, prompt, strlen(prompt), 0, NULL, e));
+    summary = answer(small, (bantam_answer_options){.ignore_end = 1}, again, sizeof again);
+    CHECK(summary.stop_reason == BANTAM_STOP_CONTEXT_FULL && summary.tokens == 12);
+    OK(bantam_session_prompt_text(small, prompt, strlen(prompt), 0, NULL, e));
+    summary = answer(small, (bantam_answer_options){.ignore_end = 1, .shift = 1, .shift_keep = 1, .max_tokens = 40}, again, sizeof again);
+    CHECK(summary.stop_reason == BANTAM_STOP_BUDGET && summary.tokens == 40);
+    OK(bantam_session_free(small));
+    OK(bantam_session_free(session));
+}
+
+typedef struct {
+    bantam_session *session;
+    bantam_model *model;
+    bantam_cancel *cancel;
+    int pieces, end_after;
+} listener;
+
+static int32_t listen(void *user, const bantam_piece *piece) {
+    listener *l = (listener *)user;
+    CHECK(piece->struct_size == sizeof *piece);
+    l->pieces++;
+    // Inside of a callback nothing works but cancel.
+    size_t n;
+    bantam_session_info info = {.struct_size = sizeof info};
+    EXPECT(BANTAM_BUSY, bantam_session_get_info(l->session, &info, e));
+    EXPECT(BANTAM_BUSY, bantam_model_tensor_count(l->model, &n, e));
+    CHECK(bantam_session_free(l->session) == BANTAM_BUSY);
+    if (l->cancel && l->pieces == l->end_after) CHECK(bantam_cancel_set(l->cancel) == BANTAM_OK);
+    return !l->cancel && l->pieces == l->end_after;
+}
+
+static void answers_are_handed_over(bantam_model *model) {
+    bantam_session *session = open_session(model, 256);
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    bantam_answer_options options = {.struct_size = sizeof options, .max_tokens = 8, .ignore_end = 1};
+    bantam_summary summary = {.struct_size = sizeof summary};
+    listener all = {session, model, NULL, 0, 0};
+    OK(bantam_session_generate(session, &options, listen, &all, &summary, e));
+    CHECK(all.pieces == 8 && summary.stop_reason == BANTAM_STOP_BUDGET);
+
+    // The function ends it, and it can be pulled on.
+    listener some = {session, model, NULL, 0, 3};
+    OK(bantam_session_generate(session, &options, listen, &some, &summary, e));
+    CHECK(some.pieces == 3 && summary.stop_reason == BANTAM_STOP_CANCELLED && summary.tokens == 3);
+    bantam_piece piece = {.struct_size = sizeof piece};
+    OK(bantam_session_next(session, &piece, e));
+    CHECK(piece.token >= 0);
+
+    // A cancel object ends it, from inside of the function.
+    bantam_cancel *cancel = NULL;
+    OK(bantam_cancel_new(&cancel, e));
+    OK(bantam_session_set_cancel(session, cancel, e));
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    listener cancelled = {session, model, cancel, 0, 2};
+    OK(bantam_session_generate(session, &options, listen, &cancelled, &summary, e));
+    CHECK(cancelled.pieces == 3 && summary.stop_reason == BANTAM_STOP_CANCELLED);
+    // It is latched: what comes later does not begin, until it is reset.
+    CHECK(bantam_cancel_is_set(cancel) == 1);
+    uint32_t tokens[256];
+    size_t count = tokens_of(model, "Something else altogether", tokens), read = 99;
+    EXPECT(BANTAM_CANCELLED, bantam_session_prompt(session, tokens, count, &read, e));
+    CHECK(read == 0);
+    EXPECT(BANTAM_CANCELLED, bantam_session_save(session, "never-written.session", BANTAM_NUL_TERMINATED, e));
+    EXPECT(BANTAM_CANCELLED, bantam_model_warm(model, cancel, NULL, NULL, e));
+    bantam_model_options with_cancel = {.struct_size = sizeof with_cancel, .cancel = cancel};
+    bantam_model *other = NULL;
+    EXPECT(BANTAM_CANCELLED, bantam_model_open("models/none", BANTAM_NUL_TERMINATED, &with_cancel, &other, e));
+    OK(bantam_cancel_reset(cancel));
+    OK(bantam_session_prompt(session, tokens, count, &read, e));
+    CHECK(read == count);
+    OK(bantam_cancel_free(cancel));
+    OK(bantam_session_free(session));
+}
+
+static void sessions_are_copied_and_kept(bantam_model *model) {
+    bantam_session *one = open_session(model, 256), *two = open_session(model, 256), *three = NULL;
+    OK(bantam_session_prompt_text(one, prompt, strlen(prompt), 0, NULL, e));
+    OK(bantam_session_fork(one, &three, e));
+    OK(bantam_session_copy(two, one, e));
+    EXPECT(BANTAM_BUSY, bantam_session_copy(two, two, e));
+
+    bantam_session_info info = {.struct_size = sizeof info};
+    OK(bantam_session_get_info(one, &info, e));
+    CHECK(info.position == 5 && info.has_logits == 1 && info.context == 256);
+    char *saved = (char *)malloc(info.saved_bytes);
+    size_t written = 0;
+    bantam_error error;
+    CHECK(bantam_session_save_to(one, saved, info.saved_bytes - 1, &written, &error) == BANTAM_TOO_SMALL);
+    CHECK(error.detail == (int64_t)info.saved_bytes && written == 0);
+    OK(bantam_session_save_to(one, saved, info.saved_bytes, &written, e));
+    CHECK(written == info.saved_bytes);
+
+    char texts[4][256];
+    answer(one, (bantam_answer_options){.max_tokens = 8}, texts[0], 256);
+    answer(two, (bantam_answer_options){.max_tokens = 8}, texts[1], 256);
+    answer(three, (bantam_answer_options){.max_tokens = 8}, texts[2], 256);
+    OK(bantam_session_restore_from(one, saved, written, e));
+    answer(one, (bantam_answer_options){.max_tokens = 8}, texts[3], 256);
+    for (int i = 1; i < 4; i++) CHECK(strcmp(texts[0], texts[i]) == 0);
+    saved[written / 2] ^= 1;
+    EXPECT(BANTAM_SAVED, bantam_session_restore_from(one, saved, written, e));
+    free(saved);
+
+    // Memory is given back in the middle of an answer, which goes on all the same.
+    char path[] = "trimmed.session";
+    for (int level = BANTAM_TRIM_SCRATCH; level <= BANTAM_TRIM_ALL; level++) {
+        OK(bantam_session_prompt_text(two, prompt, strlen(prompt), 0, NULL, e));
+        bantam_sampler_options greedy = {.struct_size = sizeof greedy, .temperature = -1};
+        bantam_answer_options options = {.struct_size = sizeof options, .sampler = &greedy, .max_tokens = 8};
+        OK(bantam_session_begin(two, &options, e));
+        bantam_piece piece = {.struct_size = sizeof piece};
+        size_t bytes = 0;
+        for (int i = 0; piece.stop_reason == BANTAM_STOP_NONE; i++) {
+            if (i == 4) {
+                size_t released = 0;
+                OK(bantam_session_trim(two, level, path, strlen(path), &released, e));
+                CHECK(released > 0);
+                OK(bantam_session_get_info(two, &info, e));
+                CHECK(info.is_trimmed == (level == BANTAM_TRIM_ALL));
+            }
+            OK(bantam_session_next(two, &piece, e));
+            memcpy(texts[1] + bytes, piece.text, piece.text_bytes);
+            bytes += piece.text_bytes;
+        }
+        texts[1][bytes] = 0;
+        CHECK(strcmp(texts[0], texts[1]) == 0);
+    }
+    // What was written is gone when it was taken back, and an error when it is not there.
+    FILE *file = fopen(path, "rb");
+    CHECK(file == NULL);
+    OK(bantam_session_trim(two, BANTAM_TRIM_ALL, path, strlen(path), NULL, e));
+    CHECK(remove(path) == 0);
+    EXPECT(BANTAM_IO, bantam_session_decode(two, 1, e));
+    OK(bantam_session_rewind(two, 0, e));
+    OK(bantam_session_decode(two, 1, e));
+
+    // Several at once.
+    bantam_session_options wide = {.struct_size = sizeof wide, .context = 64, .together_max = 3, .threads = 2};
+    bantam_session *many[3] = {NULL, three, two};
+    OK(bantam_session_open(model, &wide, &many[0], e));
+    uint32_t tokens[3] = {1, 2, 3};
+    OK(bantam_session_decode_together(many, tokens, 3, e));
+    many[2] = three;
+    EXPECT(BANTAM_BUSY, bantam_session_decode_together(many, tokens, 3, e));
+    OK(bantam_session_free(many[0]));
+    OK(bantam_session_free(one));
+    OK(bantam_session_free(two));
+    OK(bantam_session_free(three));
+}
+
+static void tokens_are_sampled_by_hand(bantam_model *model) {
+    bantam_session *session = open_session(model, 64);
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    bantam_sampler_options options = {.struct_size = sizeof options, .temperature = -1, .top_logprobs = 5};
+    bantam_sampler *sampler = NULL;
+    OK(bantam_sampler_new(model, &options, &sampler, e));
+    bantam_choice choice = {.struct_size = sizeof choice};
+    OK(bantam_session_sample(session, sampler, &choice, e));
+    bantam_token_logprob top[64];
+    size_t count = 0;
+    OK(bantam_session_top_logprobs(session, top, 64, &count, e));
+    CHECK(count == 5 && top[0].token == choice.token && top[0].logprob == choice.logprob);
+    const float *logits = NULL;
+    OK(bantam_session_logits(session, &logits, &count, e));
+    CHECK(count == 49152);
+    for (size_t i = 0; i < count; i++) CHECK(logits[i] <= logits[choice.token]);
+    bantam_bias bias = {choice.token, -1e30f};
+    options.logit_bias = &bias;
+    options.logit_bias_count = 1;
+    bantam_sampler *biased = NULL;
+    OK(bantam_sampler_new(model, &options, &biased, e));
+    uint32_t likely = choice.token;
+    OK(bantam_session_sample(session, biased, &choice, e));
+    CHECK(choice.token != likely);
+    OK(bantam_session_decode(session, choice.token, e));
+    const uint32_t *tokens = NULL;
+    OK(bantam_session_tokens(session, &tokens, &count, e));
+    CHECK(count == 6 && tokens[5] == choice.token);
+    OK(bantam_session_shift(session, 1, 2, e));
+    OK(bantam_sampler_reset(sampler, e));
+    OK(bantam_sampler_free(sampler));
+    OK(bantam_sampler_free(biased));
+    OK(bantam_session_free(session));
+}
+
+static int allocated = 0;
+static void *allocate(void *user, size_t bytes, size_t alignment) {
+    (*(int *)user)++;
+    return aligned_alloc(alignment, bytes);
+}
+static void deallocate(void *user, void *memory, size_t bytes) {
+    CHECK(bytes > 0);
+    (*(int *)user)--;
+    free(memory);
+}
+
+static void memory_is_the_callers(bantam_model *model) {
+    bantam_session_options options = {.struct_size = sizeof options, .context = 128, .batch = 32, .threads = 1};
+    bantam_plan plan = {.struct_size = sizeof plan};
+    OK(bantam_session_plan(model, &options, &plan, e));
+    CHECK(plan.total_bytes == plan.kv_bytes + plan.scratch_bytes && plan.kv_bytes == (size_t)2 * 30 * 3 * 64 * 128 * 2);
+    char *memory = (char *)aligned_alloc(plan.alignment, plan.total_bytes + 64);
+    memset(memory, 0x5a, plan.total_bytes + 64);
+    options.memory = memory;
+    options.memory_bytes = plan.total_bytes - 1;
+    bantam_session *session = NULL;
+    EXPECT(BANTAM_MEMORY, bantam_session_open(model, &options, &session, e));
+    options.memory_bytes = plan.total_bytes;
+    OK(bantam_session_open(model, &options, &session, e));
+    char text[256];
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    answer(session, (bantam_answer_options){.max_tokens = 6}, text, sizeof text);
+    CHECK(strstr(text, "Paris"));
+    OK(bantam_session_free(session));
+    for (int i = 0; i < 64; i++) CHECK(memory[plan.total_bytes + i] == 0x5a);
+    options.memory = memory + 8;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_open(model, &options, &session, e));
+    free(memory);
+
+    options.memory = NULL;
+    options.allocate = allocate;
+    options.deallocate = deallocate;
+    options.allocator_user = &allocated;
+    OK(bantam_session_open(model, &options, &session, e));
+    CHECK(allocated == 1);
+    OK(bantam_session_free(session));
+    CHECK(allocated == 0);
+}
+
+// An executor that runs its tasks at once, on the thread that calls.
+static void execute(void *user, bantam_task *task, size_t count) {
+    (*(size_t *)user) += count;
+    while (count--) bantam_task_run(task);
+}
+
+static void threads_are_the_callers(bantam_model *model) {
+    size_t tasks = 0;
+    bantam_pool_options lent = {.struct_size = sizeof lent, .threads = 3, .executor = execute, .executor_user = &tasks};
+    bantam_pool *pool = NULL;
+    OK(bantam_pool_new(&lent, &pool, e));
+    bantam_session_options options = {.struct_size = sizeof options, .context = 64, .pool = pool};
+    bantam_session *session = NULL;
+    OK(bantam_session_open(model, &options, &session, e));
+    OK(bantam_pool_set_threads(pool, 2, e));
+    OK(bantam_session_set_threads(session, 3, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_pool_set_threads(pool, 4, e));
+    EXPECT(BANTAM_UNSUPPORTED, bantam_session_set_priority(session, BANTAM_PRIORITY_LOW, e));
+    OK(bantam_pool_free(pool));
+    char text[256];
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    answer(session, (bantam_answer_options){.max_tokens = 6}, text, sizeof text);
+    CHECK(strstr(text, "Paris") && tasks > 100);
+    OK(bantam_session_free(session));
+}
+
+static void models_come_from_anywhere(const char *path) {
+    FILE *file = fopen(path, "rb");
+    CHECK(file);
+    fseek(file, 0, SEEK_END);
+    size_t bytes = (size_t)ftell(file);
+    rewind(file);
+    // A model inside of a larger file, at an offset that no page begins at.
+    char *archive = (char *)malloc(bytes + 4100);
+    CHECK(fread(archive + 4100, 1, bytes, file) == bytes);
+    bantam_model *model = NULL;
+    OK(bantam_model_open_memory(archive + 4100, bytes, NULL, &model, e));
+    bantam_model_info info = {.struct_size = sizeof info}, same = {.struct_size = sizeof same};
+    OK(bantam_model_get_info(model, &info, e));
+    CHECK(info.is_file_backed == 0);
+    OK(bantam_model_free(model));
+
+    FILE *packed = fopen("archive.bin", "w+b");
+    CHECK(packed && fwrite(archive, 1, bytes + 4100, packed) == bytes + 4100);
+    fflush(packed);
+    free(archive);
+    int fd = fileno(packed);
+    OK(bantam_model_open_fd(fd, 4100, bytes, NULL, &model, e));
+    fclose(packed);
+    OK(bantam_model_get_info(model, &same, e));
+    CHECK(same.fingerprint == info.fingerprint && same.is_file_backed == 1);
+    bantam_session *session = open_session(model, 64);
+    // A session keeps what it needs of its model.
+    OK(bantam_model_free(model));
+    char text[256];
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    answer(session, (bantam_answer_options){.max_tokens = 6}, text, sizeof text);
+    CHECK(strstr(text, "Paris"));
+    OK(bantam_session_free(session));
+    remove("archive.bin");
+    fclose(file);
+    EXPECT(BANTAM_NOT_A_FILE, bantam_model_open(".", 1, NULL, &model, e));
+    EXPECT(BANTAM_IO, bantam_model_open("no/such/file", BANTAM_NUL_TERMINATED, NULL, &model, e));
+    EXPECT(BANTAM_NOT_GGUF, bantam_model_open_memory("text", 4, NULL, &model, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_fd(-1, 0, 0, NULL, &model, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_fd(12345, 0, 0, NULL, &model, e));
+}
+
+static int logged = 0;
+static void log_line(void *user, const char *message, size_t bytes) {
+    (*(int *)user)++;
+    CHECK(bytes > 0 && message[0] != 0);
+}
+
+#ifndef CORE_ONLY
+static void chats_and_grammars(bantam_model *model) {
+    bantam_session *session = open_session(model, 512);
+    bantam_chat *chat = NULL;
+    OK(bantam_chat_new(model, NULL, &chat, e));
+    OK(bantam_chat_add(chat, BANTAM_ROLE_SYSTEM, "You are a helpful assistant.", BANTAM_NUL_TERMINATED, e));
+    OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "What is the capital of France? <|im_end|>", BANTAM_NUL_TERMINATED, e));
+    const char *text = NULL;
+    size_t bytes = 0, read = 0, count = 0, left_out = 9;
+    OK(bantam_chat_render(chat, &text, &bytes, e));
+    CHECK(bytes > 50 && strncmp(text, "<|im_start|>system\nYou are", 26) == 0);
+    OK(bantam_chat_prompt(chat, session, &read, e));
+    CHECK(read > 20);
+    char said[2048];
+    bantam_summary summary = answer(session, (bantam_answer_options){.max_tokens = 40}, said, sizeof said);
+    CHECK(strstr(said, "Paris") && summary.stop_reason == BANTAM_STOP_END);
+    const char *json = NULL;
+    OK(bantam_chat_add_answer(chat, said, strlen(said), 1, &json, &bytes, e));
+    CHECK(strncmp(json, "{\"role\":\"assistant\",\"content\":", 29) == 0);
+    OK(bantam_chat_count(chat, &count, &left_out, e));
+    CHECK(count == 3 && left_out == 0);
+    // The next turn reads only what is new.
+    OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "And of Italy?", BANTAM_NUL_TERMINATED, e));
+    size_t more = 0;
+    OK(bantam_chat_prompt(chat, session, &more, e));
+    CHECK(more < read);
+    // A conversation that outgrows the context leaves its oldest turns out.
+    for (int i = 0; i < 40; i++) {
+        OK(bantam_chat_add(chat, BANTAM_ROLE_ASSISTANT, "It is Rome.", BANTAM_NUL_TERMINATED, e));
+        OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "And of Spain, and of Portugal?", BANTAM_NUL_TERMINATED, e));
+        OK(bantam_chat_prompt(chat, session, NULL, e));
+    }
+    OK(bantam_chat_count(chat, &count, &left_out, e));
+    CHECK(count == 84 && left_out > 0 && left_out < count);
+    OK(bantam_chat_truncate(chat, 1, e));
+    OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "Tell me of a person, as JSON.", BANTAM_NUL_TERMINATED, e));
+    OK(bantam_chat_prompt(chat, session, NULL, e));
+
+    const char *schema =
+        "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":8},\"age\":{\"type\":\"integer\","
+        "\"minimum\":0,\"maximum\":99}},\"required\":[\"name\",\"age\"],\"additionalProperties\":false}";
+    bantam_grammar *grammar = NULL;
+    OK(bantam_grammar_new(model, BANTAM_GRAMMAR_JSON_SCHEMA, schema, BANTAM_NUL_TERMINATED, &grammar, e));
+    for (int i = 0; i < 2; i++) {
+        summary = answer(session, (bantam_answer_options){.grammar = grammar, .max_tokens = 60}, said, sizeof said);
+        CHECK(said[0] == '{' && summary.is_complete == 1 && summary.stop_reason == BANTAM_STOP_COMPLETE);
+        OK(bantam_chat_prompt(chat, session, NULL, e));
+    }
+    summary = answer(session, (bantam_answer_options){.grammar = grammar, .max_tokens = 3}, said, sizeof said);
+    CHECK(summary.is_complete == 0 && summary.stop_reason == BANTAM_STOP_BUDGET);
+    OK(bantam_grammar_free(grammar));
+    EXPECT(BANTAM_GRAMMAR, bantam_grammar_new(model, BANTAM_GRAMMAR_REGEX, "(", 1, &grammar, e));
+    EXPECT(BANTAM_GRAMMAR, bantam_grammar_new(model, BANTAM_GRAMMAR_GBNF, "root ::= x", BANTAM_NUL_TERMINATED, &grammar, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_grammar_new(model, 99, "", 0, &grammar, e));
+    OK(bantam_chat_free(chat));
+
+    // Tools: the call that is asked for comes, with arguments that fit.
+    bantam_chat_options options = {.struct_size = sizeof options};
+    options.tools = "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"parameters\":{\"type\":\"object\","
+                    "\"properties\":{\"city\":{\"enum\":[\"Rome\",\"Paris\"]}},\"required\":[\"city\"]}}}]";
+    OK(bantam_chat_new(model, &options, &chat, e));
+    OK(bantam_chat_add_json(chat, "[{\"role\":\"user\",\"content\":\"The weather in Rome?\"}]", BANTAM_NUL_TERMINATED, e));
+    OK(bantam_chat_grammar(chat, model, "required", BANTAM_NUL_TERMINATED, &grammar, e));
+    CHECK(grammar != NULL);
+    OK(bantam_chat_prompt(chat, session, NULL, e));
+    summary = answer(session, (bantam_answer_options){.grammar = grammar, .max_tokens = 80}, said, sizeof said);
+    CHECK(summary.is_complete == 1);
+    OK(bantam_chat_add_answer(chat, said, strlen(said), 1, &json, &bytes, e));
+    CHECK(strstr(json, "\"tool_calls\"") && strstr(json, "get_weather"));
+    OK(bantam_grammar_free(grammar));
+    OK(bantam_chat_grammar(chat, model, "none", BANTAM_NUL_TERMINATED, &grammar, e));
+    CHECK(grammar == NULL);
+    OK(bantam_chat_free(chat));
+    options.template_source = "{% for m in messages %}";
+    EXPECT(BANTAM_TEMPLATE, bantam_chat_new(model, &options, &chat, e));
+    OK(bantam_session_free(session));
+}
+#endif
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    CHECK(bantam_abi_version() == BANTAM_ABI_VERSION);
+    CHECK(bantam_version()[0] != 0 && bantam_threads_default() >= 1);
+    CHECK(strcmp(bantam_status_name(BANTAM_CONTEXT_FULL), "BANTAM_CONTEXT_FULL") == 0);
+    CHECK(strcmp(bantam_status_name(-1), "BANTAM_?") == 0 && strcmp(bantam_status_name(1000), "BANTAM_?") == 0);
+    bantam_model *model = open_model(argv[1]);
+    model_tells_of_itself(model);
+    text_goes_to_tokens_and_back(model);
+    answers_are_pulled(model);
+    answers_are_handed_over(model);
+    sessions_are_copied_and_kept(model);
+    tokens_are_sampled_by_hand(model);
+    memory_is_the_callers(model);
+    threads_are_the_callers(model);
+    models_come_from_anywhere(argv[1]);
+#ifndef CORE_ONLY
+    chats_and_grammars(model);
+#endif
+    OK(bantam_model_free(model));
+
+    bantam_model_options options = {.struct_size = sizeof options, .backend = "scalar", .log = log_line, .log_user = &logged};
+    OK(bantam_model_open(argv[1], strlen(argv[1]), &options, &model, e));
+    bantam_model_info info = {.struct_size = sizeof info};
+    OK(bantam_model_get_info(model, &info, e));
+    CHECK(strcmp(info.backend, "scalar") == 0 && logged == 1);
+    OK(bantam_model_free(model));
+    options.backend = "no such backend";
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open(argv[1], strlen(argv[1]), &options, &model, e));
+    printf("use.c: %d checks hold\n", checks);
+    return 0;
+}

@@ -1,0 +1,89 @@
+//! Floor 4. Giving memory back while a session is not used: for an app in the background, or a warning of the system.
+//!
+//! Invariant: a session whose keys and values are in a file refuses to work until they are back; what it holds is the same
+//! then.
+#![forbid(unsafe_code)]
+
+use super::Session;
+use crate::error::{Error, Result, text};
+
+/// Where keys, values and logits are while they are not in memory.
+#[derive(Default)]
+pub(super) struct Spilled {
+    #[cfg(feature = "std")]
+    file: Option<std::path::PathBuf>,
+}
+
+#[cfg(feature = "std")]
+impl Drop for Spilled {
+    fn drop(&mut self) {
+        if let Some(path) = self.file.take() {
+            // What is left of it is of no use; that it cannot be removed is not worth an error.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Session {
+    /// Gives the memory of what is computed anew each time, such as the buffers of a batch, back to the system: how many
+    /// bytes that were. The session goes on as if nothing had been; its first call takes the memory again.
+    ///
+    /// Of a session in a caller's buffer nothing is given back.
+    pub fn trim(&mut self) -> usize {
+        self.work.scratch.release() + self.work.room.release()
+    }
+
+    /// As [`Session::trim`], and writes keys, values and logits to a file, and gives their memory back as well: how many bytes
+    /// in all. [`Session::tokens`] stay. Until [`Session::recall`], what needs them is an error.
+    ///
+    /// # Errors
+    /// As [`Session::save`]: nothing has happened then.
+    #[cfg(feature = "std")]
+    pub fn spill(&mut self, path: impl AsRef<std::path::Path>) -> Result<usize> {
+        self.save(path.as_ref())?;
+        self.ahead = 0;
+        self.spilled.file = Some(path.as_ref().to_owned());
+        let held = self.kv.release() + self.work.logits.release();
+        Ok(held + self.trim())
+    }
+
+    /// Takes back what [`Session::spill`] wrote, and removes the file. Does nothing if nothing was spilled.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Saved`] if the file is gone or damaged. It can be tried again; [`Session::rewind`] to 0 gives up
+    /// what was spilled. The file is removed with whatever gives it up, the end of the session included.
+    #[cfg(feature = "std")]
+    pub fn recall(&mut self) -> Result<()> {
+        let Some(path) = self.spilled.file.take() else { return Ok(()) };
+        let held = self.position;
+        let restored = self.restore(&path);
+        self.spilled.file = Some(path);
+        restored.inspect_err(|_| self.position = held)?;
+        self.forget_spilled();
+        self.rewind(held);
+        Ok(())
+    }
+
+    /// Whether keys and values are in a file: see [`Session::spill`].
+    pub fn is_spilled(&self) -> bool {
+        #[cfg(feature = "std")]
+        return self.spilled.file.is_some();
+        #[cfg(not(feature = "std"))]
+        false
+    }
+
+    /// An error while keys and values are not in memory.
+    pub(super) fn check_memory(&self) -> Result<()> {
+        if self.is_spilled() {
+            return Err(Error::Argument(text!(
+                "the session's memory was given back: recall what was spilled first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What was spilled is not wanted any more.
+    pub(super) fn forget_spilled(&mut self) {
+        self.spilled = Spilled::default();
+    }
+}
