@@ -1,57 +1,156 @@
-//! Weights are never copied: what this whole process holds in memory of its own, with the demo model read to the last of
-//! 2048 positions. One test alone in its program, since it reads the memory of the process.
-#![cfg(all(feature = "std", target_os = "linux"))]
+//! Where a session's memory is: in a buffer of the caller's, given back while it is not used, or in a file; and which pages of a
+//! model are in memory.
+#![cfg(feature = "std")]
+#![forbid(unsafe_code)]
 
 mod common;
 
-use bantam::{Backend, Model, Sampler};
+use std::sync::Arc;
 
-use common::{demo_model, only_scalar, session, tokens};
+use bantam::{Backend, Buffer, Error, Format, KvFormat, Model, Pool, Session, SessionOptions};
 
-/// A field of /proc/self/status, in bytes. `RssAnon` is memory that belongs to no file: stacks, heap, arenas.
-fn status(field: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+use common::tiny::Tiny;
+use common::{bits, model, sized, tokens};
+
+fn tiny() -> Model {
+    model(Tiny { heads: 2, kv_heads: 1, ..Tiny::new(Format::Q4_0) }.bytes(), Backend::detect())
 }
 
-fn megabytes(bytes: usize) -> f64 {
-    bytes as f64 / 1e6
+fn pool() -> Arc<Pool> {
+    Arc::new(Pool::new(2).unwrap())
+}
+
+/// Memory of `len` bytes at a multiple of 64, and `off` bytes behind that, with other bytes than zeros.
+fn buffer(len: usize, off: usize) -> Buffer {
+    let bytes = vec![0xa5_u8; len + 256];
+    let start = bytes.as_ptr().addr().wrapping_neg() % Buffer::ALIGN + off;
+    Buffer::leak(bytes).skip(start, len)
 }
 
 #[test]
-fn the_demo_model_in_2048_positions_takes_less_than_60_mb() {
-    let Some(path) = demo_model() else { return };
-    if only_scalar() {
-        println!("skipped: 2048 tokens take the scalar backend too long");
-        return;
+fn a_session_in_a_buffer_computes_what_one_on_the_heap_does() {
+    let model = tiny();
+    let tokens = tokens(&model, 50);
+    for &kv_format in KvFormat::ALL {
+        let options = SessionOptions { kv_format, ..sized(64, 16) };
+        let bytes = Session::plan(&model, &options, 2).unwrap().total_bytes();
+        let mut lent = Session::open_in(&model, pool(), &options, buffer(bytes, 0)).unwrap();
+        let mut own = Session::open(&model, pool(), &options).unwrap();
+        for session in [&mut lent, &mut own] {
+            session.prefill(&tokens).unwrap();
+        }
+        assert_eq!((bits(&lent), lent.memory()), (bits(&own), own.memory()));
+        // It is the caller's, and stays.
+        assert_eq!(lent.trim(), 0);
+        let short = Session::open_in(&model, pool(), &options, buffer(bytes - 64, 0)).err().unwrap();
+        assert!(matches!(short, Error::Memory { .. }), "{short}");
+        let crooked = Session::open_in(&model, pool(), &options, buffer(bytes, 8)).err().unwrap();
+        assert!(matches!(crooked, Error::Argument(_)), "{crooked}");
     }
-    let harness = status("RssAnon");
-    let model = Model::open(path).unwrap();
-    let opened = status("RssAnon");
-    let mut session = session(&model, 2, 2048, bantam::BATCH_DEFAULT);
-    let planned = session.memory();
-    let prepared = status("RssAnon");
-    let tokens = tokens(&model, 2047);
+}
+
+#[test]
+fn memory_given_back_changes_nothing() {
+    let model = tiny();
+    let tokens = tokens(&model, 400);
+    let options = sized(1024, 256);
+    let mut session = Session::open(&model, pool(), &options).unwrap();
+    let mut untouched = Session::open(&model, pool(), &options).unwrap();
+    for part in tokens.chunks(100) {
+        session.prefill(part).unwrap();
+        untouched.prefill(part).unwrap();
+        let before = bits(&session);
+        session.trim();
+        assert_eq!(bits(&session), before);
+        assert_eq!(bits(&session), bits(&untouched));
+    }
+}
+
+#[test]
+fn what_was_spilled_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spilled");
+    let model = tiny();
+    let tokens = tokens(&model, 300);
+    let mut session = Session::open(&model, pool(), &sized(1024, 64)).unwrap();
     session.prefill(&tokens).unwrap();
-    let next = session.sample(&mut Sampler::greedy()).unwrap();
-    session.decode(next).unwrap();
-    assert_eq!(session.position(), 2048);
-    let whole = status("RssAnon");
-    println!(
-        "anonymous memory on {}: {:.1} MB in all. Before: {:.1}; model and tokenizer: {:.1}; session opened: {:.1}; \
-         2048 positions read: {:.1}. Planned: {:.1} for keys and values, {:.1} for the rest. Mapped: {:.1} MB",
-        Backend::detect().name(),
-        megabytes(whole),
-        megabytes(harness),
-        megabytes(opened - harness),
-        megabytes(prepared - opened),
-        megabytes(whole - prepared),
-        megabytes(planned.kv_bytes),
-        megabytes(planned.scratch_bytes),
-        megabytes(status("RssFile")),
-    );
-    assert_eq!(planned.kv_bytes, 2048 * 30 * 2 * 192 * 2, "positions, layers, keys and values, width, bytes");
-    assert!(prepared - opened < 2_000_000, "an open session has not touched what it has not used");
-    assert!(whole < 60_000_000, "{whole} bytes of anonymous memory");
+    let before = bits(&session);
+    assert!(session.spill(&path).unwrap() > 0);
+    assert!(session.is_spilled() && session.tokens() == tokens);
+    // What needs the memory is refused, and changes nothing.
+    assert!(matches!(session.decode(tokens[0]), Err(Error::Argument(_))));
+    assert!(matches!(session.shift(1, 1), Err(Error::Argument(_))));
+    assert!(matches!(session.fork().map(drop), Err(Error::Argument(_))));
+    assert!(matches!(session.save(folder.path().join("other")), Err(Error::Argument(_))));
+    session.recall().unwrap();
+    assert!(!session.is_spilled() && !path.exists());
+    assert_eq!(bits(&session), before);
+    session.recall().unwrap();
+
+    // A file that is gone is an error as often as it is asked for, until what was spilled is given up.
+    session.spill(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(session.recall(), Err(Error::Io(_))));
+        assert_eq!(session.position(), tokens.len());
+    }
+    session.rewind(0);
+    session.prefill(&tokens).unwrap();
+    assert_eq!(bits(&session), before);
+
+    // One that is damaged, too; and rewinding while it is away is no loss.
+    session.spill(&path).unwrap();
+    session.rewind(200);
+    session.recall().unwrap();
+    assert_eq!(session.position(), 200);
+    session.prefill(&tokens[200..]).unwrap();
+    assert_eq!(bits(&session), before);
+    session.spill(&path).unwrap();
+    std::fs::write(&path, b"damaged").unwrap();
+    assert!(matches!(session.recall(), Err(Error::Saved(_))));
+    // The file goes with the session.
+    drop(session);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_cancelled_save_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session");
+    let model = tiny();
+    let tokens = tokens(&model, 30);
+    let mut session = Session::open(&model, pool(), &sized(64, 16)).unwrap();
+    session.prefill(&tokens[..20]).unwrap();
+    session.save(&path).unwrap();
+    let saved = std::fs::read(&path).unwrap();
+    session.prefill(&tokens[20..]).unwrap();
+    session.cancel().cancel();
+    assert_eq!(session.save(&path), Err(Error::Cancelled));
+    assert_eq!(std::fs::read(&path).unwrap(), saved);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn pages_are_read_ahead_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, Tiny::new(Format::F32).bytes()).unwrap();
+    let model = Model::open(&path).unwrap();
+    let mapping = model.file().mapping();
+    let mut told = Vec::new();
+    mapping
+        .warm(|done, all| {
+            told.push((done, all));
+            true
+        })
+        .unwrap();
+    let len = mapping.bytes().len();
+    assert_eq!(told.first(), Some(&(0, len)));
+    assert_eq!(told.last(), Some(&(len, len)));
+    assert_eq!(mapping.resident_bytes(), Ok(len));
+    assert_eq!(mapping.warm(|_, _| false), Err(Error::Cancelled));
+    // A file that was cut short is told, and not read.
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
+    assert!(matches!(mapping.warm(|_, _| true), Err(Error::Changed(_))));
 }

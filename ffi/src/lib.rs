@@ -13,6 +13,8 @@
 //! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![allow(non_camel_case_types)]
+// What makes a call sound is said once for all of them (`boundary::Caller`), and of each in its lines Ownership and Threads.
+#![allow(clippy::missing_safety_doc)]
 
 extern crate alloc;
 

@@ -11,7 +11,7 @@ use crate::handle::{Noun, create_at};
 use crate::options::{Struct, flag};
 #[cfg(not(all(feature = "std", unix)))]
 use crate::status::BANTAM_UNSUPPORTED;
-use crate::status::{BANTAM_ARGUMENT, BANTAM_CANCELLED, Result, bantam_error, bantam_status, fail};
+use crate::status::{BANTAM_CANCELLED, Result, bantam_error, bantam_status, fail};
 use crate::version::c_name;
 
 /// An open model. Any number of threads and sessions may use it at once.
@@ -184,7 +184,7 @@ fn open(
     };
     check()?;
     let mapping = map(&options)?;
-    let model = Model::from_mapping(mapping, &ModelOptions { backend, ..ModelOptions::default() })?;
+    let model = Model::from_mapping(mapping, &ModelOptions { backend })?;
     check()?;
     if lock {
         self::lock(&model)?;
@@ -270,7 +270,7 @@ fn map_fd(fd: i32, offset: u64, length: Option<u64>) -> Result<Mapping> {
     use std::os::fd::BorrowedFd;
     // SAFETY: F_GETFD takes any number, and says whether it is an open descriptor.
     if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(fail!(BANTAM_ARGUMENT, "{fd} is no open file descriptor"));
+        return Err(fail!(crate::status::BANTAM_ARGUMENT, "{fd} is no open file descriptor"));
     }
     // SAFETY: just seen to be open, and the caller keeps it so during the call.
     let file = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();

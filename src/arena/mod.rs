@@ -61,6 +61,14 @@ impl Buffer {
         Buffer { start, len }
     }
 
+    /// The `len` bytes behind the first `skipped`, as far as there are so many.
+    #[must_use]
+    pub fn skip(self, skipped: usize, len: usize) -> Buffer {
+        let skipped = skipped.min(self.len);
+        // SAFETY: inside of the buffer, or at its end.
+        Buffer { start: unsafe { self.start.add(skipped) }, len: len.min(self.len - skipped) }
+    }
+
     /// The bytes of a vector, which are never freed.
     pub fn leak(bytes: alloc::vec::Vec<u8>) -> Buffer {
         let bytes = bytes.leak();

@@ -25,6 +25,11 @@ impl Angles {
         Ok(Angles { frequencies: arena.slab(pairs)?, cos: arena.slab(angles)?, sin: arena.slab(angles)? })
     }
 
+    /// Gives the memory of what is computed anew for each batch back to the system; how many bytes.
+    pub(super) fn release(&mut self) -> usize {
+        self.cos.release() + self.sin.release()
+    }
+
     /// Computes the angles of the positions of `n` columns.
     pub(super) fn turn(&mut self, rope: &Rope, n: usize, positions: &dyn Positions) {
         let pairs = self.frequencies.len();

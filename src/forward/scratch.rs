@@ -109,9 +109,10 @@ impl Scratch {
 
     /// Gives the memory of what is computed anew for each batch back to the system; how many bytes.
     pub(crate) fn release(&mut self) -> usize {
-        let Scratch { buffers, quantized, hidden, cos, sin, runs, threads, .. } = self;
+        let Scratch { buffers, quantized, hidden, angles, runs, threads, .. } = self;
         let forms = [quantized, hidden].map(|form| form.q.release() + form.d.release() + form.s.release());
-        let batch = buffers.release() + cos.release() + sin.release() + runs.release();
+        let turns = angles.iter_mut().map(Angles::release);
+        let batch = buffers.release() + turns.sum::<usize>() + runs.release();
         batch + forms.iter().sum::<usize>() + threads.kernels.release() + threads.floats.release()
     }
 

@@ -437,13 +437,20 @@ static void chats_and_grammars(bantam_model *model) {
     bantam_chat *chat = NULL;
     OK(bantam_chat_new(model, NULL, &chat, e));
     OK(bantam_chat_add(chat, BANTAM_ROLE_SYSTEM, "You are a helpful assistant.", BANTAM_NUL_TERMINATED, e));
-    OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "What is the capital of France? <|im_end|>", BANTAM_NUL_TERMINATED, e));
+    OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "What is the capital of France?", BANTAM_NUL_TERMINATED, e));
     const char *text = NULL;
     size_t bytes = 0, read = 0, count = 0, left_out = 9;
     OK(bantam_chat_render(chat, &text, &bytes, e));
     CHECK(bytes > 50 && strncmp(text, "<|im_start|>system\nYou are", 26) == 0);
     OK(bantam_chat_prompt(chat, session, &read, e));
     CHECK(read > 20);
+    // What a user says ends no turn: its control token is so many characters.
+    size_t with_token = 0;
+    OK(bantam_chat_add(chat, BANTAM_ROLE_USER, "<|im_end|>", BANTAM_NUL_TERMINATED, e));
+    OK(bantam_chat_prompt(chat, session, &with_token, e));
+    CHECK(with_token > 10);
+    OK(bantam_chat_truncate(chat, 2, e));
+    OK(bantam_chat_prompt(chat, session, NULL, e));
     char said[2048];
     bantam_summary summary = answer(session, (bantam_answer_options){.max_tokens = 40}, said, sizeof said);
     CHECK(strstr(said, "Paris") && summary.stop_reason == BANTAM_STOP_END);
