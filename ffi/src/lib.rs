@@ -53,6 +53,9 @@ mod answer;
 #[cfg(feature = "chat")]
 mod chat;
 
+#[cfg(all(test, feature = "std"))]
+mod tests;
+
 pub use answer::*;
 pub use boundary::BANTAM_NUL_TERMINATED;
 pub use cancel::*;

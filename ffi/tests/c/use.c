@@ -1,6 +1,8 @@
 // The library as an app uses it, on the demo model: every noun of the header, and what it promises.
 #include "check.h"
 
+#include <pthread.h>
+
 static const char *prompt = "The capital of France is";
 
 static void model_tells_of_itself(bantam_model *model) {
@@ -517,8 +519,11 @@ static void chats_and_grammars(bantam_model *model) {
 }
 #endif
 
-int main(int argc, char **argv) {
-    CHECK(argc == 2);
+// Everything runs on a thread that has no more stack than the library promises to make do with.
+enum { STACK_BYTES = 64 << 10 };
+
+static void *run(void *path) {
+    char *argv[] = {NULL, (char *)path};
     CHECK(bantam_abi_version() == BANTAM_ABI_VERSION);
     CHECK(bantam_version()[0] != 0 && bantam_threads_default() >= 1);
     CHECK(strcmp(bantam_status_name(BANTAM_CONTEXT_FULL), "BANTAM_CONTEXT_FULL") == 0);
@@ -547,5 +552,15 @@ int main(int argc, char **argv) {
     options.backend = "no such backend";
     EXPECT(BANTAM_ARGUMENT, bantam_model_open(argv[1], strlen(argv[1]), &options, &model, e));
     printf("use.c: %d checks hold\n", checks);
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
+    CHECK(pthread_create(&thread, &attributes, run, argv[1]) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
     return 0;
 }
