@@ -82,6 +82,21 @@ impl AttendMut<'_> {
     }
 }
 
+/// What the product of a query and a key becomes before the softmax.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Score {
+    /// Multiplies it; not negative.
+    pub scale: f32,
+    /// Where it levels off then: it becomes `cap * tanh(score / cap)`.
+    pub cap: Option<f32>,
+}
+
+impl From<f32> for Score {
+    fn from(scale: f32) -> Score {
+        Score { scale, cap: None }
+    }
+}
+
 /// The query heads of consecutive tokens that share one key head.
 #[derive(Clone, Copy)]
 pub struct Queries<'a> {
@@ -95,8 +110,8 @@ pub struct Queries<'a> {
     pub group: usize,
     /// Values of a head.
     pub dim: usize,
-    /// What the product of a head and a key is multiplied with: the score.
-    pub scale: f32,
+    /// What the product of a head and a key becomes.
+    pub score: Score,
 }
 
 impl<'a> Queries<'a> {
@@ -127,7 +142,8 @@ pub struct KvKernels {
 }
 
 /// See [`Backend::attend`].
-pub type Attend = unsafe fn(query: &[f32], keys: &[u8], values: &[u8], scale: f32, state: &mut AttendMut<'_>);
+pub type Attend =
+    unsafe fn(query: &[f32], keys: &[u8], values: &[u8], score: Score, state: &mut AttendMut<'_>);
 
 /// See [`Backend::attend_wide`].
 pub type AttendWide =
@@ -157,7 +173,7 @@ impl Backend {
     }
 
     /// Attends from the query heads of one token that share a key head to a run of at most [`ATTEND_KEYS`] keys,
-    /// and adds the values to `state`: `score = scale * query . key`. No keys leave it as it was.
+    /// and adds the values to `state`: `score = scale * query . key`, capped if it says so. No keys leave it as it was.
     ///
     /// With `g = state.max.len()` heads of `dim` values: `query` is `g x dim`, `keys` and `values` are `n` rows of
     /// [`KvFormat::row_bytes`].
@@ -170,7 +186,7 @@ impl Backend {
         query: &[f32],
         keys: &[u8],
         values: &[u8],
-        scale: f32,
+        score: impl Into<Score>,
         state: &mut AttendMut<'_>,
     ) {
         let group = state.max.len();
@@ -186,7 +202,7 @@ impl Backend {
             return;
         }
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
-        unsafe { (self.0.kv[format as usize].attend)(query, keys, values, scale, state) }
+        unsafe { (self.0.kv[format as usize].attend)(query, keys, values, score.into(), state) }
     }
 
     /// Adds the state of a later run to that of the runs so far, both brought to the greater of their maxima.
@@ -207,8 +223,8 @@ impl Backend {
         (self.0.attend_scratch)(wide_tokens(group).saturating_mul(group), dim)
     }
 
-    /// Attends from the last `queries.tokens` tokens to all keys up to each one's own: `out[t] = softmax(scale *
-    /// query . keys) . values`, `group * dim` rows for each token. A token's result has the bits of [`Backend::attend`] to
+    /// Attends from the last `queries.tokens` tokens to all keys up to each one's own: `out[t] =
+    /// softmax(score(query . keys)) . values`, `group * dim` rows for each token. A token's result has the bits of [`Backend::attend`] to
     /// each run of [`ATTEND_KEYS`] keys, with a state of its own, and of [`Backend::attend_join`] in order.
     ///
     /// `keys` and `values` are rows of [`KvFormat::row_bytes`], the last of them the last token's own.

@@ -14,7 +14,7 @@
 
 use half::f16;
 
-use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Queries};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Queries, Score};
 use crate::backend::{FormatKernels, RopePairs, Table};
 use crate::blocks::*;
 use crate::ceiling;
@@ -248,12 +248,12 @@ pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
 }
 
 /// See [`crate::Backend::attend`].
-fn attend<B: Weights>(query: &[f32], keys: &[u8], values: &[u8], scale: f32, state: &mut AttendMut<'_>) {
+fn attend<B: Weights>(query: &[f32], keys: &[u8], values: &[u8], score: Score, state: &mut AttendMut<'_>) {
     let dim = query.len() / state.max.len();
     let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
     let heads = query.chunks_exact(dim).zip(state.acc.chunks_exact_mut(dim));
     for ((query, acc), (max, sum)) in heads.zip(state.max.iter_mut().zip(state.sum.iter_mut())) {
-        attend_head(query, keys, values, scale, max, sum, acc);
+        attend_head(query, keys, values, score, max, sum, acc);
     }
 }
 
@@ -262,7 +262,7 @@ fn attend_head<B: Weights>(
     query: &[f32],
     keys: &[B],
     values: &[B],
-    scale: f32,
+    of: Score,
     max: &mut f32,
     sum: &mut f32,
     acc: &mut [f32],
@@ -274,9 +274,12 @@ fn attend_head<B: Weights>(
     for (score, key) in scores.iter_mut().zip(keys.chunks_exact(row_blocks)) {
         let mut dot = 0.0;
         for_each_value(key, |i, key| dot += query[i] * key);
-        *score = scale * dot;
-        new_max = new_max.max(*score);
+        *score = of.scale * dot;
     }
+    if let Some(cap) = of.cap {
+        soft_cap(scores, 1.0, cap);
+    }
+    new_max = scores.iter().copied().fold(new_max, f32::max);
     // What was summed relative to the old maximum is brought to the new one; nothing yet: exp(-inf) is 0.
     let shrink = math::exp(*max - new_max);
     *max = new_max;
@@ -330,7 +333,7 @@ fn attend_wide<B: Weights>(
             run.reset();
             let values = &values[..keys.len()];
             let AttendMut { max: [max], sum: [sum], acc } = &mut run else { unreachable!("one head") };
-            attend_head(queries.row(row), keys, values, queries.scale, max, sum, acc);
+            attend_head(queries.row(row), keys, values, queries.score, max, sum, acc);
             attend_join(&mut all, &run, math::exp);
         }
         let share = 1.0 / all.sum[0];

@@ -69,8 +69,8 @@ impl Forward<'_> {
             self.pool.blocks(tile, block, own, self.cancel, &|row, column, out, own| {
                 let tokens = out.cols();
                 let values = &query[column * kv_heads * part + row..];
-                let (stride, scale) = (kv_heads * part, attention.scale);
-                let queries = Queries { values, stride, tokens, group, dim: head_dim, scale };
+                let (stride, score) = (kv_heads * part, attention.score);
+                let queries = Queries { values, stride, tokens, group, dim: head_dim, score };
                 layer.attend_block(kv, row / part, &queries, position + column + tokens, out, own);
             });
         } else if n == 1 && position >= ATTEND_KEYS {
@@ -147,7 +147,7 @@ impl Layer<'_> {
     ) {
         let (keys, values) = kv.head(self.layer, head, run.start, run.end);
         state.reset();
-        self.backend.attend(kv.format(), query, keys, values, self.attention.scale, state);
+        self.backend.attend(kv.format(), query, keys, values, self.attention.score, state);
     }
 
     /// The outputs of a block of tokens, the last of which stands behind `keys - 1` others.

@@ -94,22 +94,22 @@ impl<'a> Description<'a> {
 
     /// Attention to all tokens before, with scores divided by the root of a head's width.
     pub(crate) fn attention(&self) -> Attention {
-        Attention { scale: 1.0 / math::sqrt(self.hyper.head_dim as f32), window: None }
+        Attention { score: (1.0 / math::sqrt(self.hyper.head_dim as f32)).into(), window: None }
     }
 
     /// The same, or with scores multiplied by the key `attention.scale`.
     pub(crate) fn scaled_attention(&self) -> Result<Attention> {
-        let attention = self.attention();
-        Ok(Attention { scale: self.keys.factor("attention.scale")?.unwrap_or(attention.scale), ..attention })
+        let scale = self.keys.factor("attention.scale")?;
+        Ok(scale.map_or(self.attention(), |scale| Attention { score: scale.into(), window: None }))
     }
 
     /// The same; in a model of so many layers, the width is a head's part of the stream instead.
     pub(crate) fn attention_of_part(&self, layers: usize) -> Attention {
-        let attention = self.attention();
         if self.hyper.layers != layers {
-            return attention;
+            return self.attention();
         }
-        Attention { scale: 1.0 / math::sqrt((self.hyper.dim / self.hyper.heads).max(1) as f32), ..attention }
+        let width = (self.hyper.dim / self.hyper.heads).max(1);
+        Attention { score: (1.0 / math::sqrt(width as f32)).into(), window: None }
     }
 
     /// Which layers see the last tokens only: all but every such one, unless the file says otherwise.

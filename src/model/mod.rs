@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod description;
+mod gemma2;
 mod gemma3;
 mod granite;
 pub(crate) mod hyper;
@@ -35,6 +36,7 @@ type Describe = fn(&mut Description<'_>) -> Result<()>;
 
 /// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
 const ARCHITECTURES: &[(&str, Describe)] = &[
+    ("gemma2", gemma2::describe),
     ("gemma3", gemma3::describe),
     ("granite", granite::describe),
     ("llama", llama::describe),

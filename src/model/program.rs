@@ -6,6 +6,8 @@
 
 use alloc::vec::Vec;
 
+use bantam_kernels::attention::Score;
+
 use super::rope::Rope;
 use super::weights::{Matrix, Vector};
 use crate::error::{Error, Result};
@@ -73,8 +75,8 @@ pub(crate) enum Activation {
 /// How a layer attends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attention {
-    /// Multiplies the product of a query and a key: the score.
-    pub(crate) scale: f32,
+    /// What the product of a query and a key becomes.
+    pub(crate) score: Score,
     /// The most keys that a token sees, its own among them; all before it if `None`.
     pub(crate) window: Option<usize>,
 }

@@ -44,6 +44,11 @@ impl<'a> Windows<'a> {
         Ok(Windows { length, layers })
     }
 
+    /// These, or windows of this length if the file says nothing of theirs.
+    pub(crate) fn or(self, length: usize) -> Windows<'a> {
+        Windows { length: self.length.or(Some(length)), ..self }
+    }
+
     /// The window of a layer, if it has one.
     pub(crate) fn of(&self, layer: usize) -> Option<usize> {
         let has_one = match self.layers {

@@ -15,13 +15,14 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 7] = [
+    let all: [(&str, &str, Fill); 8] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("olmo2", "olmo2-q4_0", olmo2),
         ("smollm3", "smollm3-q4_0", smollm3),
         ("granite", "granite-q4_0", granite),
         ("phi3", "phi3-q4_0", phi3),
+        ("gemma2", "gemma2-q4_0", gemma2),
         ("gemma3", "gemma3-q4_0", gemma3),
     ];
     let make = |name, architecture, format, fill: Fill| {
@@ -215,6 +216,17 @@ fn phi3(maker: &mut Maker) {
         maker.norm(format!("{layer}.ffn_norm"));
         maker.matrix(&format!("{layer}.ffn_up"), dim, 2 * ffn);
         maker.matrix(&format!("{layer}.ffn_down"), ffn, dim);
+    }
+}
+
+/// The second layer sees all tokens, the others the last ones alone.
+fn gemma2(maker: &mut Maker) {
+    maker.start(Shape { dim: 64, ..ODD });
+    maker.set("attention.sliding_window", 24);
+    maker.set("attn_logit_softcapping", 2.0);
+    maker.set("final_logit_softcapping", 3.0);
+    for layer in maker.layers() {
+        post_normed(maker, &layer);
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, Score, wide_tokens};
 use bantam_kernels::{Backend, KvFormat, TileMut};
 
 use crate::common::{Placed, Random, dequantized, scalar};
@@ -76,10 +76,10 @@ impl State {
         query: &[f32],
         [keys, values]: [&Kept; 2],
         (from, to): (usize, usize),
-        scale: f32,
+        score: Score,
     ) {
         let mut state = AttendMut { max: &mut self.max, sum: &mut self.sum, acc: &mut self.acc };
-        backend.attend(keys.format, query, keys.heads(from, to), values.heads(from, to), scale, &mut state);
+        backend.attend(keys.format, query, keys.heads(from, to), values.heads(from, to), score, &mut state);
     }
 
     /// The finished outputs, head after head.
@@ -99,12 +99,19 @@ struct Exact {
 }
 
 impl Exact {
-    fn of(query: &[f32], [keys, values]: [&Kept; 2], n: usize, scale: f32) -> Exact {
+    fn of(query: &[f32], [keys, values]: [&Kept; 2], n: usize, score: Score) -> Exact {
         let dim = query.len();
         let dot =
             |key: &[f32]| -> f64 { key.iter().zip(query).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum() };
-        let scores: Vec<f64> =
-            keys.values.chunks_exact(dim).take(n).map(|key| f64::from(scale) * dot(key)).collect();
+        let scores: Vec<f64> = keys
+            .values
+            .chunks_exact(dim)
+            .take(n)
+            .map(|key| {
+                let product = f64::from(score.scale) * dot(key);
+                score.cap.map_or(product, |cap| f64::from(cap) * (product / f64::from(cap)).tanh())
+            })
+            .collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
         let sum: f64 = weights.iter().sum();
@@ -128,11 +135,11 @@ impl Exact {
 }
 
 /// Checks a state against softmax attention in 64-bit floats.
-fn assert_attends(state: &State, query: &[f32], kept: [&Kept; 2], scale: f32, what: &str) {
+fn assert_attends(state: &State, query: &[f32], kept: [&Kept; 2], score: Score, what: &str) {
     let dim = query.len() / state.max.len();
     let outputs = state.outputs();
     for (h, query) in query.chunks_exact(dim).enumerate() {
-        let exact = Exact::of(query, kept, kept[0].len(), scale);
+        let exact = Exact::of(query, kept, kept[0].len(), score);
         let (got, max) = (state.max[h], exact.max);
         assert!(
             (f64::from(got) - max).abs() <= 1e-5 * (1.0 + max.abs()),
@@ -140,6 +147,11 @@ fn assert_attends(state: &State, query: &[f32], kept: [&Kept; 2], scale: f32, wh
         );
         exact.assert_near(&outputs[h * dim..][..dim], &format!("{what}: head {h}"));
     }
+}
+
+/// A score that levels off every third turn.
+fn score(scale: f32, turn: usize) -> Score {
+    Score { scale, cap: (turn % 3 == 1).then_some(1.5) }
 }
 
 /// Whether heads of that many values can be kept so.
@@ -158,11 +170,11 @@ fn attention_is_exact_up_to_rounding(backend: Backend) {
                 for n in [counts[turn % counts.len()], counts[(turn + 5) % counts.len()]] {
                     let query = random.units(group * dim);
                     let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
-                    let scale = 4.0 / (dim as f32).sqrt();
+                    let score = score(4.0 / (dim as f32).sqrt(), turn);
                     let mut state = State::new(group, dim);
-                    state.attend(backend, &query, [&keys, &values], (0, n), scale);
+                    state.attend(backend, &query, [&keys, &values], (0, n), score);
                     let what = format!("{}, {group} heads of {dim}, {n} keys", format.name());
-                    assert_attends(&state, &query, [&keys, &values], scale, &what);
+                    assert_attends(&state, &query, [&keys, &values], score, &what);
                 }
                 turn += 1;
             }
@@ -180,10 +192,10 @@ fn attention_in_parts_equals_the_whole(backend: Backend) {
         let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
         for cut in [1, 64, 100, 199] {
             let mut state = State::new(group, dim);
-            state.attend(backend, &query, [&keys, &values], (0, cut), 0.5);
-            state.attend(backend, &query, [&keys, &values], (cut, n), 0.5);
+            state.attend(backend, &query, [&keys, &values], (0, cut), Score::from(0.5));
+            state.attend(backend, &query, [&keys, &values], (cut, n), Score::from(0.5));
             let what = format!("{}, {group} heads of {dim}, cut at {cut}", format.name());
-            assert_attends(&state, &query, [&keys, &values], 0.5, &what);
+            assert_attends(&state, &query, [&keys, &values], 0.5.into(), &what);
         }
     }
 }
@@ -202,8 +214,8 @@ fn one_great_score_takes_all(backend: Backend) {
                 let keys = Kept::of(format, &keys, dim);
                 for cut in [0, 32, n] {
                     let mut state = State::new(group, dim);
-                    state.attend(backend, &query, [&keys, &values], (0, cut), 1.0);
-                    state.attend(backend, &query, [&keys, &values], (cut, n), 1.0);
+                    state.attend(backend, &query, [&keys, &values], (0, cut), Score::from(1.0));
+                    state.attend(backend, &query, [&keys, &values], (cut, n), Score::from(1.0));
                     for (i, got) in state.outputs().iter().enumerate() {
                         let value = values.values[great * dim + i % dim];
                         assert_eq!(*got, value, "key {great} of score {high} among {low}, cut at {cut}: {i}");
@@ -219,11 +231,11 @@ fn attention_to_nothing_changes_nothing(backend: Backend) {
     for &format in KvFormat::ALL {
         let ones = Kept::of(format, &[1.0; 32], 32);
         let mut state = State::new(2, 32);
-        state.attend(backend, &query, [&ones, &ones], (0, 0), 1.0);
+        state.attend(backend, &query, [&ones, &ones], (0, 0), Score::from(1.0));
         assert_eq!(state, State::new(2, 32));
-        state.attend(backend, &query, [&ones, &ones], (0, 1), 1.0);
+        state.attend(backend, &query, [&ones, &ones], (0, 1), Score::from(1.0));
         let before = state.clone();
-        state.attend(backend, &query, [&ones, &ones], (1, 1), 1.0);
+        state.attend(backend, &query, [&ones, &ones], (1, 1), Score::from(1.0));
         assert_eq!(state, before);
     }
 }
@@ -235,10 +247,10 @@ fn wide(
     (tokens, group, dim): (usize, usize, usize),
     [keys, values]: [&Kept; 2],
     n: usize,
-    scale: f32,
+    score: Score,
 ) -> Vec<f32> {
     let stride = queries.len() / tokens;
-    let queries = Queries { values: queries, stride, tokens, group, dim, scale };
+    let queries = Queries { values: queries, stride, tokens, group, dim, score };
     // Old values that would spoil any sum they came into.
     let mut scratch = vec![f32::NAN; backend.attend_scratch(group, dim)];
     let mut out = vec![f32::NAN; tokens * stride];
@@ -262,12 +274,12 @@ fn wide_attention_is_exact_up_to_rounding(backend: Backend) {
                 let stride = group * dim + 3;
                 let queries = random.units(tokens * stride);
                 let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
-                let scale = 4.0 / (dim as f32).sqrt();
-                let outputs = wide(backend, &queries, (tokens, group, dim), [&keys, &values], n, scale);
+                let score = score(4.0 / (dim as f32).sqrt(), turn);
+                let outputs = wide(backend, &queries, (tokens, group, dim), [&keys, &values], n, score);
                 for (row, got) in outputs.chunks_exact(dim).enumerate().step_by(3) {
                     let (token, head) = (row / group, row % group);
                     let query = &queries[token * stride + head * dim..][..dim];
-                    let exact = Exact::of(query, [&keys, &values], n - tokens + token + 1, scale);
+                    let exact = Exact::of(query, [&keys, &values], n - tokens + token + 1, score);
                     let what = format!("{}, {group} heads of {dim}, token {token} of {n}", format.name());
                     exact.assert_near(got, &what);
                 }
@@ -283,23 +295,31 @@ fn a_token_of_wide_attention_does_not_depend_on_the_others(backend: Backend) {
     for &format in KvFormat::ALL {
         let queries = random.units(tokens * group * dim);
         let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
-        let whole = wide(backend, &queries, (tokens, group, dim), [&keys, &values], n, 0.5);
+        let whole = wide(backend, &queries, (tokens, group, dim), [&keys, &values], n, 0.5.into());
         for token in [0, 1, 7, tokens - 1] {
             let part = token * group * dim..(token + 1) * group * dim;
             let seen = n - tokens + token + 1;
-            let alone = wide(backend, &queries[part.clone()], (1, group, dim), [&keys, &values], seen, 0.5);
+            let alone =
+                wide(backend, &queries[part.clone()], (1, group, dim), [&keys, &values], seen, 0.5.into());
             assert_eq!(alone, whole[part], "token {token}");
         }
     }
 }
 
 /// The outputs of one token, run by run.
-fn joined(backend: Backend, query: &[f32], group: usize, kept: [&Kept; 2], n: usize, scale: f32) -> Vec<f32> {
+fn joined(
+    backend: Backend,
+    query: &[f32],
+    group: usize,
+    kept: [&Kept; 2],
+    n: usize,
+    score: Score,
+) -> Vec<f32> {
     let dim = query.len() / group;
     let mut all = State::new(group, dim);
     for from in (0..n).step_by(ATTEND_KEYS) {
         let mut run = State::new(group, dim);
-        run.attend(backend, query, kept, (from, n.min(from + ATTEND_KEYS)), scale);
+        run.attend(backend, query, kept, (from, n.min(from + ATTEND_KEYS)), score);
         let run = AttendMut { max: &mut run.max, sum: &mut run.sum, acc: &mut run.acc };
         let mut all = AttendMut { max: &mut all.max, sum: &mut all.sum, acc: &mut all.acc };
         backend.attend_join(&mut all, &run);
@@ -318,15 +338,15 @@ fn wide_attention_has_the_bits_of_runs_that_are_joined(backend: Backend) {
             for &format in KvFormat::ALL.iter().filter(|&&format| fits(format, dim)) {
                 let (tokens, n) = sizes[turn % sizes.len()];
                 let tokens = tokens.min(wide_tokens(group));
-                let scale = [1.0 / (dim as f32).sqrt(), 3.7, 0.01][turn / sizes.len() % 3];
+                let score = score([1.0 / (dim as f32).sqrt(), 3.7, 0.01][turn / sizes.len() % 3], turn);
                 turn += 1;
                 let queries = random.units(tokens * group * dim);
                 let [keys, values] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
                 let kept = [&keys, &values];
-                let outputs = wide(backend, &queries, (tokens, group, dim), kept, n, scale);
+                let outputs = wide(backend, &queries, (tokens, group, dim), kept, n, score);
                 let both = queries.chunks_exact(group * dim).zip(outputs.chunks_exact(group * dim));
                 for (token, (query, got)) in both.enumerate() {
-                    let alone = joined(backend, query, group, kept, n - tokens + token + 1, scale);
+                    let alone = joined(backend, query, group, kept, n - tokens + token + 1, score);
                     let same = alone.iter().map(|x| x.to_bits()).eq(got.iter().map(|x| x.to_bits()));
                     assert!(
                         same,

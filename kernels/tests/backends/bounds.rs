@@ -144,7 +144,8 @@ fn attention_stays_inside(backend: Backend) {
 
             let tokens = n.min(wide_tokens(group));
             let values = Guarded::new(&random.units(tokens * group * dim));
-            let queries = Queries { values: &values, stride: group * dim, tokens, group, dim, scale: 0.1 };
+            let queries =
+                Queries { values: &values, stride: group * dim, tokens, group, dim, score: 0.1.into() };
             let (keys, values) = (Guarded::new(&kept), Guarded::new(&kept));
             let mut out = Guarded::new(&vec![0.0; tokens * group * dim]);
             let mut tile = TileMut::new(&mut out, group * dim, tokens);

@@ -268,8 +268,14 @@ impl Machine {
             Box::new(move || {
                 let (keys, values) = runs.next().unwrap_or_default();
                 let stride = GROUP * HEAD_DIM;
-                let queries =
-                    Queries { values: &heads, stride, tokens, group: GROUP, dim: HEAD_DIM, scale: 0.125 };
+                let queries = Queries {
+                    values: &heads,
+                    stride,
+                    tokens,
+                    group: GROUP,
+                    dim: HEAD_DIM,
+                    score: 0.125.into(),
+                };
                 let mut out = TileMut::new(&mut out, stride, tokens);
                 backend.attend_wide(format, &queries, keys, values, &mut out, &mut scratch);
             })

@@ -3,10 +3,11 @@
 
 use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
-use super::{AttendMut, Cached, Floats, Scores};
+use super::{AttendMut, Cached, Floats, Score, Scores};
 use crate::attention::ATTEND_KEYS;
 use crate::math;
 use crate::x86::avx2::registers::runs;
+use crate::x86::curves::capped;
 
 /// Attends from `H` heads.
 ///
@@ -17,7 +18,7 @@ pub(crate) unsafe fn few<F: Floats<N>, C: Cached<N>, const N: usize, const H: us
     query: &[f32],
     keys: &[C],
     values: &[C],
-    scale: f32,
+    score: Score,
     state: &mut AttendMut<'_>,
 ) {
     let dim = query.len() / H;
@@ -28,7 +29,7 @@ pub(crate) unsafe fn few<F: Floats<N>, C: Cached<N>, const N: usize, const H: us
     unsafe {
         scores::<F, C, N, H>(query, keys, values, row_blocks, &mut weights);
         for (h, weights) in weights.iter_mut().enumerate() {
-            let shrink = weigh::<F, N>(weights, n, scale, &mut state.max[h], &mut state.sum[h]);
+            let shrink = weigh::<F, N>(weights, n, score, &mut state.max[h], &mut state.sum[h]);
             state.acc[h * dim..][..dim].iter_mut().for_each(|acc| *acc *= shrink);
         }
         let mut block = 0;
@@ -94,18 +95,35 @@ unsafe fn scores<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize>(
     }
 }
 
+/// Turns products into scores if those level off, and says what is still to multiply them with.
+#[inline(always)]
+pub(super) unsafe fn cap_scores<F: Floats<N>, const N: usize>(
+    products: &mut [[f32; N]],
+    score: Score,
+) -> f32 {
+    let Some(cap) = score.cap else { return score.scale };
+    for products in products {
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe { capped(F::load(products), score.scale, cap).store(products) }
+    }
+    1.0
+}
+
 /// Turns the products of one head with `n` keys into weights relative to the new maximum, and those behind them into 0;
 /// adds them to `sum`, and tells by what everything summed before must be multiplied.
 #[inline(always)]
 pub(super) unsafe fn weigh<F: Floats<N>, const N: usize>(
     scores: &mut Scores,
     n: usize,
-    scale: f32,
+    score: Score,
     max: &mut f32,
     sum: &mut f32,
 ) -> f32 {
+    let whole = n.div_ceil(N);
+    // SAFETY: the CPU's features are promised by the caller.
+    let scale = unsafe { cap_scores::<F, N>(&mut scores.as_chunks_mut::<N>().0[..whole], score) };
     scores[n..].fill(f32::NEG_INFINITY);
-    let scores = &mut scores.as_chunks_mut::<N>().0[..n.div_ceil(N)];
+    let scores = &mut scores.as_chunks_mut::<N>().0[..whole];
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
         let scale = F::splat(scale);

@@ -8,7 +8,7 @@ mod odd;
 mod wide;
 
 use super::register::Floats;
-use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, KvKernels, Queries};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, KvKernels, Queries, Score};
 use crate::backend::Table;
 use crate::blocks::{BlockQ4_0, BlockQ8_0, F16};
 use crate::tile::TileMut;
@@ -40,7 +40,7 @@ pub(crate) trait Attention<const N: usize>: Sized {
         query: &[f32],
         keys: &[C],
         values: &[C],
-        scale: f32,
+        score: Score,
         state: &mut AttendMut<'_>,
     );
 
@@ -92,14 +92,14 @@ unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
     query: &[f32],
     keys: &[u8],
     values: &[u8],
-    scale: f32,
+    score: Score,
     state: &mut AttendMut<'_>,
 ) {
     let group = state.max.len();
     let dim = query.len() / group;
     if !dim.is_multiple_of(C::PARTS * N) {
         // SAFETY: the CPU's features and the lengths are promised by the caller.
-        return unsafe { (C::ODD.attend)(query, keys, values, scale, state) };
+        return unsafe { (C::ODD.attend)(query, keys, values, score, state) };
     }
     let (keys, values) = (cached::as_blocks::<C, N>(keys), cached::as_blocks::<C, N>(values));
     let mut from = 0;
@@ -114,10 +114,10 @@ unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
         // SAFETY: the CPU's features and the lengths are promised by the caller.
         unsafe {
             match to - from {
-                1 => T::few::<C, 1>(query, keys, values, scale, state),
-                2 => T::few::<C, 2>(query, keys, values, scale, state),
-                3 => T::few::<C, 3>(query, keys, values, scale, state),
-                _ => T::few::<C, 4>(query, keys, values, scale, state),
+                1 => T::few::<C, 1>(query, keys, values, score, state),
+                2 => T::few::<C, 2>(query, keys, values, score, state),
+                3 => T::few::<C, 3>(query, keys, values, score, state),
+                _ => T::few::<C, 4>(query, keys, values, score, state),
             }
         }
         from = to;

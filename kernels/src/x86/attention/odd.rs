@@ -1,7 +1,7 @@
 //! [`few`](fn@super::few) for heads of halves that are not whole registers: the last one is filled up with zeroes.
 
 use super::few::weigh;
-use super::{AttendMut, Floats};
+use super::{AttendMut, Floats, Score};
 use crate::attention::ATTEND_KEYS;
 use crate::blocks::{BlockF16, F16};
 
@@ -14,7 +14,7 @@ pub(crate) unsafe fn odd<F: Floats<N>, const N: usize>(
     query: &[f32],
     keys: &[BlockF16],
     values: &[BlockF16],
-    scale: f32,
+    score: Score,
     state: &mut AttendMut<'_>,
 ) {
     let dim = query.len() / state.max.len();
@@ -36,7 +36,7 @@ pub(crate) unsafe fn odd<F: Floats<N>, const N: usize>(
                 *scores = F::totals(sums);
             }
             let n = keys.len() / dim;
-            let shrink = weigh::<F, N>(&mut weights, n, scale, &mut state.max[h], &mut state.sum[h]);
+            let shrink = weigh::<F, N>(&mut weights, n, score, &mut state.max[h], &mut state.sum[h]);
             for (i, acc) in state.acc[h * dim..][..dim].chunks_mut(N).enumerate() {
                 let mut sum = F::splat(0.0);
                 for (value, weight) in values.chunks_exact(dim).zip(weights) {

@@ -15,6 +15,7 @@ use core::array::{self, from_fn};
 use core::ops::Range;
 
 use super::cached::as_blocks;
+use super::few::cap_scores;
 use super::{Attention, Cached, Floats, Queries};
 use crate::attention::ATTEND_KEYS;
 use crate::tile::TileMut;
@@ -107,11 +108,12 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
             // SAFETY: the CPU's features are promised by the caller.
             unsafe {
                 T::products(strip.queries, run_keys, weights);
+                let scale = cap_scores::<T::F, N>(weights.as_flattened_mut(), queries.score);
                 if seen(first) < weights.len() {
                     hide::<T::F, N>(weights, seen(first), |lane| seen(first + lane) as f32);
                 }
                 let weights = &mut weights[..seen(last)];
-                let shares = weigh::<T::F, N>(weights, queries.scale, strip.max, strip.total);
+                let shares = weigh::<T::F, N>(weights, scale, strip.max, strip.total);
                 add_values::<T::F, N, K>(weights, run_values, &shares, strip.sums);
             }
         }

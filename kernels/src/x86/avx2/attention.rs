@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{AttendMut, Queries};
+use crate::attention::{AttendMut, Queries, Score};
 use crate::blocks::{BlockF16, as_blocks};
 use crate::scalar;
 use crate::tile::TileMut;
@@ -22,11 +22,11 @@ impl Attention<8> for Avx2 {
         query: &[f32],
         keys: &[C],
         values: &[C],
-        scale: f32,
+        score: Score,
         state: &mut AttendMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::few::<__m256, C, 8, H>(query, keys, values, scale, state) }
+        unsafe { attention::few::<__m256, C, 8, H>(query, keys, values, score, state) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -62,10 +62,10 @@ pub(crate) unsafe fn attend_odd(
     query: &[f32],
     keys: &[u8],
     values: &[u8],
-    scale: f32,
+    score: Score,
     state: &mut AttendMut<'_>,
 ) {
     let (keys, values) = (as_blocks::<BlockF16>(keys), as_blocks::<BlockF16>(values));
     // SAFETY: the same promises.
-    unsafe { attention::odd::<__m256, 8>(query, keys, values, scale, state) }
+    unsafe { attention::odd::<__m256, 8>(query, keys, values, score, state) }
 }

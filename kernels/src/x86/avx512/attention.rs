@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{AttendMut, Queries};
+use crate::attention::{AttendMut, Queries, Score};
 use crate::tile::TileMut;
 use crate::x86::attention::{self, Attention, Cached, Lanes};
 
@@ -19,11 +19,11 @@ impl Attention<16> for Avx512 {
         query: &[f32],
         keys: &[C],
         values: &[C],
-        scale: f32,
+        score: Score,
         state: &mut AttendMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::few::<__m512, C, 16, H>(query, keys, values, scale, state) }
+        unsafe { attention::few::<__m512, C, 16, H>(query, keys, values, score, state) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]

@@ -4,9 +4,10 @@
 use core::arch::aarch64::*;
 
 use super::cached::Cached;
+use super::cap_scores;
 use crate::arm::neon::vectors::Exp;
 use crate::arm::unpack::map4;
-use crate::attention::{ATTEND_KEYS, AttendMut};
+use crate::attention::{ATTEND_KEYS, AttendMut, Score};
 
 /// The most heads of a tile.
 const HEADS: usize = 4;
@@ -31,7 +32,7 @@ pub(super) unsafe fn few<C: Cached>(
     query: &[f32],
     keys: &[u8],
     values: &[u8],
-    scale: f32,
+    score: Score,
     state: &mut AttendMut<'_>,
 ) {
     let dim = query.len() / state.max.len();
@@ -44,10 +45,10 @@ pub(super) unsafe fn few<C: Cached>(
         // SAFETY: the arrays of a tile hold the same number of heads, and the keys as many values as the caller checked.
         unsafe {
             match max.len() {
-                1 => tile::<C, 1>(query, &run, scale, max, sum, acc, &mut scores),
-                2 => tile::<C, 2>(query, &run, scale, max, sum, acc, &mut scores),
-                3 => tile::<C, 3>(query, &run, scale, max, sum, acc, &mut scores),
-                _ => tile::<C, 4>(query, &run, scale, max, sum, acc, &mut scores),
+                1 => tile::<C, 1>(query, &run, score, max, sum, acc, &mut scores),
+                2 => tile::<C, 2>(query, &run, score, max, sum, acc, &mut scores),
+                3 => tile::<C, 3>(query, &run, score, max, sum, acc, &mut scores),
+                _ => tile::<C, 4>(query, &run, score, max, sum, acc, &mut scores),
             }
         }
     }
@@ -58,7 +59,7 @@ pub(super) unsafe fn few<C: Cached>(
 unsafe fn tile<C: Cached, const H: usize>(
     query: &[f32],
     run: &Run<C>,
-    scale: f32,
+    of: Score,
     max: &mut [f32],
     sum: &mut [f32],
     acc: &mut [f32],
@@ -68,7 +69,7 @@ unsafe fn tile<C: Cached, const H: usize>(
     unsafe { score::<C, H>(query, run, scores) }
     let mut shrink = [0.0; H];
     for h in 0..H {
-        (shrink[h], sum[h]) = soften(&mut scores[h], run.n, scale, &mut max[h], sum[h]);
+        (shrink[h], sum[h]) = soften(&mut scores[h], run.n, of, &mut max[h], sum[h]);
     }
     let mut from = 0;
     // SAFETY: the lengths are the caller's promise, and the parts are inside a head.
@@ -165,9 +166,10 @@ unsafe fn score_four<C: Cached, const H: usize>(
 /// Turns one head's products into weights relative to its new greatest score. Returns what all that was summed before
 /// shrinks by, and the new sum of weights.
 #[target_feature(enable = "neon")]
-fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, scale: f32, max: &mut f32, sum: f32) -> (f32, f32) {
+fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, score: Score, max: &mut f32, sum: f32) -> (f32, f32) {
     let (fours, _) = scores.as_chunks_mut::<4>();
     let fours = &mut fours[..n.div_ceil(4)];
+    let scale = cap_scores(fours, score);
     let mut greatest = vdupq_n_f32(*max);
     for four in fours.iter_mut() {
         // SAFETY: the array is as long as the load and the store.

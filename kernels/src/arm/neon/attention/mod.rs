@@ -7,8 +7,9 @@ mod wide;
 
 use core::arch::aarch64::*;
 
+use super::curves::soft_cap;
 use super::vectors::Exp;
-use crate::attention::{AttendMut, KvFormat, KvKernels, Queries};
+use crate::attention::{AttendMut, KvFormat, KvKernels, Queries, Score};
 use crate::backend::Table;
 use crate::blocks::{BlockF16, BlockQ4_0, BlockQ8_0};
 use crate::scalar;
@@ -39,6 +40,15 @@ unsafe fn attend_wide<C: Cached>(
 ) {
     // SAFETY: the caller checked the lengths.
     unsafe { wide::wide::<C>(queries, keys, values, out, scratch) }
+}
+
+/// Turns products into scores if those level off, and says what is still to multiply them with.
+#[target_feature(enable = "neon")]
+fn cap_scores(products: &mut [[f32; 4]], score: Score) -> f32 {
+    let Some(cap) = score.cap else { return score.scale };
+    // SAFETY: the caller's features are those that it asks for.
+    unsafe { soft_cap(products.as_flattened_mut(), score.scale, cap) };
+    1.0
 }
 
 /// See [`crate::Backend::attend_join`].

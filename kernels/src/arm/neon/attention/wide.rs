@@ -15,6 +15,7 @@
 use core::arch::aarch64::*;
 
 use super::cached::Cached;
+use super::cap_scores;
 use crate::arm::insn;
 use crate::arm::neon::vectors::{Exp, load, store};
 use crate::arm::unpack::map4;
@@ -129,13 +130,15 @@ pub(super) unsafe fn wide<C: Cached>(
                 continue;
             }
             let strip = Strip::new(lanes, shape);
-            products(strip.queries, shape.lane, run_keys, &mut weights[..seen(last).next_multiple_of(KEYS)]);
+            let whole = &mut weights[..seen(last).next_multiple_of(KEYS)];
+            products(strip.queries, shape.lane, run_keys, whole);
+            let scale = cap_scores(whole.as_flattened_mut(), queries.score);
             // Whole registers of `few`: keys past the last get no weight.
             let weights = &mut weights[..seen(last).next_multiple_of(4)];
             if seen(first) < weights.len() {
                 hide(weights, seen(first), |lane| seen(first + lane) as u32);
             }
-            let shares = weigh(weights, queries.scale, strip.max, strip.total);
+            let shares = weigh(weights, scale, strip.max, strip.total);
             add_values(&weights[..seen(last)], run_values, &shares, from == 0, strip.sums);
         }
     }
