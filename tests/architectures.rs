@@ -3,11 +3,13 @@
 
 mod common;
 
-use bantam::{Backend, Format, Model};
+use std::sync::Arc;
+
+use bantam::{Backend, Format, Model, Pool, Session, SessionOptions};
 use common::architectures::architectures;
 use common::dequantized::dequantized;
 use common::reference::{self, CONTEXT, Golden, Variant, every_3rd, logits, nmse};
-use common::{bits, session};
+use common::{bits, session, sized};
 
 /// Mean square error of a model in F32, in units of the expected logits' mean square.
 const F32_NMSE_MAX: f64 = 1e-5;
@@ -107,6 +109,26 @@ fn sessions_save_fork_and_go_back() {
             for (session, what) in [(&restored, "restored"), (&fork, "forked"), (&back, "went back")] {
                 assert!(bits(session) == bits(&straight), "{} on {}: {what}", variant.name, backend.name());
             }
+        }
+    }
+}
+
+/// What a session computes for a token depends neither on the tokens that are read with it nor on other sessions.
+#[test]
+fn tokens_have_the_same_bits_alone_in_batches_and_together() {
+    for (variant, golden) in pairs() {
+        let model = Model::from_bytes(variant.file.write()).unwrap();
+        let options = SessionOptions { together_max: 2, ..sized(CONTEXT, 16) };
+        let open = || Session::open(&model, Arc::new(Pool::new(2).unwrap()), &options).unwrap();
+        let (mut one, mut other, mut alone) = (open(), open(), session(&model, 1, CONTEXT, 1));
+        one.prefill(&golden.ids[..45]).unwrap();
+        other.prefill(&golden.ids[5..35]).unwrap();
+        alone.prefill(&golden.ids[..45]).unwrap();
+        assert!(bits(&one) == bits(&alone), "{}: in a batch", variant.name);
+        for &token in &golden.generated[..4] {
+            Session::decode_together(&mut [&mut other, &mut one], &[token, token]).unwrap();
+            alone.decode(token).unwrap();
+            assert!(bits(&one) == bits(&alone), "{}: together", variant.name);
         }
     }
 }

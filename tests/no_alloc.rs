@@ -15,6 +15,7 @@ use bantam::{
     TokenMask, Utf8Stream,
 };
 
+use common::architectures::architectures;
 use common::tiny::Tiny;
 use common::{demo, forced, model, sized, tokens};
 use counting::{Counting, Taken, alone, during, refusing, settle};
@@ -24,6 +25,7 @@ static ALLOCATOR: Counting = Counting;
 
 properties! {
     nothing_is_allocated_between_two_tokens
+    nothing_is_allocated_between_two_tokens_of_any_architecture
     nothing_is_allocated_between_two_tokens_of_the_demo_model
     a_plan_is_what_is_allocated
 }
@@ -199,6 +201,14 @@ fn nothing_is_allocated_between_two_tokens(backend: Backend) {
             assert_eq!(taken_by_two_sessions(&model, threads), Taken::default());
             assert_eq!(taken_by_an_answer(&model), Taken::default());
         }
+    }
+}
+
+fn nothing_is_allocated_between_two_tokens_of_any_architecture(backend: Backend) {
+    let _alone = alone();
+    for variant in architectures() {
+        let model = model(variant.file.write(), backend);
+        assert_eq!(taken_by_conversation(&model, 2, 40), Taken::default(), "{}", variant.name);
     }
 }
 

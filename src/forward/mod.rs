@@ -6,6 +6,7 @@
 
 mod angles;
 mod attention;
+mod experts;
 mod linear;
 mod positions;
 mod scratch;
@@ -69,6 +70,7 @@ impl<'a> Forward<'a> {
                 Step::Gated { from, gate, up, activation, exact } => {
                     self.gated(n, *from, (gate, up, *activation), *exact);
                 }
+                Step::Experts { from, experts } => self.experts(n, *from, experts),
                 Step::Add { from, to, scale } => self.add(n, *from, *to, *scale),
             }
         }

@@ -32,6 +32,9 @@ pub(crate) struct Scratch {
     pub(crate) hidden: Quantized,
     /// Of the batch's positions, for each rotation of the program.
     pub(super) angles: [Angles; ROPES_MAX],
+    /// The experts that each column chose, and the share of each in the column's sum.
+    pub(super) chosen: Slab<u32>,
+    pub(super) shares: Slab<f32>,
     /// The states of one token's attention to all runs of keys: see `forward/attention.rs`.
     pub(super) runs: Slab<f32>,
     pub(crate) threads: Threads,
@@ -92,6 +95,8 @@ impl Scratch {
                 Angles::carve(program.ropes.first(), batch, arena)?,
                 Angles::carve(program.ropes.get(1), batch, arena)?,
             ],
+            chosen: arena.slab(per_column(program.experts_used()))?,
+            shares: arena.slab(per_column(program.experts_used()))?,
             runs: arena.slab(runs_len(group, &kv))?,
             threads: Threads {
                 kernels: arena.slab(per_thread(share))?,

@@ -10,7 +10,9 @@ use bantam_kernels::backend::RopePairs;
 use bantam_kernels::math;
 
 use super::hyper::{HyperParameters, Keys};
-use super::program::{Activation, Attention, Buffer, Logits, Program, Projection, ROPES_MAX, Step, Steps};
+use super::program::{
+    Activation, Attention, Buffer, Experts, Logits, Program, Projection, ROPES_MAX, Step, Steps,
+};
 use super::rope::Rope;
 use super::weights::Tensors;
 use super::windows::Windows;
@@ -32,6 +34,19 @@ pub(crate) struct Description<'a> {
     steps: Steps,
     /// Values of a hidden column that are kept as floats: where a projection reads them so.
     exact_hidden: usize,
+    /// Experts of a layer.
+    experts: usize,
+}
+
+/// How tokens choose experts.
+#[derive(Clone, Copy)]
+pub(crate) struct Routing {
+    count: usize,
+    used: usize,
+    /// Hidden values of an expert.
+    ffn: usize,
+    /// Multiplies what the experts make.
+    scale: f32,
 }
 
 /// One layer of it.
@@ -57,6 +72,7 @@ impl<'a> Description<'a> {
             ropes: Vec::new(),
             steps: Steps::new(),
             exact_hidden: 0,
+            experts: 0,
         }
     }
 
@@ -74,6 +90,13 @@ impl<'a> Description<'a> {
     /// The rotation of the keys `rope.*`, as a number for [`Layer::rope`].
     pub(crate) fn rope(&mut self, pairs: RopePairs) -> Result<usize> {
         let rope = Rope::read(self.keys, self.hyper, self.tensors, pairs)?;
+        self.add_rope(rope)
+    }
+
+    /// The same, with other angles in long contexts than in short ones if the file has both.
+    pub(crate) fn rope_by_context(&mut self, pairs: RopePairs) -> Result<usize> {
+        let rope = Rope::read(self.keys, self.hyper, self.tensors, pairs)?;
+        let rope = rope.by_context(self.tensors)?;
         self.add_rope(rope)
     }
 
@@ -117,6 +140,22 @@ impl<'a> Description<'a> {
         Windows::read(self.keys, every, self.hyper.layers)
     }
 
+    /// The keys `expert_*`.
+    pub(crate) fn routing(&self) -> Result<Routing> {
+        let (count, used) = (self.keys.count("expert_count")?, self.keys.count("expert_used_count")?);
+        if used > count {
+            let architecture = self.keys.architecture;
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.expert_used_count is {used}, and there are {count} experts"
+            )));
+        }
+        // A file that does not say so has as many hidden values in the chosen experts as in a layer without.
+        let ffn = self.keys.count_if_any("expert_feed_forward_length")?;
+        let ffn = ffn.unwrap_or((self.hyper.ffn / used).max(1));
+        let scale = self.keys.factor("expert_weights_scale")?.unwrap_or(1.0);
+        Ok(Routing { count, used, ffn, scale })
+    }
+
     pub(crate) fn layer(&mut self, index: usize) -> Layer<'_, 'a> {
         Layer { model: self, index }
     }
@@ -147,6 +186,14 @@ impl<'a> Description<'a> {
                 Buffer::Query | Buffer::Attended => heads * head_dim,
                 Buffer::Key | Buffer::Value => kv_heads * head_dim,
                 Buffer::Hidden => self.exact_hidden,
+                Buffer::Scores => self.experts,
+                Buffer::Gathered | Buffer::Expert => {
+                    if self.experts > 0 {
+                        dim
+                    } else {
+                        0
+                    }
+                }
             }),
         })
     }
@@ -236,10 +283,34 @@ impl Layer<'_, '_> {
         let down = self.project("ffn_down", ffn, dim)?;
         let exact = !down.weight.format.wants_q8();
         if exact {
-            self.model.exact_hidden = ffn;
+            self.model.exact_hidden = self.model.exact_hidden.max(ffn);
         }
         self.model.steps.push(Step::Gated { from, gate, up, activation, exact })?;
         self.model.steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])
+    }
+
+    /// The feed-forward layers of the chosen experts into the delta: `ffn_gate_inp` chooses, and `ffn_gate_exps`, `ffn_up_exps`
+    /// and `ffn_down_exps` hold those of all.
+    pub(crate) fn experts(&mut self, from: Buffer, routing: Routing, activation: Activation) -> Result<()> {
+        let (dim, Routing { count, used, ffn, scale }) = (self.model.hyper.dim, routing);
+        let router = self.project("ffn_gate_inp", dim, count)?;
+        let all = |name: &str, k, rows| {
+            let weight = text!("blk.{}.{name}.weight", self.index);
+            let weight = self.model.tensors.matrices(weight, k, rows, count)?;
+            Ok::<_, Error>(Projection { weight, bias: None })
+        };
+        let gate = all("ffn_gate_exps", dim, ffn)?;
+        let up = all("ffn_up_exps", dim, ffn)?;
+        let down = all("ffn_down_exps", ffn, dim)?;
+        let exact = !down.weight.format.wants_q8();
+        if exact {
+            self.model.exact_hidden = self.model.exact_hidden.max(ffn);
+        }
+        self.model.experts = self.model.experts.max(count);
+        self.model.steps.linear(from, [(router, Buffer::Scores)])?;
+        let matrices = [gate, up, down];
+        let experts = Experts { count, used, scale, activation, exact, matrices };
+        self.model.steps.push(Step::Experts { from, experts })
     }
 
     /// Adds to the stream.
@@ -262,15 +333,5 @@ impl Layer<'_, '_> {
         };
         let bias = self.model.tensors.vector_if_any(name_of("bias"), rows)?;
         Ok(Some(Projection { weight, bias }))
-    }
-}
-
-impl Projection {
-    /// The projection to `count` of the outputs, from `first` on.
-    fn part(&self, first: usize, count: usize) -> Projection {
-        Projection {
-            weight: self.weight.part(first, count),
-            bias: self.bias.as_ref().map(|bias| bias.part(first, count)),
-        }
     }
 }

@@ -150,11 +150,19 @@ impl HyperParameters {
         let vocab_size =
             vocab_size.ok_or_else(|| Error::Inconsistent(text!("tensor token_embd.weight is missing")))?;
         let context_length = keys.count_up_to(CONTEXT_MAX, "context_length")?;
+        let ffn = match keys.u32_if_any("expert_count")? {
+            // Where all layers have experts, a file need not say how wide one without is.
+            Some(1..) => match keys.count_if_any("feed_forward_length")? {
+                Some(ffn) => ffn,
+                None => keys.count("expert_feed_forward_length")?,
+            },
+            _ => keys.count("feed_forward_length")?,
+        };
         Ok(HyperParameters {
             context_length: context_length.ok_or_else(|| keys.missing("context_length"))?,
             dim,
             layers: keys.count("block_count")?,
-            ffn: keys.count("feed_forward_length")?,
+            ffn,
             heads,
             kv_heads,
             head_dim,

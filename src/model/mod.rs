@@ -12,6 +12,7 @@ mod phi3;
 pub(crate) mod program;
 mod qwen2;
 mod qwen3;
+mod qwen3moe;
 pub(crate) mod rope;
 mod smollm3;
 pub(crate) mod weights;
@@ -44,6 +45,7 @@ const ARCHITECTURES: &[(&str, Describe)] = &[
     ("phi3", phi3::describe),
     ("qwen2", qwen2::describe),
     ("qwen3", qwen3::describe),
+    ("qwen3moe", qwen3moe::describe),
     ("smollm3", smollm3::describe),
 ];
 
@@ -110,7 +112,7 @@ impl Model {
         let Some(describe) = describe else {
             return Err(Error::Unsupported(text!(
                 "architecture {architecture:?}; known are {}",
-                Names(|| ARCHITECTURES.iter().map(|(name, _)| *name))
+                Names(Model::architectures)
             )));
         };
         if file.tensors().next().is_none() {
@@ -132,6 +134,11 @@ impl Model {
             )));
         }
         Shared::new(Inner { file, hyper, program, tokenizer, backend }, "the model").map(Model)
+    }
+
+    /// The names of the architectures that can be run, as `general.architecture` spells them.
+    pub fn architectures() -> impl Iterator<Item = &'static str> {
+        ARCHITECTURES.iter().map(|(name, _)| *name)
     }
 
     /// The file: metadata and directory of tensors.
@@ -156,17 +163,17 @@ impl Model {
 
     /// Bytes of weights that one token is multiplied with: what decoding has to read.
     pub fn bytes_per_token(&self) -> u64 {
-        self.0.program.matrices().map(|(_, matrix)| matrix.bytes() as u64).sum()
+        self.0.program.matrices().map(|each| each.bytes() as u64).sum()
     }
 
     /// Multiply-adds of one token with the weights.
     pub fn macs_per_token(&self) -> u64 {
-        self.0.program.matrices().map(|(_, matrix)| matrix.rows as u64 * matrix.k as u64).sum()
+        self.0.program.matrices().map(|each| each.rows() as u64 * each.matrix.k as u64).sum()
     }
 
     /// The weight formats that a token is multiplied with.
     pub fn formats(&self) -> impl Iterator<Item = Format> {
-        let used = |format: &Format| self.0.program.matrices().any(|(_, matrix)| matrix.format == *format);
+        let used = |format: &Format| self.0.program.matrices().any(|each| each.matrix.format == *format);
         Format::ALL.iter().copied().filter(used)
     }
 

@@ -12,7 +12,7 @@ use crate::error::Result;
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     model.refuse_experts()?;
     // Files state a window that their models were not trained with in every layer, and llama.cpp attends to all tokens.
-    let (rope, attention) = (model.rope(RopePairs::Halves)?, model.attention());
+    let (rope, attention) = (model.rope_by_context(RopePairs::Halves)?, model.attention());
     model.turns_parts = true;
     for index in 0..model.hyper.layers {
         let mut layer = model.layer(index);

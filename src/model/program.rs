@@ -31,10 +31,16 @@ pub(crate) enum Buffer {
     Hidden,
     /// What a block adds to the stream: `dim`.
     Delta,
+    /// How well each expert fits: one value for each.
+    Scores,
+    /// The columns that an expert reads, side by side: `dim`, in models with experts.
+    Gathered,
+    /// What an expert makes of them: `dim`, in models with experts.
+    Expert,
 }
 
 impl Buffer {
-    pub(crate) const ALL: [Buffer; 8] = [
+    pub(crate) const ALL: [Buffer; 11] = [
         Buffer::Stream,
         Buffer::Normed,
         Buffer::Query,
@@ -43,6 +49,9 @@ impl Buffer {
         Buffer::Attended,
         Buffer::Hidden,
         Buffer::Delta,
+        Buffer::Scores,
+        Buffer::Gathered,
+        Buffer::Expert,
     ];
     pub(crate) const COUNT: usize = Buffer::ALL.len();
 
@@ -56,6 +65,16 @@ impl Buffer {
 pub(crate) struct Projection {
     pub(crate) weight: Matrix,
     pub(crate) bias: Option<Vector>,
+}
+
+impl Projection {
+    /// The projection to `count` of the outputs, from `first` on.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Projection {
+        Projection {
+            weight: self.weight.part(first, count),
+            bias: self.bias.as_ref().map(|bias| bias.part(first, count)),
+        }
+    }
 }
 
 /// The most projections that one step computes from the same input.
@@ -81,6 +100,31 @@ pub(crate) struct Attention {
     pub(crate) window: Option<usize>,
 }
 
+/// Feed-forward layers of which each token goes through a few.
+#[derive(Clone, Debug)]
+pub(crate) struct Experts {
+    /// How many there are, and how many a token chooses.
+    pub(crate) count: usize,
+    pub(crate) used: usize,
+    /// Multiplies what they make.
+    pub(crate) scale: f32,
+    pub(crate) activation: Activation,
+    /// Whether the hidden values are kept as floats.
+    pub(crate) exact: bool,
+    /// Rows of gates, of what they gate, and of what goes out: those of each expert, one expert after the other.
+    pub(crate) matrices: [Projection; 3],
+}
+
+impl Experts {
+    /// The projections of one expert.
+    pub(crate) fn of(&self, expert: usize) -> [Projection; 3] {
+        self.matrices.each_ref().map(|all| {
+            let rows = all.weight.rows / self.count;
+            all.part(expert * rows, rows)
+        })
+    }
+}
+
 /// One step, applied to every column of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -92,6 +136,8 @@ pub(crate) enum Step {
     Linear { from: Buffer, projections: Vec<(Projection, Buffer)> },
     /// `Hidden = activation(gate . from) * (up . from)`; `exact` as floats, else quantised.
     Gated { from: Buffer, gate: Projection, up: Projection, activation: Activation, exact: bool },
+    /// `Delta`, from the experts that the `Scores` choose.
+    Experts { from: Buffer, experts: Experts },
     /// Turns every head of `buffer` by its column's position, as the program's `rope`th rotation does.
     Rope { buffer: Buffer, rope: usize },
     /// Appends keys and values to the cache of `layer`.
@@ -112,6 +158,10 @@ impl Step {
                 (from.bit(), projections.iter().map(|(_, to)| to.bit()).sum())
             }
             Step::Gated { from, .. } => (from.bit(), Buffer::Hidden.bit()),
+            Step::Experts { from, .. } => {
+                let own = Buffer::Gathered.bit() | Buffer::Hidden.bit() | Buffer::Expert.bit();
+                (from.bit() | Buffer::Scores.bit(), own | Buffer::Delta.bit())
+            }
             Step::Rope { buffer, .. } => (buffer.bit(), buffer.bit()),
             Step::Store { .. } => (Buffer::Key.bit() | Buffer::Value.bit(), 0),
             Step::Attend { .. } => (Buffer::Query.bit(), Buffer::Attended.bit()),
@@ -149,7 +199,7 @@ pub(crate) struct Program {
 impl Program {
     /// The longest row that any product reads: what scratch is sized by.
     pub(crate) fn k_max(&self) -> usize {
-        self.matrices().map(|(_, matrix)| matrix.k).max().unwrap_or(0)
+        self.matrices().map(|each| each.matrix.k).max().unwrap_or(0)
     }
 
     /// The longest part that is normed by itself.
@@ -161,8 +211,9 @@ impl Program {
     /// The longest quantised column of the hidden values, and of what else is multiplied.
     pub(crate) fn quantized_widths(&self) -> (usize, usize) {
         let longest = |hidden: bool| {
-            let read = self.matrices().filter(move |(from, _)| (*from == Buffer::Hidden) == hidden);
-            read.filter(|(_, matrix)| matrix.format.wants_q8()).map(|(_, matrix)| matrix.k).max().unwrap_or(0)
+            let read = self.matrices().filter(move |each| (each.from == Buffer::Hidden) == hidden);
+            let matrices = read.map(|each| each.matrix).filter(|matrix| matrix.format.wants_q8());
+            matrices.map(|matrix| matrix.k).max().unwrap_or(0)
         };
         (longest(true), longest(false))
     }
@@ -213,19 +264,60 @@ impl Program {
         conflicts
     }
 
-    /// Every matrix that a token is multiplied with, and what it reads.
-    pub(crate) fn matrices(&self) -> impl Iterator<Item = (Buffer, &Matrix)> {
+    /// The most experts that a token chooses.
+    pub(crate) fn experts_used(&self) -> usize {
+        let used = |step: &Step| if let Step::Experts { experts, .. } = step { experts.used } else { 0 };
+        self.steps.iter().map(used).max().unwrap_or(0)
+    }
+
+    /// Every matrix that a token may be multiplied with.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = Use<'_>> {
         let of_steps = self.steps.iter().flat_map(|step| {
-            let (from, linear, gated) = match step {
-                Step::Linear { from, projections } => (*from, projections.as_slice(), None),
-                Step::Gated { from, gate, up, .. } => (*from, &[][..], Some([gate, up])),
-                _ => (Buffer::Stream, &[][..], None),
+            let (from, linear, gated, experts) = match step {
+                Step::Linear { from, projections } => (*from, projections.as_slice(), None, None),
+                Step::Gated { from, gate, up, .. } => (*from, &[][..], Some([gate, up]), None),
+                Step::Experts { experts, .. } => (Buffer::Gathered, &[][..], None, Some(experts)),
+                _ => (Buffer::Stream, &[][..], None, None),
             };
             let projections =
                 linear.iter().map(|(projection, _)| projection).chain(gated.into_iter().flatten());
-            projections.map(move |projection| (from, &projection.weight))
+            let whole = projections.map(move |projection| Use::whole(from, &projection.weight));
+            whole.chain(experts.into_iter().flat_map(|experts| {
+                let reads = [Buffer::Gathered, Buffer::Gathered, Buffer::Hidden];
+                reads.into_iter().zip(&experts.matrices).map(|(from, projection)| Use {
+                    from,
+                    matrix: &projection.weight,
+                    used: experts.used,
+                    of: experts.count,
+                })
+            }))
         });
-        of_steps.chain([(Buffer::Normed, &self.output)])
+        of_steps.chain([Use::whole(Buffer::Normed, &self.output)])
+    }
+}
+
+/// A matrix, what it reads, and how much of it a token is multiplied with: `used / of`.
+#[derive(Clone, Copy)]
+pub(crate) struct Use<'a> {
+    pub(crate) from: Buffer,
+    pub(crate) matrix: &'a Matrix,
+    used: usize,
+    of: usize,
+}
+
+impl<'a> Use<'a> {
+    fn whole(from: Buffer, matrix: &'a Matrix) -> Use<'a> {
+        Use { from, matrix, used: 1, of: 1 }
+    }
+
+    /// Rows that a token is multiplied with.
+    pub(crate) fn rows(&self) -> usize {
+        self.matrix.rows / self.of * self.used
+    }
+
+    /// Bytes of these rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.matrix.bytes() / self.of * self.used
     }
 }
 

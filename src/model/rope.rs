@@ -133,6 +133,20 @@ impl Rope {
         })
     }
 
+    /// The same rotation with the divisors of short and long contexts, where the file has them: some architectures have them
+    /// without saying `longrope`.
+    pub(crate) fn by_context(self, tensors: &Tensors<'_>) -> Result<Rope> {
+        let pairs = self.width / 2;
+        if matches!(self.divisors, Divisors::ByContext { .. }) {
+            return Ok(self);
+        }
+        let Some(short) = tensors.vector_if_any(text!("rope_factors_short.weight"), pairs)? else {
+            return Ok(self);
+        };
+        let long = tensors.vector(text!("rope_factors_long.weight"), pairs)?;
+        Ok(Rope { divisors: Divisors::ByContext { short, long }, ..self })
+    }
+
     /// The same rotation without any stretching, of another base if there is one.
     pub(crate) fn unscaled(&self, base: Option<f32>) -> Rope {
         Rope {

@@ -107,13 +107,25 @@ impl<'a> Tensors<'a> {
     /// A matrix that may be missing.
     pub(crate) fn matrix_if_any(&self, name: Text, k: usize, rows: usize) -> Result<Option<Matrix>> {
         let Some(tensor) = self.take(name) else { return Ok(None) };
-        check_shape(name, tensor, [k, rows])?;
+        check_shape(name, tensor, [k, rows, 1])?;
+        Self::view(name, tensor, k, rows).map(Some)
+    }
+
+    /// `count` matrices of the same shape that must be there, as the rows of one: those of each, one after the other.
+    pub(crate) fn matrices(&self, name: Text, k: usize, rows: usize, count: usize) -> Result<Matrix> {
+        let tensor = self.take(name).ok_or_else(|| missing(name))?;
+        check_shape(name, tensor, [k, rows, count])?;
+        Self::view(name, tensor, k, rows * count)
+    }
+
+    /// The view of a tensor whose shape is that.
+    fn view(name: Text, tensor: &TensorInfo, k: usize, rows: usize) -> Result<Matrix> {
         let format = known(name, tensor)?;
         let row_bytes = tensor.data.len() / rows;
         if format.wants_q8() && !k.is_multiple_of(bantam_kernels::columns::Q8_BLOCK) {
             return Err(Error::Unsupported(text!("tensor {name}: rows of {k} are not whole blocks of 32")));
         }
-        Ok(Some(Matrix { format, rows, k, row_bytes, data: tensor.data.clone() }))
+        Ok(Matrix { format, rows, k, row_bytes, data: tensor.data.clone() })
     }
 
     /// A vector of floats that must be there.
@@ -124,7 +136,7 @@ impl<'a> Tensors<'a> {
     /// A vector of floats that may be missing.
     pub(crate) fn vector_if_any(&self, name: Text, len: usize) -> Result<Option<Vector>> {
         let Some(tensor) = self.take(name) else { return Ok(None) };
-        check_shape(name, tensor, [len, 1])?;
+        check_shape(name, tensor, [len, 1, 1])?;
         if known(name, tensor)? != Format::F32 {
             return Err(Error::Unsupported(text!("tensor {name} is {}, not F32", tensor.kind.name())));
         }
@@ -151,11 +163,13 @@ fn known(name: Text, tensor: &TensorInfo) -> Result<Format> {
     }
 }
 
-fn check_shape(name: Text, tensor: &TensorInfo, wanted: [usize; 2]) -> Result<()> {
-    if tensor.shape == [wanted[0] as u64, wanted[1] as u64, 1, 1] {
+fn check_shape(name: Text, tensor: &TensorInfo, wanted: [usize; 3]) -> Result<()> {
+    let [k, rows, count] = wanted.map(|extent| extent as u64);
+    if tensor.shape == [k, rows, count, 1] {
         return Ok(());
     }
     let found = &tensor.shape[..tensor.dimensions];
-    let wanted = if wanted[1] == 1 { &wanted[..1] } else { &wanted[..] };
+    let dimensions = wanted.iter().rposition(|&extent| extent > 1).map_or(1, |last| last + 1);
+    let wanted = &wanted[..dimensions];
     Err(Error::Inconsistent(text!("tensor {name} has shape {found:?}; the metadata asks for {wanted:?}")))
 }

@@ -134,7 +134,7 @@ impl Work {
         arena: &mut Arena,
     ) -> Result<Work> {
         let mut matrices = model.program().matrices();
-        let has_one_order = matrices.all(|(_, matrix)| model.backend().has_one_order(matrix.format));
+        let has_one_order = matrices.all(|each| model.backend().has_one_order(each.matrix.format));
         let most = if options.exact && !has_one_order { NARROW } else { usize::MAX };
         let batch = options.batch.unwrap_or_else(|| batch_default(model)).min(kv.context).min(most);
         let vocab_size = model.hyper().vocab_size;

@@ -15,10 +15,13 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 8] = [
+    let all: [(&str, &str, Fill); 11] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
+        ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
         ("olmo2", "olmo2-q4_0", olmo2),
+        ("olmo3", "olmo3-q4_0", olmo3),
+        ("gemma3-all", "gemma3-all-q4_0", gemma3_without_windows),
         ("smollm3", "smollm3-q4_0", smollm3),
         ("granite", "granite-q4_0", granite),
         ("phi3", "phi3-q4_0", phi3),
@@ -32,7 +35,12 @@ pub(crate) fn architectures() -> Vec<Variant> {
         Variant { name, file: maker.file }
     };
     let both = |(name, quantised, fill): (&'static str, &'static str, Fill)| {
-        [make(name, name, Format::F32, fill), make(quantised, name, Format::Q4_0, fill)]
+        let architecture = match name {
+            "olmo3" => "olmo2",
+            "gemma3-all" => "gemma3",
+            name => name,
+        };
+        [make(name, architecture, Format::F32, fill), make(quantised, architecture, Format::Q4_0, fill)]
     };
     all.into_iter().flat_map(both).collect()
 }
@@ -101,6 +109,13 @@ impl Maker {
         self.file.tensors.push(Tensor { name, shape, kind: number(self.format), bytes, offset: None });
     }
 
+    /// Matrices of the same shape, one for each expert.
+    fn matrices(&mut self, name: &str, k: usize, rows: usize, count: usize) {
+        self.matrix(name, k, rows * count);
+        let tensor = self.file.tensors.last_mut().expect("the matrix");
+        tensor.shape = vec![k as u64, rows as u64, count as u64];
+    }
+
     /// Gains of a norm, between a half and three halves.
     fn gains(&mut self, name: &str, len: usize) {
         let gains = self.random.units(len).into_iter().map(|unit| 1.0 + unit / 2.0);
@@ -133,6 +148,13 @@ impl Maker {
     fn head_norms(&mut self, layer: &str) {
         self.gains(&format!("{layer}.attn_q_norm"), self.shape.head_dim);
         self.gains(&format!("{layer}.attn_k_norm"), self.shape.head_dim);
+    }
+
+    /// What chooses experts is kept in F32, as converters do: where it is rounded, other experts are chosen.
+    fn router(&mut self, layer: &str, count: usize) {
+        let format = std::mem::replace(&mut self.format, Format::F32);
+        self.matrix(&format!("{layer}.ffn_gate_inp"), self.shape.dim, count);
+        self.format = format;
     }
 
     fn feed_forward(&mut self, layer: &str) {
@@ -169,13 +191,48 @@ fn qwen3(maker: &mut Maker) {
     }
 }
 
+/// Three experts of seven.
+fn qwen3moe(maker: &mut Maker) {
+    maker.start(ODD);
+    let (count, ffn) = (7, 64);
+    maker.set("expert_count", count as u32);
+    maker.set("expert_used_count", 3);
+    maker.set("expert_feed_forward_length", ffn as u32);
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        maker.head_norms(&layer);
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.router(&layer, count);
+        maker.matrices(&format!("{layer}.ffn_gate_exps"), ODD.dim, ffn, count);
+        maker.matrices(&format!("{layer}.ffn_up_exps"), ODD.dim, ffn, count);
+        maker.matrices(&format!("{layer}.ffn_down_exps"), ffn, ODD.dim, count);
+    }
+}
+
 fn olmo2(maker: &mut Maker) {
     maker.start(ODD);
-    maker.matrix("output", ODD.dim, VOCAB_SIZE);
+    post_normed_alone(maker);
+}
+
+/// The fourth layer sees all tokens, and stretches its angles; the others do neither.
+fn olmo3(maker: &mut Maker) {
+    maker.start(Shape { layers: 5, heads: 6, kv_heads: 3, head_dim: 16, ..ODD });
+    maker.set("attention.sliding_window", 20);
+    maker.set("rope.scaling.type", "yarn");
+    maker.set("rope.scaling.factor", 4.0);
+    maker.set("rope.scaling.original_context_length", 64);
+    post_normed_alone(maker);
+}
+
+/// Layers with norms behind each block alone, and of all heads together.
+fn post_normed_alone(maker: &mut Maker) {
+    let Shape { dim, heads, kv_heads, head_dim, .. } = maker.shape;
+    maker.matrix("output", dim, VOCAB_SIZE);
     for layer in maker.layers() {
         maker.attention(&layer);
-        maker.gains(&format!("{layer}.attn_q_norm"), 96);
-        maker.gains(&format!("{layer}.attn_k_norm"), 32);
+        maker.gains(&format!("{layer}.attn_q_norm"), heads * head_dim);
+        maker.gains(&format!("{layer}.attn_k_norm"), kv_heads * head_dim);
         maker.norm(format!("{layer}.post_attention_norm"));
         maker.feed_forward(&layer);
         maker.norm(format!("{layer}.post_ffw_norm"));
@@ -202,7 +259,6 @@ fn granite(maker: &mut Maker) {
 fn phi3(maker: &mut Maker) {
     maker.start(ODD);
     maker.set("rope.dimension_count", 24);
-    maker.set("rope.scaling.type", "longrope");
     maker.set("rope.scaling.original_context_length", 128);
     maker.set("rope.scaling.attn_factor", 1.2);
     let divisors = |start: f32| (0..12).map(move |i| start + i as f32 / 4.0);
@@ -237,6 +293,16 @@ fn gemma3(maker: &mut Maker) {
     maker.set("rope.freq_base", 1e6);
     maker.set("rope.scaling.type", "linear");
     maker.set("rope.scaling.factor", 8.0);
+    for layer in maker.layers() {
+        post_normed(maker, &layer);
+        maker.head_norms(&layer);
+    }
+}
+
+/// Every layer sees all tokens; logits level off.
+fn gemma3_without_windows(maker: &mut Maker) {
+    maker.start(Shape { heads: 4, kv_heads: 2, head_dim: 40, layers: 2, ..ODD });
+    maker.set("final_logit_softcapping", 3.0);
     for layer in maker.layers() {
         post_normed(maker, &layer);
         maker.head_norms(&layer);

@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/counting.rs"]
 mod counting;
 
+mod architectures;
 mod fields;
 mod files;
 mod metadata;

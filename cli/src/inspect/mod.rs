@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod kernels;
+mod needs;
 
 use bantam::Model;
 use bantam::format::TensorType;
@@ -15,9 +16,10 @@ use crate::options::ModelFile;
 use crate::output;
 use crate::tokenize::escape;
 use crate::units;
+use needs::Needs;
 
 const EXPLANATION: &str = "\
-Any GGUF file can be inspected: one with a vocabulary only, or of an architecture that this version cannot run (it says why). \
+Any GGUF file can be inspected: one with a vocabulary only, or of an architecture that this version cannot run (it says why, and what a description of that architecture would need). \
 MB is 10^6 bytes. Long values of the metadata are cut; in JSON, long arrays become {\"array\": KIND, \"len\": N}.
 
 Examples:
@@ -66,6 +68,9 @@ struct Summary {
     chat_template: bool,
     /// Why this version cannot run the file; nothing if it can.
     cannot_run: Option<String>,
+    /// What describing its architecture would take; nothing if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs: Option<Needs>,
 }
 
 /// What of the file is in one format.
@@ -131,6 +136,7 @@ impl Inspect {
             tokenizer: text("tokenizer.ggml.model"),
             pre_tokenizer: text("tokenizer.ggml.pre"),
             chat_template: file.get("tokenizer.chat_template").is_some(),
+            needs: Needs::of(file, architecture.as_deref()),
             cannot_run: opened.err().map(|error| error.to_string()),
             architecture,
         })
@@ -139,6 +145,7 @@ impl Inspect {
     /// The summary, then the metadata or the kernels, and the tensors, for people.
     fn report(&self, file: &File, summary: &Summary) -> String {
         let mut lines = summary.lines();
+        lines.extend(summary.needs.iter().flat_map(Needs::lines));
         if self.kernels {
             lines.extend(kernels::lines(file));
         } else {
