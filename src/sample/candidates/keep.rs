@@ -79,6 +79,12 @@ impl Candidates<'_> {
         }
         // Of more, the likeliest are taken, and then less likely ones until there are enough.
         let (greatest, mut high, mut reach) = (self.spread.greatest(), f32::INFINITY, REACH);
+        if k > blocks && blocks > 1 {
+            // About as many as are greater than the least of the blocks' greatest, but for outliers, will be wanted at least.
+            self.room.iter_mut().zip(self.spread.max.iter()).for_each(|(room, &max)| *room = (max, 0));
+            let (_, least, _) = self.room[..blocks].select_nth_unstable_by(blocks - 1 - blocks / 64, order);
+            reach = (greatest - least.0).clamp(REACH, REACH_MAX);
+        }
         while k > blocks && len < k && reach < REACH_MAX {
             len = self.collect(len, greatest - reach, high);
             (high, reach) = ((greatest - reach).next_down(), reach * FARTHER);
@@ -120,7 +126,10 @@ impl Candidates<'_> {
             let cut = self.cut(0..kept.len, order, &total, &mut wanted, enough);
             return self.hold(cut.unwrap_or(kept.len), kept.sorted);
         }
-        let (mut len, mut high, mut reach) = (0, f32::INFINITY, REACH);
+        // As far as they would have to be looked for if their distances from the greatest were distributed exponentially.
+        let mean = -total.weighted / total.sum;
+        let guess = (-mean * math::ln_f64(1.0 - p)) as f32;
+        let (mut len, mut high, mut reach) = (0, f32::INFINITY, guess.clamp(1.0, 2.0 * REACH));
         while reach < REACH_MAX {
             let low = total.max - reach * self.temperature;
             let end = self.collect(len, low, high);
