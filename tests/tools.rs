@@ -54,6 +54,25 @@ const FAMILIES: &[(&str, &str, &str)] = &[
         "I look it up.<function=get_weather>{\"city\": \"Rome\"}</function><function=add>{\"a\": 1, \"b\": 2}</function>",
     ),
     (
+        "kimi",
+        "{{ tools }}<|tool_calls_section_begin|>",
+        "I look it up.<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>\
+         {\"city\": \"Rome\"}<|tool_call_end|><|tool_call_begin|>functions.add:1<|tool_call_argument_begin|>{\"a\": 1, \"b\": 2}\
+         <|tool_call_end|><|tool_calls_section_end|>",
+    ),
+    (
+        "qwen coder",
+        "{{ tools }}<tool_call>\n<function=example>\n<parameter=one>\n1\n</parameter>",
+        "I look it up.\n<tool_call>\n<function=get_weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>\n\
+         <tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n<parameter=b>\n2\n</parameter>\n</function>\n</tool_call>",
+    ),
+    (
+        "glm",
+        "{{ tools }}<tool_call>{name}\n<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>",
+        "I look it up.\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n</tool_call>\n\
+         <tool_call>add\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n<arg_key>b</arg_key>\n<arg_value>2</arg_value>\n</tool_call>",
+    ),
+    (
         "deepseek",
         "{{ tools }}<｜tool▁calls▁begin｜>```json",
         "I look it up.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{\"city\": \"Rome\"}\n```\
@@ -290,4 +309,18 @@ fn a_call_that_was_only_begun_is_no_text_of_an_unfinished_answer() {
             assert_eq!(answer.calls.len(), usize::from(before == whole), "{said:?}");
         }
     }
+}
+
+#[test]
+fn calls_without_ids_get_ones_that_are_unique_and_come_again() {
+    let said = "<tool_call>{\"name\": \"now\"}</tool_call><tool_call>{\"name\": \"now\"}</tool_call>";
+    let ids = |salt| {
+        let answer = syntax(FAMILIES[0].1).with_salt(salt).read(&tools(), said);
+        answer.calls.into_iter().map(|call| call.id).collect::<Vec<String>>()
+    };
+    let all: Vec<String> = (0..50).flat_map(ids).collect();
+    let different: std::collections::HashSet<&String> = all.iter().collect();
+    assert_eq!((all.len(), different.len()), (100, 100));
+    assert!(all.iter().all(|id| id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())));
+    assert_eq!(ids(7), ids(7));
 }

@@ -21,7 +21,7 @@ const HELP: &str = "\
 /system [TEXT]  show how to answer, or say so from here on
 /save FILE      save the conversation
 /load FILE      go on with a saved conversation
-/stats          tokens, memory and speed so far
+/stats          tokens, memory and speed since the chat began or was loaded
 /help           show this
 /exit           leave, as Ctrl-D does
 Ctrl-C stops an answer; at the prompt, twice in a row, it leaves.";
@@ -172,6 +172,7 @@ pub(crate) fn converse(
                     .map(|()| format!("Saved to {file}, and what was read of it to {file}.session.")),
             )?,
             Request::Load(file) => tell(conversation.load(Path::new(file)).map(|unread| {
+                stats = Stats::default();
                 let turns = units::plural(conversation.turns(), "turn");
                 let rest = unread.map_or(String::new(), |why| format!(", which will be read again: {why}"));
                 format!("The conversation of {file} goes on after {turns}{rest}.")
@@ -254,16 +255,18 @@ impl Stats {
             session.position(),
             session.context()
         ));
-        note(&format!(
-            "read: {}, {:.1} tokens/s",
-            units::plural(self.read, "token"),
-            rate(self.read, self.reading)
-        ));
-        note(&format!(
-            "answered: {}, {:.1} tokens/s",
-            units::plural(self.drawn, "token"),
-            rate(self.drawn, self.drawing)
-        ));
+        for (what, tokens, time) in
+            [("read", self.read, self.reading), ("answered", self.drawn, self.drawing)]
+        {
+            match tokens {
+                0 => note(&format!("{what}: nothing yet")),
+                _ => note(&format!(
+                    "{what}: {}, {:.1} tokens/s",
+                    units::plural(tokens, "token"),
+                    rate(tokens, time)
+                )),
+            }
+        }
         if let Some(mean) = self.mean_logprob {
             note(&format!("last answer: mean log-probability {mean:.2} per token"));
         }

@@ -129,9 +129,14 @@ impl Constraining {
     ) -> Result<Option<Grammar>> {
         let choice = ToolChoice::from_word(&self.tool_choice);
         let thinks = template.source().contains("</think>");
-        CallSyntax::of(template)
-            .grammar(tokenizer, tools, choice, thinks)
-            .map_err(|error| Failure::Message(format!("--tools: {error}")))
+        CallSyntax::of(template).grammar(tokenizer, tools, choice, thinks).map_err(|error| match error {
+            Error::Argument(_) => {
+                let names: Vec<&str> = tools.iter().map(Tool::name).collect();
+                let names = names.join(", ");
+                Failure::Usage(format!("--tool-choice: {error}; there are auto, required, none, {names}"))
+            }
+            _ => self.blame(&error),
+        })
     }
 }
 

@@ -118,7 +118,9 @@ impl Conversation {
         self.cache.save_prompt(&self.session, read)?;
         let answer = generate(&mut self.session, drawing)?;
         self.cache.save_answer(&self.session)?;
-        let said = self.dialect.read(&answer.text, answer.complete);
+        // Another one for each answer of the conversation, and for each run unless its seed is given.
+        let salt = drawing.generator.sampler().seed().wrapping_add(self.messages.len() as u64);
+        let said = self.dialect.read(&answer.text, answer.complete, salt);
         drawing.report.message(&said, answer.stop)?;
         Ok((Turn { read, reading, answer }, dialect::message(&said)))
     }

@@ -36,12 +36,13 @@ impl Dialect {
     /// What the model said, as a message: thoughts and calls apart from the text. Text alone stays as it is to the last blank,
     /// so that it is the same tokens when it is written again.
     ///
-    /// Of an answer that is not `complete`, a call that was only begun is left out.
-    pub(crate) fn read(&self, said: &str, complete: Option<bool>) -> bantam::chat::Answer {
+    /// Of an answer that is not `complete`, a call that was only begun is left out. Ids that calls lack follow from `salt`.
+    pub(crate) fn read(&self, said: &str, complete: Option<bool>, salt: u64) -> bantam::chat::Answer {
+        let syntax = self.syntax.with_salt(salt);
         if !self.tools.is_empty() && complete == Some(false) {
-            return self.syntax.read_unfinished(&self.tools, said);
+            return syntax.read_unfinished(&self.tools, said);
         }
-        let mut answer = self.syntax.read(&self.tools, said);
+        let mut answer = syntax.read(&self.tools, said);
         if answer.reasoning.is_none() && answer.calls.is_empty() {
             said.clone_into(&mut answer.content);
         }

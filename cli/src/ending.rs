@@ -5,13 +5,14 @@ use bantam::{Error, GenerateOptions, Generator, Overflow, Sampler, Session};
 use clap::Args;
 
 use crate::failure::{Failure, Result};
+use crate::units;
 
 /// What ends an answer, beside the model.
 #[derive(Args)]
 pub(crate) struct Ending {
-    /// Most tokens of the answer [default: as many as the context holds]
-    #[arg(short = 'n', long = "max", visible_alias = "n-predict", value_name = "TOKENS")]
-    limit: Option<u32>,
+    /// Most tokens of the answer; -1 for as many as the context holds
+    #[arg(short = 'n', long = "max", visible_alias = "n-predict", value_name = "TOKENS", default_value_t = -1, value_parser = clap::value_parser!(i64).range(-1..), allow_negative_numbers = true)]
+    limit: i64,
     /// End the answer before this text; may be given several times
     #[arg(short = 'r', long, visible_alias = "reverse-prompt", value_name = "TEXT")]
     stop: Vec<String>,
@@ -29,9 +30,16 @@ pub(crate) struct Ending {
 impl Ending {
     /// Draws answers from `session` that end so.
     pub(crate) fn generator(&self, session: &Session, sampler: Sampler) -> Result<Generator> {
+        if self.context_shift && self.keep as usize >= session.context() {
+            return Err(Failure::Usage(format!(
+                "--keep {} leaves nothing to forget in a context of {}: keep less, or ask for more with --ctx",
+                self.keep,
+                units::plural(session.context(), "token")
+            )));
+        }
         let stop: Vec<&str> = self.stop.iter().map(String::as_str).collect();
         let options = GenerateOptions {
-            max_tokens: self.limit.map_or(usize::MAX, |limit| limit as usize),
+            max_tokens: usize::try_from(self.limit).unwrap_or(usize::MAX),
             stop: &stop,
             ignore_end: self.ignore_eos,
             overflow: match self.context_shift {

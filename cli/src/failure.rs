@@ -11,6 +11,8 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// The exit code of a wrong command line.
 pub(crate) const USAGE: u8 = 2;
+/// The exit code of an answer that ended before its grammar did.
+pub(crate) const UNFINISHED: u8 = 3;
 /// The exit code of a command stopped by Ctrl-C: 128 and the number of SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -20,6 +22,8 @@ pub(crate) enum Failure {
     Message(String),
     /// The options contradict each other.
     Usage(String),
+    /// The answer ended before its grammar did, which was said.
+    Unfinished,
     /// Ctrl-C.
     Interrupted,
     /// Whoever read standard output has gone: `bantam ... | head`. Nothing is wrong.
@@ -35,6 +39,7 @@ impl Failure {
                 ExitCode::FAILURE
             }
             Failure::Usage(message) => usage(&format!("error: {message}")),
+            Failure::Unfinished => ExitCode::from(UNFINISHED),
             Failure::Interrupted => ExitCode::from(INTERRUPTED),
             Failure::Closed => ExitCode::SUCCESS,
         }

@@ -38,7 +38,7 @@ Examples:
   bantam run model.gguf --raw -p \"Once upon a time\"     continue a text
   bantam run large.gguf --model-draft small.gguf -v     guess with a smaller model
 
-Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.";
+Exit codes: 0 success, 1 error, 2 wrong usage, 3 an answer that ended before its schema or grammar did, 130 interrupted.";
 
 /// Answer a prompt, or chat
 #[derive(Args)]
@@ -166,7 +166,8 @@ impl Run {
             return Err(Failure::Interrupted);
         }
         turn.warn(context, "ask for more with --ctx, or --context-shift");
-        Ok(())
+        // What there is of such an answer was shown: it may not parse.
+        if turn.answer.complete == Some(false) { Err(Failure::Unfinished) } else { Ok(()) }
     }
 
     /// An error if options contradict each other.

@@ -84,17 +84,24 @@ pub(crate) struct Sampling {
     /// Add a number to the logit of a token, as 15043+1 or 15043-0.5; 15043-inf forbids it; may be given several times
     #[arg(short = 'l', long, value_name = "TOKEN(+/-)BIAS", value_parser = bias)]
     logit_bias: Vec<(TokenId, f32)>,
-    /// The samplers and their order, separated by semicolons; those that are missing are off
-    #[arg(long, value_name = "NAMES", default_value_t = Stages::default(), value_parser = stages)]
-    samplers: Stages,
-    /// Seed of the random draws: the same seed gives the same answer [default: a fresh one; -v shows it]
-    #[arg(short = 's', long, value_name = "S")]
-    seed: Option<u64>,
+    /// The samplers and their order, separated by semicolons; those that are missing are off [default:
+    /// penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature]
+    #[arg(long, value_name = "NAMES", value_parser = stages)]
+    samplers: Option<Stages>,
+    /// Seed of the random draws: the same seed gives the same answer; -1 for a fresh one, which -v shows
+    #[arg(short = 's', long, value_name = "S", default_value = "-1", value_parser = seed, allow_negative_numbers = true)]
+    seed: Seed,
 }
 
 impl Sampling {
     /// The chain of these flags, for a model of this vocabulary; its choices tell of that many likeliest tokens.
     pub(crate) fn sampler(&self, tokenizer: &Tokenizer, top_logprobs: usize) -> Result<Sampler> {
+        if self.mirostat > 0 && self.samplers.is_some() {
+            let what =
+                "--mirostat takes the place of the other samplers: leave --samplers out, or --mirostat";
+            return Err(Failure::Usage(what.into()));
+        }
+        let stages = self.samplers.clone().unwrap_or_default();
         let breakers: Vec<&str> = match self.dry_sequence_breaker.as_slice() {
             [] => DRY_BREAKERS.into(),
             given => given.iter().map(String::as_str).filter(|text| *text != "none").collect(),
@@ -123,9 +130,9 @@ impl Sampling {
             dry_last_n: last_n(self.dry_penalty_last_n),
             dry_breakers: &breakers,
             logit_bias: &self.logit_bias,
-            stages: &self.samplers.0,
+            stages: &stages.0,
             // The standard library's hasher is keyed by the system's randomness.
-            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id())),
+            seed: self.seed.0.unwrap_or_else(|| RandomState::new().hash_one(std::process::id())),
             top_logprobs,
         };
         let vocab_size = tokenizer.vocab_size();
@@ -170,6 +177,18 @@ fn stages(text: &str) -> Parsed<Stages> {
     });
     let stages: Vec<_> = stages.collect::<Parsed<_>>()?;
     if stages.len() > 16 { Err("there may be up to 16".to_owned()) } else { Ok(Stages(stages)) }
+}
+
+/// Where the random draws start, if that was said.
+#[derive(Clone, Copy)]
+struct Seed(Option<u64>);
+
+fn seed(text: &str) -> Parsed<Seed> {
+    if text == "-1" {
+        return Ok(Seed(None));
+    }
+    let number = text.parse().map_err(|_| "it must be a whole number, or -1 for a fresh one".to_owned())?;
+    Ok(Seed(Some(number)))
 }
 
 /// A number of tokens to look back; below zero all.

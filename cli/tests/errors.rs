@@ -51,8 +51,8 @@ fn values_without_sense_are_wrong_usage() {
         (&["--draft-min", "many"], "--draft-min"),
         (&["--draft-min", "5", "--draft-max", "2"], "--draft-max"),
         // A negative number is a wrong value, not an option that nobody knows.
-        (&["-n", "-1"], "invalid value '-1' for '--max"),
-        (&["--seed", "-1"], "invalid value '-1' for '--seed"),
+        (&["-n", "-2"], "invalid value '-2' for '--max"),
+        (&["--seed", "-2"], "invalid value '-2' for '--seed"),
         (&["--draft-max", "-1"], "invalid value '-1' for '--draft-max"),
         (&["--temp", "-1"], "'--temp"),
         (&["--temp", "warm"], "--temp"),

@@ -271,12 +271,20 @@ fn an_answer_keeps_to_its_form() {
     assert_eq!((&line["stop"], &line["complete"]), (&"complete".into(), &true.into()));
     // Cut off in the middle, it says so.
     let cut = bantam("run", &model, &["-p", "x", "--regex", "(ab){100}", "-n", "3"]);
-    assert!(cut.code == 0 && cut.stderr.contains("unfinished"), "{}", cut.stderr);
+    assert!(cut.code == 3 && cut.stderr.contains("unfinished"), "{}", cut.stderr);
     for (option, value) in
         [("--regex", "(yes|no"), ("--json-schema", "{\"type\": 3"), ("--grammar", "root ::= other")]
     {
         bantam("run", &model, &["-p", "x", option, value]).fails(2, &[option]);
     }
+    let said =
+        bantam("run", &model, &["-p", "x", "-n", "-1", "--seed", "-1", "--regex", "yes|no"]).succeeds();
+    assert!(["yes\n", "no\n"].contains(&said.as_str()), "{said}");
+    let keep = ["--context-shift", "--keep", "64", "--ctx", "64"];
+    bantam("run", &model, &[&["-p", "x"], &keep[..]].concat())
+        .fails(2, &["--keep 64 leaves nothing to forget"]);
+    let both = ["-p", "x", "--mirostat", "2", "--samplers", "top_k"];
+    bantam("run", &model, &both).fails(2, &["--mirostat takes the place"]);
     bantam("run", &model, &["-p", "x", "--grammar-file", "/no/such/file"]).fails(1, &["/no/such/file"]);
     bantam("run", &model, &["-p", "x", "--regex", "a", "--grammar", "root ::= \"a\""]).fails(2, &["--regex"]);
 }
@@ -295,7 +303,12 @@ fn tools_are_called_and_their_results_are_answered() {
     let message: Value = serde_json::from_str(&said).unwrap();
     let call = &message["tool_calls"][0];
     assert_eq!((&message["finish_reason"], &message["content"]), (&"tool_calls".into(), &"".into()));
-    let cut = bantam("run", &model, &[&tools[..2], &["--temp", "0", "-n", "7"], &arguments].concat()).stdout;
+    let nope = ["-p", "x", "--tool-choice", "nope"];
+    bantam("run", &model, &[&tools[..], &nope].concat())
+        .fails(2, &["--tool-choice: ", "nope", "get_weather"]);
+    let cut = bantam("run", &model, &[&tools[..2], &["--temp", "0", "-n", "7"], &arguments].concat());
+    assert_eq!(cut.code, 3);
+    let cut = cut.stdout;
     let cut: Value = serde_json::from_str(&cut).unwrap();
     assert_eq!((&cut["finish_reason"], &cut["content"]), (&"length".into(), &"".into()));
     assert_eq!(call["function"]["name"], "get_weather");
@@ -319,5 +332,6 @@ fn tools_are_called_and_their_results_are_answered() {
     bantam("run", &model, &["-p", "x", "--tools", broken.to_str().unwrap()])
         .fails(1, &["broken.json", "JSON"]);
     let arguments = ["-p", "x", "--tool-choice", "get_time"];
-    bantam("run", &model, &[&tools[..], &arguments].concat()).fails(1, &["get_time"]);
+    bantam("run", &model, &[&tools[..], &arguments].concat())
+        .fails(2, &["--tool-choice: ", "get_time", "get_weather"]);
 }

@@ -3,6 +3,8 @@
 //! ```text
 //!   open  before { "name": ..., "arguments": ... } after  between  before { ... } after  close       Form::Object
 //!   open  before NAME middle { arguments } after  between  ...  close                                Form::Named
+//!   open  before NAME:1 middle { arguments } after  between  ...  close                              Form::Numbered
+//!   open  before NAME <tag>argument</tag> ... after  between  ...  close                             Form::Tagged
 //! ```
 //! Invariant: what is read are calls of tools that there are, with arguments that are JSON; whatever else a model writes stays
 //! text.
@@ -14,6 +16,9 @@ use std::vec::Vec;
 
 use serde_json::{Map, Value};
 
+use super::syntaxes::{GENERIC, HERMES, KNOWN};
+use super::tagged::Tags;
+use super::thoughts::split_reasoning;
 use super::tools::{Tool, ToolCall};
 use super::{ChatTemplate, Message, Speaker};
 use crate::error::{Error, Result, text};
@@ -70,6 +75,10 @@ pub(super) enum Form {
     Object { name: &'static str, arguments: &'static str, id: Option<&'static str> },
     /// As the name, this, and an object of arguments.
     Named(&'static str),
+    /// As the name, a colon and a number, this, and an object of arguments.
+    Numbered(&'static str),
+    /// As the name and its arguments between tags.
+    Tagged(Tags),
 }
 
 /// How the models of one family write calls.
@@ -84,116 +93,10 @@ pub struct CallSyntax {
     /// Whether there may be more than one.
     pub(super) is_many: bool,
     /// Whether the template knows of tools; where it does not, the system message has to tell.
-    knows_tools: bool,
+    pub(super) knows_tools: bool,
+    /// What the ids follow from that calls without one get.
+    pub(super) salt: u64,
 }
-
-const fn object(name: &'static str, arguments: &'static str) -> Form {
-    Form::Object { name, arguments, id: None }
-}
-
-const HERMES: CallSyntax = CallSyntax {
-    open: "",
-    before: "<tool_call>\n",
-    form: object("name", "arguments"),
-    after: "\n</tool_call>",
-    between: "\n",
-    close: "",
-    is_many: true,
-    knows_tools: true,
-};
-/// Where nothing else is known: as Hermes, which the system message explains.
-const GENERIC: CallSyntax = CallSyntax { knows_tools: false, ..HERMES };
-const LLAMA: CallSyntax = CallSyntax {
-    before: "",
-    form: object("name", "parameters"),
-    after: "",
-    between: "",
-    is_many: false,
-    ..HERMES
-};
-const MISTRAL: CallSyntax = CallSyntax {
-    open: "[TOOL_CALLS][",
-    before: "",
-    form: Form::Object { name: "name", arguments: "arguments", id: Some("id") },
-    after: "",
-    between: ", ",
-    close: "]",
-    ..HERMES
-};
-const MISTRAL_SPACED: CallSyntax = CallSyntax { open: "[TOOL_CALLS] [", ..MISTRAL };
-const MISTRAL_NAMED: CallSyntax =
-    CallSyntax { before: "[TOOL_CALLS]", form: Form::Named("[ARGS]"), after: "", between: "", ..HERMES };
-const FUNCTION: CallSyntax =
-    CallSyntax { before: "<function=", form: Form::Named(">"), after: "</function>", between: "", ..HERMES };
-const DEEPSEEK: CallSyntax = CallSyntax {
-    open: "<｜tool▁calls▁begin｜>",
-    before: "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
-    form: Form::Named("\n```json\n"),
-    after: "\n```<｜tool▁call▁end｜>",
-    between: "\n",
-    close: "<｜tool▁calls▁end｜>",
-    ..HERMES
-};
-const DEEPSEEK_3_1: CallSyntax = CallSyntax {
-    before: "<｜tool▁call▁begin｜>",
-    form: Form::Named("<｜tool▁sep｜>"),
-    after: "<｜tool▁call▁end｜>",
-    between: "",
-    ..DEEPSEEK
-};
-const COMMAND: CallSyntax = CallSyntax {
-    open: "<|START_ACTION|>[",
-    before: "",
-    form: Form::Object { name: "tool_name", arguments: "parameters", id: Some("tool_call_id") },
-    after: "",
-    between: ",",
-    close: "]<|END_ACTION|>",
-    ..HERMES
-};
-const GRANITE: CallSyntax = CallSyntax {
-    open: "<|tool_call|>[",
-    before: "",
-    form: object("name", "arguments"),
-    after: "",
-    between: ", ",
-    close: "]",
-    ..HERMES
-};
-const PHI: CallSyntax = CallSyntax { close: "]<|/tool_call|>", ..GRANITE };
-const GPT_OSS: CallSyntax = CallSyntax {
-    before: "<|channel|>commentary to=functions.",
-    form: Form::Named(" <|constrain|>json<|message|>"),
-    after: "",
-    between: "",
-    is_many: false,
-    ..HERMES
-};
-const FIRE: CallSyntax = CallSyntax { open: " functools[", ..MISTRAL };
-const INTERN: CallSyntax = CallSyntax {
-    before: "<|action_start|><|plugin|>\n",
-    form: object("name", "parameters"),
-    after: "<|action_end|>",
-    between: "\n",
-    ..HERMES
-};
-
-/// What a template has to name, for its models to write calls so. The first that fits counts.
-const KNOWN: [(&[&str], CallSyntax); 14] = [
-    (&["<|channel|>", "functions."], GPT_OSS),
-    (&["<｜tool▁calls▁begin｜>", "```json"], DEEPSEEK),
-    (&["<｜tool▁calls▁begin｜>"], DEEPSEEK_3_1),
-    (&["[TOOL_CALLS]", "[ARGS]"], MISTRAL_NAMED),
-    (&["[TOOL_CALLS] ["], MISTRAL_SPACED),
-    (&["[TOOL_CALLS]"], MISTRAL),
-    (&["<|START_ACTION|>"], COMMAND),
-    (&["<|tool_call|>", "<|/tool_call|>"], PHI),
-    (&["<|tool_call|>"], GRANITE),
-    (&["<|action_start|>"], INTERN),
-    (&[" functools["], FIRE),
-    (&["<function=", "parameters", "JSON dict"], FUNCTION),
-    (&["<tool_call>", "\"arguments\""], HERMES),
-    (&["\"parameters\": ", "\"name\": "], LLAMA),
-];
 
 /// What a model said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -213,11 +116,28 @@ impl CallSyntax {
         if !source.contains("tools") {
             return GENERIC;
         }
-        // A pair of tags around each argument is not JSON: such models also read and write what they are told.
         let is_known = |words: &[&str]| words.iter().all(|word| source.contains(word));
         let written = KNOWN.iter().find(|(words, _)| is_known(words)).map(|(_, syntax)| *syntax);
         let escaped = || is_known(&["<tool_call>", "\\\"arguments\\\""]).then_some(HERMES);
         written.or_else(escaped).unwrap_or(GENERIC)
+    }
+
+    /// The same, whose calls get ids that follow from `salt` where the model gives none: the ids of answers with different salts
+    /// are different.
+    pub fn with_salt(self, salt: u64) -> CallSyntax {
+        CallSyntax { salt, ..self }
+    }
+
+    /// The id of a call that the model gave none: nine letters and digits, which is what Mistral's templates want.
+    fn made_up_id(&self, place: usize) -> String {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        // The last steps of splitmix64, so that near salts give other ids.
+        let mut bits = self.salt.wrapping_add((place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        let digits = (0..9).map(|i| DIGITS[(bits / 36u64.pow(i) % 36) as usize]);
+        digits.map(char::from).collect()
     }
 
     /// The conversation as the template can write it: where it knows nothing of tools, the system message describes them, and
@@ -257,7 +177,7 @@ impl CallSyntax {
         let mut answer = Answer { reasoning, ..Answer::default() };
         let others = KNOWN.iter().map(|(_, syntax)| syntax).chain([&GENERIC]);
         for syntax in core::iter::once(self).chain(others) {
-            if let Some((content, calls)) = syntax.find(tools, rest) {
+            if let Some((content, calls)) = syntax.with_salt(self.salt).find(tools, rest) {
                 answer.content = content;
                 answer.calls = calls;
                 return answer;
@@ -356,6 +276,18 @@ impl CallSyntax {
     /// Reads one call from the beginning of `rest`; what is behind it.
     fn call<'a>(&self, tools: &[Tool], rest: &'a str, calls: &mut Vec<ToolCall>) -> Option<&'a str> {
         let (name, id, arguments, rest) = match self.form {
+            Form::Tagged(tags) => {
+                let (name, arguments, behind) = tags.read(tools, rest)?;
+                (name, None, arguments, behind)
+            }
+            Form::Numbered(middle) => {
+                // Their ids are what is written: the place of the function, its name and the number.
+                let (id, behind) = rest.split_once(middle)?;
+                let (name, _) =
+                    id.trim().rsplit_once(':').filter(|(_, number)| number.parse::<u64>().is_ok())?;
+                let (arguments, behind) = json_at(behind)?;
+                (name.to_string(), Some(format!("functions.{}", id.trim())), arguments, behind)
+            }
             Form::Named(middle) => {
                 let middle = middle.trim();
                 let end = if middle.is_empty() { rest.find(['\n', '{'])? } else { rest.find(middle)? };
@@ -384,7 +316,7 @@ impl CallSyntax {
             Value::Null => Value::Object(Map::new()),
             arguments => arguments,
         };
-        let id = id.unwrap_or_else(|| format!("call{:05}", calls.len() + 1));
+        let id = id.unwrap_or_else(|| self.made_up_id(calls.len()));
         calls.push(ToolCall { id, name, arguments: arguments.to_string() });
         Some(rest)
     }
@@ -395,37 +327,4 @@ fn json_at(text: &str) -> Option<(Value, &str)> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let value = stream.next()?.ok()?;
     Some((value, text.get(stream.byte_offset()..)?))
-}
-
-/// The tags that models put around their thoughts.
-const THOUGHTS: [(&str, &str); 4] = [
-    ("<think>", "</think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("<|channel|>analysis<|message|>", "<|end|>"),
-];
-
-/// Thoughts and what follows them. Where the prompt ends in the first tag, only the second is there.
-fn split_reasoning(said: &str) -> (Option<String>, &str) {
-    for (open, close) in THOUGHTS {
-        let begun = said.trim_start();
-        let has_open = begun.starts_with(open);
-        let thoughts = begun.strip_prefix(open).unwrap_or(begun);
-        let found = thoughts.split_once(close);
-        let (thoughts, rest) = match found {
-            Some(parts) => parts,
-            // Cut short in the middle of its thoughts.
-            None if has_open => (thoughts, ""),
-            None => continue,
-        };
-        if !has_open && thoughts.contains("<tool_call>") {
-            continue;
-        }
-        let rest = rest.trim_start();
-        let rest = rest.strip_prefix("<|start|>assistant").unwrap_or(rest);
-        let rest = rest.strip_prefix("<|channel|>final<|message|>").unwrap_or(rest);
-        let thoughts = thoughts.trim();
-        return (Some(thoughts.to_string()).filter(|thoughts| !thoughts.is_empty()), rest);
-    }
-    (None, said.strip_prefix("<|channel|>final<|message|>").unwrap_or(said))
 }

@@ -85,10 +85,27 @@ impl CallSyntax {
         let after = lark(&pieces(tokenizer, self.after)?);
         let (name, arguments, id) = match self.form {
             Form::Object { name, arguments, id } => (name, arguments, id),
-            Form::Named(middle) => {
+            Form::Tagged(tags) => {
+                let (mut ways, mut words) = (Vec::new(), Vec::new());
+                for tool in tools {
+                    let head = lark(&pieces(tokenizer, &[tool.name(), tags.behind_name].concat())?);
+                    ways.push(format!("{head}{} {after}", tags.arguments(tool, &mut words)?));
+                }
+                let _ = writeln!(source, "call: {}", ways.join("\n    | "));
+                for (i, word) in words.iter().enumerate() {
+                    let _ = writeln!(source, "TEXT_{i}: {word}");
+                }
+                return Ok(());
+            }
+            Form::Named(middle) | Form::Numbered(middle) => {
+                let is_numbered = matches!(self.form, Form::Numbered(_));
                 let mut ways = Vec::new();
                 for tool in tools {
-                    let head = lark(&pieces(tokenizer, &[tool.name(), middle].concat())?);
+                    let mut head = lark(&pieces(tokenizer, tool.name())?);
+                    if is_numbered {
+                        head += " /:[0-9]{1,3}/";
+                    }
+                    head = format!("{head} {}", lark(&pieces(tokenizer, middle)?));
                     let schema = constrain::with_options(constrain::prepare(tool.schema().clone())?);
                     ways.push(format!("{head} %json {schema} {after}"));
                 }
@@ -172,7 +189,7 @@ fn lark(pieces: &[Piece]) -> String {
 }
 
 /// `text` as a part of a regular expression between slashes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         if c.is_alphanumeric() || c == '_' {

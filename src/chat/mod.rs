@@ -14,6 +14,9 @@ mod json;
 mod limits;
 mod message;
 mod python;
+mod syntaxes;
+mod tagged;
+mod thoughts;
 mod tools;
 mod value;
 

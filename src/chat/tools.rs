@@ -80,7 +80,6 @@ impl Tool {
     }
 
     /// The JSON schema of its arguments.
-    #[cfg(feature = "constrain")]
     pub(super) fn schema(&self) -> &Value {
         &self.parameters
     }
