@@ -8,6 +8,7 @@ mod chat;
 #[allow(dead_code, reason = "`run` takes these options next")]
 mod constraining;
 mod conversation;
+mod detokenize;
 mod dialect;
 mod drafting;
 mod ending;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Inspect(inspect) => inspect.execute(),
         Command::Tokenize(tokenize) => tokenize.execute(),
+        Command::Detokenize(detokenize) => detokenize.execute(),
         Command::Bench(bench) => bench.execute(),
     };
     match done {

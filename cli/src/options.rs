@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::Bench;
+use crate::detokenize::Detokenize;
 use crate::failure::{self, Failure, Result};
 use crate::inspect::Inspect;
 use crate::output;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Run(Box<Run>),
     Inspect(Inspect),
     Tokenize(Tokenize),
+    Detokenize(Detokenize),
     Bench(Bench),
 }
 

@@ -192,8 +192,10 @@ impl ChatTemplate {
         })?;
         let options = EncodeOptions { parse_special: true, ..EncodeOptions::default() };
         let mut tokens = Vec::new();
-        for part in rendered.split(cut) {
-            tokenizer.encode(part, options, &mut tokens)?;
+        let mut parts = rendered.split(cut);
+        tokenizer.encode(parts.next().unwrap_or_default(), options, &mut tokens)?;
+        for part in parts {
+            tokenizer.encode_more(part, options.parse_special, &mut tokens)?;
         }
         // Most templates write BOS themselves.
         if tokenizer.adds_bos()

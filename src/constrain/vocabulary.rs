@@ -11,7 +11,7 @@ use llguidance::toktrie::{TokRxInfo, TokTrie, TokenId as Id, TokenizerEnv};
 
 use crate::error::{Error, Result, text};
 use crate::model::Model;
-use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
+use crate::tokenizer::{TokenId, Tokenizer};
 
 /// The most bytes of all tokens together: the tree has a node for each at most, and counts nodes in 22 bits.
 const BYTES_MAX: usize = 4 << 20;
@@ -97,7 +97,7 @@ impl TokenizerEnv for Vocabulary {
     fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<Id> {
         let encode = |text: &str| {
             let mut tokens = Vec::new();
-            match self.owner.tokenizer().encode(text, EncodeOptions::default(), &mut tokens) {
+            match self.owner.tokenizer().encode_more(text, false, &mut tokens) {
                 Ok(()) => tokens,
                 Err(_) => self.tree.greedy_tokenize(text.as_bytes()),
             }

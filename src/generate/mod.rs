@@ -246,7 +246,12 @@ impl Generator {
         }
         self.token_text.clear();
         let token_text = &mut self.token_text;
-        self.characters.push(tokenizer.piece(token), |part| token_text.push_str(part));
+        let piece = match self.constraint {
+            // What a constraint describes is every byte.
+            Some(_) => tokenizer.piece(token),
+            None => tokenizer.piece_after(session.tokens().last().copied(), token),
+        };
+        self.characters.push(piece, |part| token_text.push_str(part));
         if let Some(which) = self.stop_strings.push(&self.token_text, &mut self.text) {
             // What is left of a character belongs to what follows the string.
             self.characters = Utf8Stream::new();

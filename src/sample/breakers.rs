@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use crate::error::{Error, Result, text};
-use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
+use crate::tokenizer::{TokenId, Tokenizer};
 
 /// The longest text, in bytes.
 const TEXT_MAX: usize = 40;
@@ -83,8 +83,7 @@ impl Breakers {
     /// Adds the tokens of a text to the tails, and says where they lie.
     fn tail(&mut self, text: &str, tokenizer: &Tokenizer) -> Result<(usize, usize)> {
         let from = self.tails.len();
-        let options = EncodeOptions { add_special: false, parse_special: false };
-        tokenizer.encode(text, options, &mut self.tails)?;
+        tokenizer.encode_more(text, false, &mut self.tails)?;
         self.tails.truncate(from + TAIL_MAX);
         Ok((from, self.tails.len()))
     }

@@ -208,9 +208,10 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    pub fn encode_more(&self, text: &str, out: &mut Vec<TokenId>) -> Result<()> {
+    pub fn encode_more(&self, text: &str, parse_special: bool, out: &mut Vec<TokenId>) -> Result<()> {
         let before = out.len();
-        self.append(text, EncodeOptions::default(), false, out).inspect_err(|_| out.truncate(before))
+        let options = EncodeOptions { add_special: false, parse_special };
+        self.append(text, options, false, out).inspect_err(|_| out.truncate(before))
     }
 
     fn append(

@@ -1,6 +1,8 @@
 //! The tokenizer as a whole, over small vocabularies made here, against readings of its rules that are slow and short.
 #![forbid(unsafe_code)]
 
+mod characters;
+
 use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
@@ -106,7 +108,18 @@ fn pieces(tokenizer: &Tokenizer, text: &str, parse_special: bool) -> Vec<String>
     ids.iter().map(|id| String::from_utf8_lossy(tokenizer.token_bytes(*id).unwrap()).into_owned()).collect()
 }
 
-const FAMILIES: [&str; 4] = ["smollm", "gpt-2", "llama-bpe", "qwen2"];
+const FAMILIES: [&str; 10] = [
+    "smollm",
+    "gpt-2",
+    "llama-bpe",
+    "qwen2",
+    "qwen35",
+    "gpt-4o",
+    "deepseek-llm",
+    "deepseek-v3",
+    "falcon",
+    "viking",
+];
 
 #[test]
 fn merges_go_by_rank_and_then_from_the_left() {

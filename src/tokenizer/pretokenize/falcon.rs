@@ -22,14 +22,15 @@ fn is_sign(c: char) -> bool {
 pub(super) fn three_digits(text: &str) -> usize {
     let mut gap_end = 0;
     loop {
-        gap_end = end_while(text, gap_end, |c| !c.is_ascii_digit());
-        let digits_end = end_while(text, gap_end, |c| c.is_ascii_digit());
-        match digits_end - gap_end {
-            // Fewer than three belong to what is around them.
-            1 | 2 => gap_end = digits_end,
-            0 => return gap_end,
-            _ if gap_end > 0 => return gap_end,
-            _ => return rest(text, 0).len().min(3),
+        let digits = rest(text, gap_end).bytes().take(3).take_while(u8::is_ascii_digit).count();
+        match digits {
+            3 if gap_end == 0 => return 3,
+            3 => return gap_end,
+            // Fewer belong to what is around them.
+            _ => gap_end = end_while(text, gap_end + digits, |c| !c.is_ascii_digit()),
+        }
+        if gap_end == text.len() {
+            return gap_end;
         }
     }
 }

@@ -190,7 +190,10 @@ fn rest(text: &str, start: usize) -> &str {
 
 /// Where the characters that `belongs` accepts end, from byte `start` of `text` on.
 fn end_while(text: &str, start: usize, belongs: impl Fn(char) -> bool) -> usize {
-    rest(text, start).find(|c| !belongs(c)).map_or(text.len(), |length| start + length)
+    let end = rest(text, start).find(|c| !belongs(c)).map_or(text.len(), |length| start + length);
+    #[cfg(test)]
+    tests::LOOKED_AT.with(|count| count.set(count.get() + end - start));
+    end
 }
 
 /// Where the run of `class` that begins at byte `start` of `text` ends.
@@ -319,6 +322,53 @@ pub(super) mod tests {
             any::<char>().prop_map(std::string::String::from),
         ];
         prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    std::thread_local! {
+        /// Bytes at which [`end_while`] has looked.
+        pub(super) static LOOKED_AT: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn every_scanner_looks_at_a_text_a_few_times_at_most() {
+        let pieces = [
+            "a",
+            "A",
+            " ",
+            "\n",
+            " \n",
+            "1",
+            "12 ",
+            "'",
+            ".",
+            "é",
+            "漢",
+            "漢A",
+            "\u{301}",
+            "A\u{301}",
+            "\0",
+            "\0a",
+            "👍",
+            "a b",
+            "a1",
+            "😀\u{200d}",
+            " \u{3000}",
+            "/\n",
+            "Aa",
+            "'s",
+            "1\u{301}",
+            "\t",
+            "\r\n",
+            "ʰA",
+        ];
+        for text in pieces.map(|piece| piece.repeat(60_000 / piece.len())) {
+            for family in FAMILIES {
+                LOOKED_AT.set(0);
+                let count = family.words(&text).count();
+                let most = 3 * text.len() * family.scanners.len();
+                assert!(LOOKED_AT.get() <= most, "{}: {} in {count} words", family.names[0], LOOKED_AT.get());
+            }
+        }
     }
 
     proptest! {
