@@ -8,7 +8,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build lib header install test test-c check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model build lib header install test test-c firmware check-targets check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test: model ## Run the tests
 test-c: model ## Run the C tests and examples against the libraries
 	scripts/test-c
 	scripts/test-c --core
+
+firmware: model ## Build examples/firmware for a board without an operating system, and run it under qemu
+	scripts/firmware
+
+check-targets: ## Check that the library builds for every target, from phones to microcontrollers (TARGETS="..." checks some)
+	scripts/check-targets $(TARGETS)
 
 check: fmt lint doc check-notices ## Check format, lints, documentation and notices; warnings are errors
 

@@ -243,6 +243,9 @@ typedef struct bantam_error {
 // Inside of it nothing of the library may be called but bantam_task_run and cancel objects.
 typedef void (*bantam_executor)(void *user, struct bantam_task *task, size_t count);
 
+// Called between pieces of work.
+typedef void (*bantam_poll)(void *user);
+
 // How to make a pool. Zeros mean defaults.
 typedef struct bantam_pool_options {
   // sizeof(bantam_pool_options)
@@ -253,6 +256,11 @@ typedef struct bantam_pool_options {
   bantam_executor executor;
   // Handed to the executor. It and the executor have to stay usable from any thread until the last task has run.
   void *executor_user;
+  // Called between pieces of work, milliseconds apart, on the thread that called the library: to feed a watchdog, or to set a cancel object. NULL
+  // is none. Nothing but cancel objects may be used inside of it.
+  bantam_poll poll;
+  // Handed to it. Both have to stay usable until the pool and its sessions are freed.
+  void *poll_user;
 } bantam_pool_options;
 
 // Takes a line of the log: UTF-8 without a 0 at its end, never with text of prompts or answers. It is called on the thread that called
@@ -804,6 +812,11 @@ size_t bantam_memory_peak(void);
 //
 // Ownership: none. Threads: any. Errors: none.
 size_t bantam_memory_used(void);
+
+// What the program does when a bug in the library was found: there is nothing to go on with. `message` says where in the library that was,
+// without a 0 at its end. It must not return.
+extern void bantam_host_panic(const char *message,
+                              size_t bytes);
 
 // Makes a cancel object, which is not set.
 //

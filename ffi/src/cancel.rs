@@ -10,7 +10,7 @@ use crate::status::{BANTAM_OK, Result, bantam_error, bantam_status};
 pub struct bantam_cancel(());
 
 impl Noun for bantam_cancel {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bcancel1");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bcan");
     const NAME: &'static str = "the cancel object";
     type Inside = Cancel;
 }

@@ -17,7 +17,7 @@ use crate::status::{BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, bantam_error, bantam_s
 pub struct bantam_chat(());
 
 impl Noun for bantam_chat {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bantchat");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bcha");
     const NAME: &'static str = "the chat";
     type Inside = OpenChat;
 }

@@ -13,7 +13,7 @@ use crate::status::{BANTAM_ARGUMENT, Result, bantam_error, bantam_status, fail};
 pub struct bantam_grammar(());
 
 impl Noun for bantam_grammar {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bgrammar");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bgra");
     const NAME: &'static str = "the grammar";
     type Inside = Compiled;
 }

@@ -8,7 +8,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::boundary::{Caller, Out};
 use crate::status::{BANTAM_BUSY, BANTAM_HANDLE, BANTAM_MEMORY, BANTAM_PANIC, Failure, Result, fail};
@@ -16,7 +16,7 @@ use crate::status::{BANTAM_BUSY, BANTAM_HANDLE, BANTAM_MEMORY, BANTAM_PANIC, Fai
 /// What a handle of the header holds.
 pub(crate) trait Noun: Sized {
     /// Tells handles of this kind from others, and from memory that was freed.
-    const MAGIC: u64;
+    const MAGIC: u32;
     /// What messages call it.
     const NAME: &'static str;
     /// What is inside.
@@ -26,7 +26,7 @@ pub(crate) trait Noun: Sized {
 /// What a pointer of the caller's leads to. The types of the header stand for it.
 #[repr(C)]
 struct Handle<T> {
-    magic: AtomicU64,
+    magic: AtomicU32,
     state: AtomicU32,
     inside: UnsafeCell<T>,
 }
@@ -38,7 +38,7 @@ const POISONED: u32 = 2;
 /// Puts `inside` behind a new handle.
 pub(crate) fn create<N: Noun>(inside: N::Inside) -> Result<*mut N> {
     let handle = Handle {
-        magic: AtomicU64::new(N::MAGIC),
+        magic: AtomicU32::new(N::MAGIC),
         state: AtomicU32::new(FREE),
         inside: UnsafeCell::new(inside),
     };

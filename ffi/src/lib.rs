@@ -7,7 +7,7 @@
 //! | floor | files |
 //! |---|---|
 //! | 6 | `status`, `boundary`, `handle`, `options`, `clock`: the rules |
-//! | 7 | `version`, `memory`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`, `grammar`: what stands alone |
+//! | 7 | `version`, `memory`, `bare`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`, `grammar`: what stands alone |
 //! | 8 | `session`, `answer`, `chat`: conversations |
 //!
 //! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
@@ -30,6 +30,9 @@ mod version;
 
 #[cfg(feature = "allocator")]
 mod memory;
+
+#[cfg(all(not(feature = "std"), target_os = "none"))]
+mod bare;
 
 mod cancel;
 

@@ -18,7 +18,7 @@ use crate::version::c_name;
 pub struct bantam_model(());
 
 impl Noun for bantam_model {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bantmodl");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bmod");
     const NAME: &'static str = "the model";
     type Inside = OpenModel;
 }

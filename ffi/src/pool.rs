@@ -5,9 +5,7 @@ use core::ffi::c_void;
 
 use bantam::Pool;
 
-#[cfg(feature = "std")]
-use crate::boundary::call_back;
-use crate::boundary::{Caller, call};
+use crate::boundary::{Caller, call, call_back};
 use crate::handle::{Noun, create_at};
 use crate::options::Struct;
 #[cfg(not(feature = "std"))]
@@ -18,7 +16,7 @@ use crate::status::{BANTAM_ARGUMENT, Result, bantam_error, bantam_status, fail};
 pub struct bantam_pool(());
 
 impl Noun for bantam_pool {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bantpool");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bpoo");
     const NAME: &'static str = "the pool";
     type Inside = Arc<Pool>;
 }
@@ -34,6 +32,9 @@ pub struct bantam_task(());
 pub type bantam_executor =
     Option<unsafe extern "C" fn(user: *mut c_void, task: *mut bantam_task, count: usize)>;
 
+/// Called between pieces of work.
+pub type bantam_poll = Option<unsafe extern "C" fn(user: *mut c_void)>;
+
 /// How to make a pool. Zeros mean defaults.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -46,6 +47,11 @@ pub struct bantam_pool_options {
     pub executor: bantam_executor,
     /// Handed to the executor. It and the executor have to stay usable from any thread until the last task has run.
     pub executor_user: *mut c_void,
+    /// Called between pieces of work, milliseconds apart, on the thread that called the library: to feed a watchdog, or to set a cancel object. NULL
+    /// is none. Nothing but cancel objects may be used inside of it.
+    pub poll: bantam_poll,
+    /// Handed to it. Both have to stay usable until the pool and its sessions are freed.
+    pub poll_user: *mut c_void,
 }
 
 // SAFETY: repr(C), a usize first, and integers and pointers, null or not, of any bytes.
@@ -78,15 +84,36 @@ pub(crate) fn open(options: &bantam_pool_options) -> Result<Pool> {
         0 => crate::version::bantam_threads_default(),
         threads => threads,
     };
-    match options.executor {
-        None => Ok(Pool::new(threads)?),
+    let pool = match options.executor {
+        None => Pool::new(threads)?,
         #[cfg(feature = "std")]
         Some(executor) => {
             let lent = LentThreads { executor, user: options.executor_user };
-            Ok(Pool::with_executor(threads, lent)?)
+            Pool::with_executor(threads, lent)?
         }
         #[cfg(not(feature = "std"))]
-        Some(_) => Err(fail!(BANTAM_UNSUPPORTED, "this build has no threads, and so no executor")),
+        Some(_) => return Err(fail!(BANTAM_UNSUPPORTED, "this build has no threads, and so no executor")),
+    };
+    let Some(function) = options.poll else { return Ok(pool) };
+    let polled = Polled { function, user: options.poll_user };
+    Ok(pool.polled_by(move || polled.call())?)
+}
+
+/// The caller's function that is called between pieces of work.
+struct Polled {
+    function: unsafe extern "C" fn(*mut c_void),
+    user: *mut c_void,
+}
+
+// SAFETY: the caller promised that both may be used from any thread that calls the library.
+unsafe impl Send for Polled {}
+// SAFETY: as above.
+unsafe impl Sync for Polled {}
+
+impl Polled {
+    fn call(&self) {
+        // SAFETY: the caller's function, called as the header says.
+        call_back(|| unsafe { (self.function)(self.user) });
     }
 }
 

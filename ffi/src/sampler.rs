@@ -15,7 +15,7 @@ use crate::status::{BANTAM_ARGUMENT, BANTAM_MEMORY, Result, bantam_error, bantam
 pub struct bantam_sampler(());
 
 impl Noun for bantam_sampler {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bsampler");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bsam");
     const NAME: &'static str = "the sampler";
     type Inside = Sampler;
 }

@@ -25,7 +25,7 @@ use crate::status::{
 pub struct bantam_session(());
 
 impl Noun for bantam_session {
-    const MAGIC: u64 = u64::from_le_bytes(*b"bsession");
+    const MAGIC: u32 = u32::from_le_bytes(*b"bses");
     const NAME: &'static str = "the session";
     type Inside = OpenSession;
 }
@@ -241,6 +241,8 @@ pub unsafe extern "C" fn bantam_session_open(
                 threads: options.threads,
                 executor: None,
                 executor_user: core::ptr::null_mut(),
+                poll: None,
+                poll_user: core::ptr::null_mut(),
             };
             Arc::new(crate::pool::open(&of_its_own)?)
         } else {

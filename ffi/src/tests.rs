@@ -14,7 +14,7 @@ use crate::version::c_name;
 struct Counter(());
 
 impl Noun for Counter {
-    const MAGIC: u64 = 1;
+    const MAGIC: u32 = 1;
     const NAME: &'static str = "the counter";
     type Inside = u32;
 }

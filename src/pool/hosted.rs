@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use super::executor::{Executor, Task};
+use super::poll::Poll;
 use super::priority::Priority;
 use super::rounds::Rounds;
 use super::workers::Workers;
@@ -33,6 +34,7 @@ pub struct Pool {
     /// Threads that loops may use.
     threads: AtomicUsize,
     priority: Mutex<Priority>,
+    poll: Option<Poll>,
 }
 
 enum Helpers {
@@ -92,7 +94,17 @@ impl Pool {
 
     fn of(rounds: Arc<Rounds>, helpers: Helpers, capacity: usize) -> Pool {
         let (threads, priority) = (AtomicUsize::new(capacity), Mutex::new(Priority::Normal));
-        Pool { rounds, helpers, capacity, threads, priority }
+        Pool { rounds, helpers, capacity, threads, priority, poll: None }
+    }
+
+    /// The same, with a function that the thread that uses a session calls between its loops, milliseconds apart: to feed a
+    /// watchdog, or to set a [`Cancel`](crate::Cancel). It must not use the pool itself.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn polled_by(mut self, poll: impl Fn() + Send + Sync + 'static) -> Result<Pool> {
+        self.poll = Some(Poll::new(poll)?);
+        Ok(self)
     }
 
     /// Threads that loops may use, the caller included.
@@ -153,6 +165,9 @@ impl Pool {
     /// # Panics
     /// If a call panics, once the others have returned.
     pub(super) fn run(&self, len: usize, most: usize, body: &Body<'_>) {
+        if let Some(poll) = &self.poll {
+            poll.call();
+        }
         let threads = self.threads();
         if len <= 1 || threads <= 1 {
             return alone(len, most, body);

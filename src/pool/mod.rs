@@ -13,6 +13,7 @@ mod crowd;
 mod executor;
 #[cfg(feature = "std")]
 mod hosted;
+mod poll;
 #[cfg(feature = "std")]
 mod priority;
 #[cfg(feature = "std")]

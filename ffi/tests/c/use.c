@@ -365,6 +365,42 @@ static void execute(void *user, bantam_task *task, size_t count) {
     while (count--) bantam_task_run(task);
 }
 
+// Called between pieces of work; it may cancel.
+typedef struct {
+    bantam_cancel *cancel;
+    int calls, cancel_after;
+} watcher;
+
+static void watch(void *user) {
+    watcher *w = (watcher *)user;
+    w->calls++;
+    size_t n = 0;
+    EXPECT(BANTAM_HANDLE, bantam_cancel_set(NULL));
+    EXPECT(BANTAM_BUSY, bantam_model_tensor_count(NULL, &n, e));
+    if (w->calls == w->cancel_after) bantam_cancel_set(w->cancel);
+}
+
+static void work_is_watched(bantam_model *model) {
+    watcher w = {NULL, 0, 0};
+    OK(bantam_cancel_new(&w.cancel, e));
+    bantam_pool_options options = {.struct_size = sizeof options, .threads = 1, .poll = watch, .poll_user = &w};
+    bantam_pool *pool = NULL;
+    OK(bantam_pool_new(&options, &pool, e));
+    bantam_session_options of_session = {.struct_size = sizeof of_session, .context = 64, .pool = pool, .cancel = w.cancel};
+    bantam_session *session = NULL;
+    OK(bantam_session_open(model, &of_session, &session, e));
+    uint32_t tokens[256];
+    size_t count = tokens_of(model, prompt, tokens);
+    OK(bantam_session_prefill(session, tokens, count, e));
+    CHECK(w.calls > 100);
+    w.cancel_after = w.calls + 20;
+    EXPECT(BANTAM_CANCELLED, bantam_session_prefill(session, tokens, count, e));
+    CHECK(w.calls < w.cancel_after + 10);
+    OK(bantam_session_free(session));
+    OK(bantam_pool_free(pool));
+    OK(bantam_cancel_free(w.cancel));
+}
+
 static void threads_are_the_callers(bantam_model *model) {
     size_t tasks = 0;
     bantam_pool_options lent = {.struct_size = sizeof lent, .threads = 3, .executor = execute, .executor_user = &tasks};
@@ -537,6 +573,7 @@ static void *run(void *path) {
     tokens_are_sampled_by_hand(model);
     memory_is_the_callers(model);
     threads_are_the_callers(model);
+    work_is_watched(model);
     models_come_from_anywhere(argv[1]);
 #ifndef CORE_ONLY
     chats_and_grammars(model);
