@@ -89,7 +89,7 @@ test-arm: model ## Run the kernel tests and golden answers as Arm CPUs of three 
 bench-arm: model ## Count the instructions per token of three generations of Arm CPUs (qemu; ARGS="--models q4_1 --symbols 20")
 	scripts/bench-arm $(ARGS)
 
-fuzz: ## Fuzz FUZZ_TARGET, gguf or model, for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
+fuzz: ## Fuzz FUZZ_TARGET, gguf, model or tokenizer, for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 	fuzz/make-seeds fuzz/corpus/$(FUZZ_TARGET)
 	cargo +nightly fuzz run $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
 
