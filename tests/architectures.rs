@@ -133,6 +133,33 @@ fn tokens_have_the_same_bits_alone_in_batches_and_together() {
     }
 }
 
+/// Keys of the first layer know nothing but a token and its position. So a model of this layer alone, after tokens were
+/// forgotten, scores what follows as if it had never read them, but for the rounding of keys that turned twice.
+#[test]
+fn keys_turn_back_by_the_angles_of_their_layer() {
+    for (mut variant, golden) in pairs().filter(|(variant, _)| is_f32(variant)) {
+        let key = variant.file.entries.iter().find(|(key, _)| key.ends_with(".block_count")).unwrap();
+        let key = key.0.clone();
+        variant.file.set(&key, 1);
+        variant
+            .file
+            .tensors
+            .retain(|tensor| !tensor.name.starts_with("blk.") || tensor.name.starts_with("blk.0."));
+        let model = Model::from_bytes(variant.file.write()).unwrap();
+        let (mut shifted, mut short) = (session(&model, 2, CONTEXT, 16), session(&model, 2, CONTEXT, 16));
+        shifted.prefill(&golden.ids[..60]).unwrap();
+        shifted.shift(4, 25).unwrap();
+        short.prefill(&golden.ids[..4]).unwrap();
+        short.prefill(&golden.ids[29..60]).unwrap();
+        for session in [&mut shifted, &mut short] {
+            session.prefill(&golden.ids[60..]).unwrap();
+        }
+        let nmse = nmse(&[every_3rd(shifted.logits())], &[every_3rd(short.logits())]);
+        println!("{}: nmse {nmse:.1e}", variant.name);
+        assert!(nmse < F32_NMSE_MAX, "{}: {nmse:.1e}", variant.name);
+    }
+}
+
 /// Not a test: writes the models into the folder `MODELS`, for llama.cpp. `make golden` runs it.
 #[test]
 #[ignore = "writes files for `make golden`"]

@@ -42,7 +42,8 @@ impl Forward<'_> {
         let mut tiles =
             outputs.map(|out| rows.next().map_or(TileMut::empty(), |rows| TileMut::new(out, rows, n)));
         let x = match from {
-            Buffer::Hidden => scratch.hidden.columns(input, k, n),
+            // Where layers are of several widths, the floats of a narrow one take a part of the buffer.
+            Buffer::Hidden => scratch.hidden.columns(&input[..input.len().min(n * k)], k, n),
             _ => scratch.quantized.columns(input, k, n),
         };
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
@@ -68,7 +69,8 @@ impl Forward<'_> {
         let ranges = [scratch.range(from, n), scratch.range(Buffer::Hidden, n)];
         let [input, hidden] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
         let x = scratch.quantized.columns(input, k, n);
-        let mut tile = [scratch.hidden.tile(hidden, rows, n, exact)];
+        let floats = if exact { rows * n } else { 0 };
+        let mut tile = [scratch.hidden.tile(&mut hidden[..floats], rows, n, exact)];
         let threads = &mut scratch.threads;
         let share = threads.floats.len() / self.pool.capacity();
         let panels = (share.min(GATED) / (2 * PANEL * n)).max(1);

@@ -41,12 +41,12 @@ pub(crate) struct Description<'a> {
 /// How tokens choose experts.
 #[derive(Clone, Copy)]
 pub(crate) struct Routing {
-    count: usize,
-    used: usize,
+    pub(crate) count: usize,
+    pub(crate) used: usize,
     /// Hidden values of an expert.
-    ffn: usize,
+    pub(crate) ffn: usize,
     /// Multiplies what the experts make.
-    scale: f32,
+    pub(crate) scale: f32,
 }
 
 /// One layer of it.
@@ -140,8 +140,11 @@ impl<'a> Description<'a> {
         Windows::read(self.keys, every, self.hyper.layers)
     }
 
-    /// The keys `expert_*`.
-    pub(crate) fn routing(&self) -> Result<Routing> {
+    /// The keys `expert_*` of a model with experts, each as wide as a feed-forward layer.
+    pub(crate) fn routing(&self) -> Result<Option<Routing>> {
+        if self.keys.u32_if_any("expert_count")?.is_none_or(|count| count == 0) {
+            return Ok(None);
+        }
         let (count, used) = (self.keys.count("expert_count")?, self.keys.count("expert_used_count")?);
         if used > count {
             let architecture = self.keys.architecture;
@@ -149,11 +152,8 @@ impl<'a> Description<'a> {
                 "{architecture}.expert_used_count is {used}, and there are {count} experts"
             )));
         }
-        // A file that does not say so has as many hidden values in the chosen experts as in a layer without.
-        let ffn = self.keys.count_if_any("expert_feed_forward_length")?;
-        let ffn = ffn.unwrap_or((self.hyper.ffn / used).max(1));
         let scale = self.keys.factor("expert_weights_scale")?.unwrap_or(1.0);
-        Ok(Routing { count, used, ffn, scale })
+        Ok(Some(Routing { count, used, ffn: self.hyper.ffn, scale }))
     }
 
     pub(crate) fn layer(&mut self, index: usize) -> Layer<'_, 'a> {
@@ -262,28 +262,36 @@ impl Layer<'_, '_> {
     pub(crate) fn feed_forward(&mut self, from: Buffer, activation: Activation) -> Result<()> {
         let HyperParameters { dim, ffn, .. } = *self.model.hyper;
         let (gate, up) = (self.project("ffn_gate", dim, ffn)?, self.project("ffn_up", dim, ffn)?);
-        self.gated(from, gate, up, activation)
+        let down = self.project("ffn_down", ffn, dim)?;
+        self.gated(from, [gate, up, down], activation)
+    }
+
+    /// The same of `ffn` hidden values, which every token goes through beside the experts that it chooses.
+    pub(crate) fn shared_expert(&mut self, from: Buffer, ffn: usize, activation: Activation) -> Result<()> {
+        let dim = self.model.hyper.dim;
+        let gate = self.project("ffn_gate_shexp", dim, ffn)?;
+        let up = self.project("ffn_up_shexp", dim, ffn)?;
+        let down = self.project("ffn_down_shexp", ffn, dim)?;
+        self.gated(from, [gate, up, down], activation)
     }
 
     /// The same with gates and what they gate in one matrix, the gates first: `ffn_up`, `ffn_down`.
     pub(crate) fn joint_feed_forward(&mut self, from: Buffer, activation: Activation) -> Result<()> {
         let HyperParameters { dim, ffn, .. } = *self.model.hyper;
         let both = self.project("ffn_up", dim, 2 * ffn)?;
-        self.gated(from, both.part(0, ffn), both.part(ffn, ffn), activation)
+        let down = self.project("ffn_down", ffn, dim)?;
+        self.gated(from, [both.part(0, ffn), both.part(ffn, ffn), down], activation)
     }
 
     fn gated(
         &mut self,
         from: Buffer,
-        gate: Projection,
-        up: Projection,
+        [gate, up, down]: [Projection; 3],
         activation: Activation,
     ) -> Result<()> {
-        let HyperParameters { dim, ffn, .. } = *self.model.hyper;
-        let down = self.project("ffn_down", ffn, dim)?;
         let exact = !down.weight.format.wants_q8();
         if exact {
-            self.model.exact_hidden = self.model.exact_hidden.max(ffn);
+            self.model.exact_hidden = self.model.exact_hidden.max(down.weight.k);
         }
         self.model.steps.push(Step::Gated { from, gate, up, activation, exact })?;
         self.model.steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])

@@ -1,5 +1,5 @@
-//! Floor 2. The architecture `granite`: Granite 3 and 4 without experts. Llama's layers, with four multipliers of their own: of
-//! embeddings, scores, what is added to the stream, and logits.
+//! Floor 2. The architectures `granite` and `granitemoe`: Granite 3 and 4. Llama's layers, with four multipliers of their own: of
+//! embeddings, scores, what is added to the stream, and logits. Those with experts may have one that all tokens share.
 #![forbid(unsafe_code)]
 
 use bantam_kernels::backend::RopePairs;
@@ -10,7 +10,6 @@ use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
-    model.refuse_experts()?;
     model.embedding_scale = model.keys.factor("embedding_scale")?.unwrap_or(1.0);
     model.residual_scale = model.keys.factor("residual_scale")?.unwrap_or(1.0);
     // The key says by what logits are divided.
@@ -19,6 +18,11 @@ pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     let turned = model.keys.bool_if_any("rope.scaling.finetuned")?.unwrap_or(true);
     let rope = model.rope(RopePairs::Adjacent)?;
     let attention = model.scaled_attention()?;
+    let routing = model.routing()?;
+    let shared = match model.keys.u32_if_any("expert_shared_feed_forward_length")? {
+        None | Some(0) => None,
+        _ => model.keys.count_if_any("expert_shared_feed_forward_length")?,
+    };
     for index in 0..model.hyper.layers {
         let mut layer = model.layer(index);
         layer.norm(Stream, "attn_norm", Normed)?;
@@ -30,8 +34,17 @@ pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
         layer.add(Delta)?;
 
         layer.norm(Stream, "ffn_norm", Normed)?;
-        layer.feed_forward(Normed, Silu)?;
+        let Some(routing) = routing else {
+            layer.feed_forward(Normed, Silu)?;
+            layer.add(Delta)?;
+            continue;
+        };
+        layer.experts(Normed, routing, Silu)?;
         layer.add(Delta)?;
+        if let Some(ffn) = shared {
+            layer.shared_expert(Normed, ffn, Silu)?;
+            layer.add(Delta)?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! per layer:   stream += Wo . attend(rope(Wq . n), rope(Wk . n), Wv . n)           n = norm(stream)
 //!              stream += Wdown . (silu(Wgate . n) * (Wup . n))                     n = norm(stream)
 //! ```
+//! Mixtral has several of the latter in each layer, of which a token chooses a few.
 #![forbid(unsafe_code)]
 
 use bantam_kernels::backend::RopePairs;
@@ -14,7 +15,7 @@ use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
-    model.refuse_experts()?;
+    let routing = model.routing()?;
     let (rope, attention) = (model.rope(RopePairs::Adjacent)?, model.attention());
     for index in 0..model.hyper.layers {
         let mut layer = model.layer(index);
@@ -25,7 +26,10 @@ pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
         layer.add(Delta)?;
 
         layer.norm(Stream, "ffn_norm", Normed)?;
-        layer.feed_forward(Normed, Silu)?;
+        match routing {
+            Some(routing) => layer.experts(Normed, routing, Silu)?,
+            None => layer.feed_forward(Normed, Silu)?,
+        }
         layer.add(Delta)?;
     }
     Ok(())

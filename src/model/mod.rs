@@ -40,6 +40,7 @@ const ARCHITECTURES: &[(&str, Describe)] = &[
     ("gemma2", gemma2::describe),
     ("gemma3", gemma3::describe),
     ("granite", granite::describe),
+    ("granitemoe", granite::describe),
     ("llama", llama::describe),
     ("olmo2", olmo2::describe),
     ("phi3", phi3::describe),

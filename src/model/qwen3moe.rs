@@ -3,14 +3,18 @@
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::Description;
+use super::description::{Description, Routing};
 use super::program::Activation::Silu;
 use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     let (rope, attention) = (model.rope(RopePairs::Halves)?, model.attention());
-    let routing = model.routing()?;
+    model.keys.count("expert_count")?;
+    let routing = model.routing()?.ok_or_else(|| model.keys.missing("expert_count"))?;
+    // A file that does not say so has as many hidden values in the chosen experts as in a layer without.
+    let ffn = model.keys.count_if_any("expert_feed_forward_length")?;
+    let routing = Routing { ffn: ffn.unwrap_or((routing.ffn / routing.used).max(1)), ..routing };
     for index in 0..model.hyper.layers {
         let mut layer = model.layer(index);
         layer.norm(Stream, "attn_norm", Normed)?;

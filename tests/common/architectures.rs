@@ -15,7 +15,7 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 11] = [
+    let all: [(&str, &str, Fill); 13] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
@@ -24,6 +24,8 @@ pub(crate) fn architectures() -> Vec<Variant> {
         ("gemma3-all", "gemma3-all-q4_0", gemma3_without_windows),
         ("smollm3", "smollm3-q4_0", smollm3),
         ("granite", "granite-q4_0", granite),
+        ("granitemoe", "granitemoe-q4_0", granitemoe),
+        ("mixtral", "mixtral-q4_0", mixtral),
         ("phi3", "phi3-q4_0", phi3),
         ("gemma2", "gemma2-q4_0", gemma2),
         ("gemma3", "gemma3-q4_0", gemma3),
@@ -38,6 +40,7 @@ pub(crate) fn architectures() -> Vec<Variant> {
         let architecture = match name {
             "olmo3" => "olmo2",
             "gemma3-all" => "gemma3",
+            "mixtral" => "llama",
             name => name,
         };
         [make(name, architecture, Format::F32, fill), make(quantised, architecture, Format::Q4_0, fill)]
@@ -150,11 +153,20 @@ impl Maker {
         self.gains(&format!("{layer}.attn_k_norm"), self.shape.head_dim);
     }
 
-    /// What chooses experts is kept in F32, as converters do: where it is rounded, other experts are chosen.
-    fn router(&mut self, layer: &str, count: usize) {
-        let format = std::mem::replace(&mut self.format, Format::F32);
-        self.matrix(&format!("{layer}.ffn_gate_inp"), self.shape.dim, count);
+    fn routing(&mut self, count: u32, used: u32) {
+        self.set("expert_count", count);
+        self.set("expert_used_count", used);
+    }
+
+    /// Feed-forward layers to choose from. What chooses is kept in F32, as converters do: where it is rounded, other experts
+    /// are chosen.
+    fn experts(&mut self, layer: &str, count: usize, ffn: usize) {
+        let (dim, format) = (self.shape.dim, std::mem::replace(&mut self.format, Format::F32));
+        self.matrix(&format!("{layer}.ffn_gate_inp"), dim, count);
         self.format = format;
+        self.matrices(&format!("{layer}.ffn_gate_exps"), dim, ffn, count);
+        self.matrices(&format!("{layer}.ffn_up_exps"), dim, ffn, count);
+        self.matrices(&format!("{layer}.ffn_down_exps"), ffn, dim, count);
     }
 
     fn feed_forward(&mut self, layer: &str) {
@@ -194,19 +206,47 @@ fn qwen3(maker: &mut Maker) {
 /// Three experts of seven.
 fn qwen3moe(maker: &mut Maker) {
     maker.start(ODD);
-    let (count, ffn) = (7, 64);
-    maker.set("expert_count", count as u32);
-    maker.set("expert_used_count", 3);
-    maker.set("expert_feed_forward_length", ffn as u32);
+    maker.set("expert_feed_forward_length", 64);
+    maker.routing(7, 3);
     for layer in maker.layers() {
         maker.norm(format!("{layer}.attn_norm"));
         maker.attention(&layer);
         maker.head_norms(&layer);
         maker.norm(format!("{layer}.ffn_norm"));
-        maker.router(&layer, count);
-        maker.matrices(&format!("{layer}.ffn_gate_exps"), ODD.dim, ffn, count);
-        maker.matrices(&format!("{layer}.ffn_up_exps"), ODD.dim, ffn, count);
-        maker.matrices(&format!("{layer}.ffn_down_exps"), ffn, ODD.dim, count);
+        maker.experts(&layer, 7, 64);
+    }
+}
+
+/// Two experts of five. No choice is a close call: where quantised activations turn one, a whole expert is another, and the
+/// distance from the F32 form says nothing of the kernels.
+fn mixtral(maker: &mut Maker) {
+    maker.start(Shape { heads: 6, kv_heads: 2, head_dim: 16, ffn: 96, layers: 2, ..ODD });
+    maker.routing(5, 2);
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.experts(&layer, 5, 96);
+    }
+}
+
+/// Five experts of nine, and one that all tokens go through.
+fn granitemoe(maker: &mut Maker) {
+    maker.start(ODD);
+    maker.set("logit_scale", 4.0);
+    maker.set("residual_scale", 0.6);
+    maker.set("embedding_scale", 3.0);
+    maker.set("attention.scale", 0.25);
+    maker.set("expert_shared_feed_forward_length", 64);
+    maker.routing(9, 5);
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        maker.norm(format!("{layer}.ffn_norm"));
+        maker.experts(&layer, 9, ODD.ffn);
+        maker.matrix(&format!("{layer}.ffn_gate_shexp"), ODD.dim, 64);
+        maker.matrix(&format!("{layer}.ffn_up_shexp"), ODD.dim, 64);
+        maker.matrix(&format!("{layer}.ffn_down_shexp"), 64, ODD.dim);
     }
 }
 

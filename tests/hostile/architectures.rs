@@ -1,15 +1,19 @@
 //! The keys and tensors that one architecture or another adds: missing or odd ones are errors that name them.
 
+use std::sync::LazyLock;
+
 use bantam::Error;
 
 use crate::common::architectures::architectures;
 use crate::common::gguf::{Gguf, Meta};
+use crate::common::reference::Variant;
 use crate::open_and_run;
 
 /// What becomes of the tiny model of a name, changed.
 fn changed(name: &str, change: impl FnOnce(&mut Gguf)) -> Result<(), Error> {
-    let model = architectures().into_iter().find(|model| model.name == name);
-    let mut file = model.unwrap_or_else(|| panic!("no model {name}")).file;
+    static MODELS: LazyLock<Vec<Variant>> = LazyLock::new(architectures);
+    let model = MODELS.iter().find(|model| model.name == name);
+    let mut file = model.unwrap_or_else(|| panic!("no model {name}")).file.clone();
     change(&mut file);
     open_and_run(file.write())
 }
@@ -103,6 +107,10 @@ fn factors_that_are_none() {
         refused(model, key, f32::NAN, &[key, "finite"]);
         refused(model, key, "one", &[key, "string"]);
     }
+    let key = "granitemoe.expert_shared_feed_forward_length";
+    refused("granitemoe", key, 32, &["blk.0.ffn_gate_shexp.weight", "[96, 32]"]);
+    refused("granitemoe", key, u32::MAX, &[key, "4294967295"]);
+    refused("granitemoe", key, 0, &["ffn_gate_shexp.weight", "granitemoe"]);
     let error = changed("granite", |file| {
         file.remove("granite.logit_scale");
     });

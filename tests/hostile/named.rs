@@ -293,7 +293,7 @@ fn shapes_that_do_not_fit_the_tensors() {
     inconsistent(set("block_count", 1 << 20), &["blk.2.attn_norm.weight", "missing"]);
     inconsistent(set("embedding_length", 128), &["shape"]);
     inconsistent(set("feed_forward_length", 95), &["blk.0.ffn_gate.weight", "[64, 96]", "[64, 95]"]);
-    unsupported(set("expert_count", 8), &["8 experts"]);
+    inconsistent(set("expert_count", 8), &["llama.expert_used_count", "missing"]);
     unsupported(set("block_count", 1), &["blk.1.attn_norm.weight"]);
     runs(|file| {
         file.set("llama.block_count", 1);
