@@ -279,6 +279,13 @@ const GBNF: &[(&str, &[&str], &[&str])] = &[
         &["é\n👍]/", "éx👎-/"],
         &["e\n👍]/", "éx👍b/"],
     ),
+    (
+        // Keywords are the beginnings of names, and names themselves.
+        "root ::= statement*\nstatement ::= type name ws \"=\" ws name \";\" | \"return\" ws name \";\" | name \"()\" \";\"\n\
+         type ::= \"int\" ws | \"char\" ws\nname ::= [a-z_] [a-z_0-9]*\nws ::= [ \\n]+",
+        &["int a = b;", "return x;return_1();int();", "integer();char c  =\nd;"],
+        &["int = b;", "returnx;", "int a=b;", "1();"],
+    ),
     ("root ::= nothing | \"a\" root\nnothing ::= ", &["", "a", "aaa"], &["b"]),
 ];
 

@@ -40,7 +40,7 @@ struct GrammarSource {
     /// The same, with the grammar in a file
     #[arg(long, value_name = "FILE")]
     grammar_file: Option<PathBuf>,
-    /// Answer in a text that this regular expression matches
+    /// Answer in a text that this regular expression matches, in the syntax of Rust; \d, \w and \s are of ASCII
     #[arg(long, value_name = "REGEX")]
     regex: Option<String>,
     /// Answer in a text of the grammar in this file, in Lark

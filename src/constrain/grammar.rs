@@ -44,7 +44,7 @@ impl Grammar {
     /// value could be of. An object whose names are free may have one of them twice, with values that are both of the schema.
     ///
     /// Of what a schema accepts, some is never written: blanks but one space or line break, numbers with more than 16 digits
-    /// before or behind the point, or 2 of the exponent, and characters as `\\u` and four digits.
+    /// before or behind the point, or 2 of the exponent, and characters as `\u` and four digits.
     ///
     /// # Errors
     /// [`Error::Grammar`] if it is not JSON, or a reference leads nowhere.
@@ -56,7 +56,7 @@ impl Grammar {
     }
 
     /// Text that a regular expression matches from its beginning to its end, in the syntax of Rust's crate `regex`, without
-    /// looking around (`\\b`, `(?=`), and with ASCII for `\\d`, `\\w` and `\\s`.
+    /// looking around (`\b`, `(?=`), and with ASCII for `\d`, `\w` and `\s`.
     ///
     /// # Errors
     /// [`Error::Grammar`].
@@ -72,7 +72,7 @@ impl Grammar {
     }
 
     /// Text of a grammar in llguidance's dialect of Lark; it begins with the rule `start`. Its regular expressions are of Rust's
-    /// crate `regex`: there, `\\d`, `\\w` and `\\s` are those of all scripts.
+    /// crate `regex`: there, `\d`, `\w` and `\s` are those of all scripts.
     ///
     /// # Errors
     /// [`Error::Grammar`].

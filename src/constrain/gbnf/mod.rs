@@ -77,6 +77,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_one_word_though_keywords_begin_like_names() {
+        let lark = to_lark(
+            "root ::= statement*\nstatement ::= type name ws \"=\" ws name \";\" | \"return\" ws name \";\" | name \"()\" \";\"\n\
+             type ::= \"int\" ws | \"char\" ws\nname ::= [a-z_] [a-z_0-9]*\nws ::= [ \\n]+",
+        )
+        .unwrap();
+        // No rule repeats a single character.
+        assert!(lark.lines().all(|line| line.starts_with('T') || !line.contains("(T")), "{lark}");
+    }
+
+    #[test]
     fn what_could_be_misread_is_not() {
         // The longest word would take the x that the rule wants.
         let lark = to_lark("root ::= \"(\" root \")\" | [a-z]+ \"x\" root?").unwrap();

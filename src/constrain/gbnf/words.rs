@@ -38,13 +38,22 @@ pub(super) enum Part {
 }
 
 impl<'a> Words<'a> {
-    /// The largest words that can be.
+    /// The largest words that can be: of two ways to part those in conflict, the one that leaves fewer characters by themselves.
     pub(super) fn of(graph: &'a Graph) -> Words<'a> {
+        let ways = [Words::parted(graph, false), Words::parted(graph, true)];
+        let singles = |words: &Words<'_>| words.all().iter().filter(|word| words.is_single(word)).count();
+        let [first, second] = ways;
+        if singles(&second) < singles(&first) { second } else { first }
+    }
+
+    /// Words without conflicts. Where two are in conflict, `later` opens the one that goes on, as a keyword that is the beginning of
+    /// names does, and not the one that could end.
+    fn parted(graph: &'a Graph, later: bool) -> Words<'a> {
         let no = std::vec![false; graph.kinds.len()];
         let mut words = Words { graph, alone: no.clone(), opened: no };
         for _ in 0..ROUNDS_MAX {
             let all = words.all();
-            match words.conflicts(&all) {
+            match words.conflicts(&all, later) {
                 Some(found) if found.is_empty() => return words,
                 Some(found) => found.iter().for_each(|&word| words.open(&all[word])),
                 None => break,
@@ -53,6 +62,11 @@ impl<'a> Words<'a> {
         words.alone.fill(true);
         words.opened.fill(true);
         words
+    }
+
+    /// Whether a word is a single character.
+    fn is_single(&self, word: &[NodeId]) -> bool {
+        matches!(*word, [node] if matches!(self.graph.kinds[node], Kind::Char(_)))
     }
 
     /// Makes parts of a word.
@@ -116,7 +130,7 @@ impl<'a> Words<'a> {
     }
 
     /// The words that have to be opened; `None` if they are too many to tell.
-    fn conflicts(&self, words: &[Vec<NodeId>]) -> Option<BTreeSet<usize>> {
+    fn conflicts(&self, words: &[Vec<NodeId>], later: bool) -> Option<BTreeSet<usize>> {
         let mut machine = Machine { graph: self.graph, places: Vec::new(), word: 0, depth: 0 };
         let mut begin = Vec::new();
         for (word, nodes) in words.iter().enumerate() {
@@ -126,7 +140,7 @@ impl<'a> Words<'a> {
             begin.extend(span.first);
         }
         let follow = |word: usize| words[word].last().map(|&node| &self.graph.follow[node]);
-        let is_single = |word: usize| matches!(words[word][..], [node] if matches!(self.graph.kinds[node], Kind::Char(_)));
+        let is_single = |word: usize| self.is_single(&words[word]);
         let is_run = |word: usize| words[word].len() > 1;
         let mut found = BTreeSet::new();
         let mut seen: BTreeSet<Vec<usize>> = BTreeSet::new();
@@ -146,7 +160,12 @@ impl<'a> Words<'a> {
                     let other = &machine.places[other];
                     if follow(place.word).is_some_and(|follow| other.classes.meets(follow)) {
                         // What is several nodes comes apart first; a single character cannot.
-                        let is_other = is_single(place.word) || (is_run(other.word) && !is_run(place.word));
+                        let goes_first = if later {
+                            !is_single(other.word)
+                        } else {
+                            is_run(other.word) && !is_run(place.word)
+                        };
+                        let is_other = is_single(place.word) || goes_first;
                         found.insert(if is_other { other.word } else { place.word });
                     }
                 }
