@@ -1,5 +1,6 @@
 // Sessions: answers streamed and pulled, cancelled, kept and taken back.
 import Bantam
+import CBantam
 import Foundation
 import XCTest
 
@@ -254,7 +255,17 @@ final class SessionTests: XCTestCase {
 
     func testSessionsAreOpenedAndClosed() async throws {
         let model = try await demoModel()
-        for _ in 0..<200 { _ = try await Session.open(model, options: SessionOptions(context: 16, threads: 1)) }
+        func use() async throws {
+            let chat = try await Chat.open(model, session: SessionOptions(context: 64, threads: 1))
+            _ = try await chat.send("Hello", options: greedy(1)).collected()
+            _ = try await chat.session.fork().saved()
+        }
+        try await use()
+        let used = bantam_memory_used()
+        for _ in 0..<50 { try await use() }
+        // The last jobs of an actor may end behind its last call.
+        for _ in 0..<10_000 where bantam_memory_used() > used { await Task.yield() }
+        XCTAssertLessThanOrEqual(bantam_memory_used(), used)
         await XCTAssertThrows(.memory) { try await Session.open(model, options: SessionOptions(context: 1 << 40)) }
     }
 }
