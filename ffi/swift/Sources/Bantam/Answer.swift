@@ -78,6 +78,21 @@ public struct StopReason: RawRepresentable, Sendable, Hashable {
     public static let cancelled = Self(rawValue: BANTAM_STOP_CANCELLED)
 }
 
+extension StopReason: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .end: "end"
+        case .stopToken: "stop token"
+        case .stopString: "stop string"
+        case .budget: "budget"
+        case .complete: "complete"
+        case .contextFull: "context full"
+        case .cancelled: "cancelled"
+        default: "stop reason \(rawValue)"
+        }
+    }
+}
+
 /// A piece of an answer.
 public struct Piece: Sendable, Hashable {
     /// Whole characters: often those of the token, sometimes of several or of none.

@@ -80,6 +80,10 @@ extension BantamError.Code {
     }
 }
 
+extension BantamError.Code: CustomStringConvertible {
+    public var description: String { name }
+}
+
 extension BantamError: CustomStringConvertible {
     public var description: String {
         message.isEmpty ? code.name : "\(code.name): \(message)"
