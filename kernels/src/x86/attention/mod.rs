@@ -28,6 +28,8 @@ pub(crate) trait Attention<const N: usize>: Sized {
     const NAME: &'static str;
     /// The tier's register.
     type F: Floats<N>;
+    /// The same register, seen as integers.
+    type V: super::lanes::Lanes<N, Floats = Self::F>;
     /// The heads that go through keys together, at most 4.
     const HEADS: usize;
 

@@ -20,6 +20,7 @@ use super::{Attention, Cached, Floats, Queries};
 use crate::attention::ATTEND_KEYS;
 use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
+use crate::x86::lanes::Lanes as Integers;
 
 /// Keys that are multiplied at once with a strip.
 const KEYS: usize = 4;
@@ -87,7 +88,8 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
     let strips = &mut strips[..rows.div_ceil(2 * N) * strip_lanes(dim)];
 
     for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
-        begin(Strip::new(lanes, dim), queries, s * 2 * N);
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe { begin::<T::V, N>(Strip::new(lanes, dim), queries, s * 2 * N) };
     }
     for from in (0..all).step_by(ATTEND_KEYS) {
         let to = all.min(from + ATTEND_KEYS);
@@ -119,20 +121,31 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
         }
     }
     for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
-        end(Strip::new(lanes, dim), s * 2 * N..rows, queries, out);
+        // SAFETY: as above.
+        unsafe { end::<T::V, N>(Strip::new(lanes, dim), s * 2 * N..rows, queries, out) };
     }
 }
 
 /// Brings the heads from `first` on into lanes. Behind the last head, it is taken again.
 #[inline(always)]
-fn begin<const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usize) {
-    for lane in 0..2 * N {
-        let query = queries.row((first + lane).min(queries.rows() - 1));
-        for (to, value) in strip.queries.iter_mut().zip(query) {
-            to[lane / N][lane % N] = *value;
+unsafe fn begin<V: Integers<N>, const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usize) {
+    strip.queries[queries.dim..].fill([[0.0; N]; 2]);
+    for r in 0..2 {
+        let heads: [&[f32]; N] = from_fn(|lane| queries.row((first + r * N + lane).min(queries.rows() - 1)));
+        let (quarters, rest) = strip.queries[..queries.dim].as_chunks_mut::<4>();
+        for (i, values) in quarters.iter_mut().enumerate() {
+            // SAFETY: the CPU's features are promised by the caller.
+            unsafe {
+                let lanes = V::transpose(heads.map(|head| bytes(&head[4 * i..])));
+                for (value, lanes) in values.iter_mut().zip(lanes) {
+                    lanes.as_floats().store(&mut value[r]);
+                }
+            }
+        }
+        for (value, d) in rest.iter_mut().zip(4 * quarters.len()..) {
+            value[r] = heads.map(|head| head[d]);
         }
     }
-    strip.queries[queries.dim..].fill([[0.0; N]; 2]);
     strip.sums.fill([[0.0; N]; 2]);
     *strip.max = [[f32::NEG_INFINITY; N]; 2];
     *strip.total = [[0.0; N]; 2];
@@ -140,20 +153,41 @@ fn begin<const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usiz
 
 /// Writes the outputs of the heads of `rows`, as far as they are in this strip.
 #[inline(always)]
-fn end<const N: usize>(
+unsafe fn end<V: Integers<N>, const N: usize>(
     strip: Strip<'_, N>,
     rows: Range<usize>,
     queries: &Queries<'_>,
     out: &mut TileMut<'_>,
 ) {
     let &Queries { group, dim, .. } = queries;
-    for (lane, row) in rows.take(2 * N).enumerate() {
-        let share = 1.0 / strip.total[lane / N][lane % N];
-        let head = &mut out.column(row / group)[row % group * dim..][..dim];
-        for (out, sum) in head.iter_mut().zip(strip.sums.iter()) {
-            *out = sum[lane / N][lane % N] * share;
+    for (b, sums) in strip.sums.as_chunks::<N>().0.iter().enumerate() {
+        for lane in (0..rows.len().min(2 * N)).step_by(4) {
+            let (r, from) = (lane / N, lane % N);
+            // SAFETY: the CPU's features are promised by the caller.
+            let heads = unsafe { V::transpose(array::from_fn(|d| bytes(&sums[d][r][from..]))) };
+            for (i, head) in heads.into_iter().enumerate().take(rows.len() - lane) {
+                let (row, mut values) = (rows.start + lane + i, [0.0; N]);
+                // SAFETY: as above.
+                unsafe {
+                    let share = V::Floats::splat(1.0 / strip.total[r][from + i]);
+                    head.as_floats().times(share).store(&mut values);
+                }
+                let out = &mut out.column(row / group)[row % group * dim..][..dim][b * N..];
+                match out.first_chunk_mut::<N>() {
+                    Some(out) => *out = values,
+                    None => out.copy_from_slice(&values[..out.len()]),
+                }
+            }
         }
     }
+}
+
+/// The bytes of four floats.
+#[inline(always)]
+fn bytes(floats: &[f32]) -> &[u8; 16] {
+    let four: &[f32; 4] = floats.first_chunk().expect("there are four");
+    // SAFETY: four floats are sixteen bytes, which have any alignment.
+    unsafe { &*core::ptr::from_ref(four).cast() }
 }
 
 /// Writes the values of all heads of `dim`, one after the other, each filled up to whole registers.

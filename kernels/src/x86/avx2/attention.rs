@@ -15,6 +15,7 @@ pub(crate) struct Avx2;
 impl Attention<8> for Avx2 {
     const NAME: &'static str = "avx2";
     type F = __m256;
+    type V = __m256i;
     const HEADS: usize = 2;
 
     #[target_feature(enable = "avx2,fma,f16c")]

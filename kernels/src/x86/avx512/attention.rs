@@ -12,6 +12,7 @@ pub(super) struct Avx512;
 impl Attention<16> for Avx512 {
     const NAME: &'static str = "avx512";
     type F = __m512;
+    type V = __m512i;
     const HEADS: usize = 4;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
