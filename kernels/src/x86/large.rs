@@ -19,18 +19,11 @@ impl Unpack for BlockQ2K {
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
-                for j in 0..4 {
-                    let mut w = qs;
-                    for i in 0..STEPS {
-                        w[i] = qs[i].bits(2 * j, 3);
-                    }
-                    let (first, second) = (2 * (j % 2), 2 * (j % 2) + 1);
-                    let (scale, min) = (scales[2 * h + j / 2].bits(0, 15), scales[2 * h + j / 2].bits(4, 15));
-                    let chunk = Chunk::new(w, scale.byte_times(first, d))
-                        .with_second(scale.byte_times(second, d))
-                        .with_minima([min.byte_times(first, dmin), min.byte_times(second, dmin)]);
-                    sink.take::<Self>(4 * h + j, chunk);
-                }
+                let half = Half { h, low: [qs; 2], high: qs, scales: [scales[2 * h], scales[2 * h + 1]] };
+                half.q2_k::<0>((d, dmin), sink);
+                half.q2_k::<1>((d, dmin), sink);
+                half.q2_k::<2>((d, dmin), sink);
+                half.q2_k::<3>((d, dmin), sink);
             }
         }
     }
@@ -49,16 +42,15 @@ impl Unpack for BlockQ3K {
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.hmask));
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
-                for j in 0..4 {
-                    let mut w = qs;
-                    for i in 0..STEPS {
-                        w[i] = qs[i].bits(2 * j, 3).or(high[i].bits(4 * h + j, 1).raised(2));
-                    }
-                    let (scales, at) = (scales[2 * h + j / 2], 2 * (j % 2));
-                    let chunk = Chunk::new(w, scales.signed_byte_times(at, d))
-                        .with_second(scales.signed_byte_times(at + 1, d));
-                    sink.take::<Self>(4 * h + j, chunk);
+                let mut four = high;
+                for i in 0..STEPS {
+                    four[i] = high[i].bits(4 * h, 15);
                 }
+                let half = Half { h, low: [qs; 2], high: four, scales: [scales[2 * h], scales[2 * h + 1]] };
+                half.q3_k::<0>(d, sink);
+                half.q3_k::<1>(d, sink);
+                half.q3_k::<2>(d, sink);
+                half.q3_k::<3>(d, sink);
             }
         }
     }
@@ -138,17 +130,11 @@ impl Unpack for BlockQ6K {
                     transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h))),
                     transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h + 32))),
                 ];
-                for j in 0..4 {
-                    let mut w = high;
-                    for i in 0..STEPS {
-                        let low = low[j % 2][i].bits(j / 2 * 4, 15);
-                        w[i] = low.or(high[i].bits(2 * j, 3).raised(4));
-                    }
-                    let (scales, at) = (scales[2 * h + j / 2], 2 * (j % 2));
-                    let chunk = Chunk::new(w, scales.signed_byte_times(at, d))
-                        .with_second(scales.signed_byte_times(at + 1, d));
-                    sink.take::<Self>(4 * h + j, chunk);
-                }
+                let half = Half { h, low, high, scales: [scales[2 * h], scales[2 * h + 1]] };
+                half.q6_k::<0>(d, sink);
+                half.q6_k::<1>(d, sink);
+                half.q6_k::<2>(d, sink);
+                half.q6_k::<3>(d, sink);
             }
         }
     }
@@ -171,6 +157,75 @@ impl Unpack for BlockIQ4XS {
                 }
                 sink.take::<Self>(s, Chunk::new(w, scales[s / 4].signed_byte_times(s % 4, d)));
             }
+        }
+    }
+}
+
+/// Half `h` of the blocks of a format with a scale per 16 weights: four chunks. Each is a function of its own number `J`, so
+/// that the compiler knows by how much it shifts; in a loop it would not.
+struct Half<V: Lanes<N>, const N: usize> {
+    h: usize,
+    low: [[V; STEPS]; 2],
+    high: [V; STEPS],
+    scales: [V; 2],
+}
+
+impl<V: Lanes<N>, const N: usize> Half<V, N> {
+    /// Chunk `J` of Q2_K: two bits of each byte.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to, here and below.
+    #[inline(always)]
+    unsafe fn q2_k<const J: usize>(&self, (d, dmin): (V::Floats, V::Floats), sink: &mut impl Sink<V, N>) {
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            let mut w = self.high;
+            for i in 0..STEPS {
+                w[i] = self.high[i].bits(2 * J, 3);
+            }
+            let (scale, min) = (self.scales[J / 2].bits(0, 15), self.scales[J / 2].bits(4, 15));
+            let (first, second) = (2 * (J % 2), 2 * (J % 2) + 1);
+            let chunk = Chunk::new(w, scale.byte_times(first, d))
+                .with_second(scale.byte_times(second, d))
+                .with_minima([min.byte_times(first, dmin), min.byte_times(second, dmin)]);
+            sink.take::<BlockQ2K>(4 * self.h + J, chunk);
+        }
+    }
+
+    /// Chunk `J` of Q3_K: two bits of each byte, and a third of four that this half has in another.
+    #[inline(always)]
+    unsafe fn q3_k<const J: usize>(&self, d: V::Floats, sink: &mut impl Sink<V, N>) {
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            let mut w = self.high;
+            for i in 0..STEPS {
+                w[i] = self.low[0][i].bits(2 * J, 3).or(self.high[i].bits(J, 1).raised(2));
+            }
+            sink.take::<BlockQ3K>(4 * self.h + J, self.scaled::<J>(w, d));
+        }
+    }
+
+    /// Chunk `J` of Q6_K: four bits of each byte, and two more in another.
+    #[inline(always)]
+    unsafe fn q6_k<const J: usize>(&self, d: V::Floats, sink: &mut impl Sink<V, N>) {
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            let mut w = self.high;
+            for i in 0..STEPS {
+                let low = self.low[J % 2][i].bits(J / 2 * 4, 15);
+                w[i] = low.or(self.high[i].bits(2 * J, 3).raised(4));
+            }
+            sink.take::<BlockQ6K>(4 * self.h + J, self.scaled::<J>(w, d));
+        }
+    }
+
+    /// Chunk `J` with its two scales, which are signed.
+    #[inline(always)]
+    unsafe fn scaled<const J: usize>(&self, w: [V; STEPS], d: V::Floats) -> Chunk<V, N, 1> {
+        let (scales, at) = (self.scales[J / 2], 2 * (J % 2));
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            Chunk::new(w, scales.signed_byte_times(at, d)).with_second(scales.signed_byte_times(at + 1, d))
         }
     }
 }
