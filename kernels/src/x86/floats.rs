@@ -120,6 +120,8 @@ pub(crate) unsafe fn matmul<V: Lanes<N>, B: Float, const N: usize>(
             many::<V, B, N>(weights, x, out, scratch.align_to_mut().1);
         } else {
             match x.n {
+                // Long rows leave more of the first cache to those that are on their way.
+                1 if N == 16 && size_of::<B>() == size_of::<f32>() => few::<V, B, N, 2>(weights, x, out),
                 3.. if N == 8 => few::<V, B, N, 3>(weights, x, out),
                 _ => few::<V, B, N, 4>(weights, x, out),
             }

@@ -10,6 +10,7 @@
 //! Invariant: up to [`NARROW`] columns go the first way, whatever their number, so that each has the same bits.
 
 use core::arch::x86_64::*;
+use core::array;
 
 use crate::backend::NARROW;
 use crate::blocks::{BlockBF16, Format, as_blocks};
@@ -22,8 +23,6 @@ use crate::x86::register::Floats;
 
 /// Values of a cache line.
 const LINE: usize = 32;
-/// Rows of a tile of few columns; the sums of so many and of six columns fit into the registers.
-const ROWS: usize = 4;
 /// Rows of a panel: two registers of them.
 const PANEL_ROWS: usize = 32;
 /// Weights along `k` of a panel: it stays in the first cache, beside the activations it is multiplied with.
@@ -63,7 +62,11 @@ pub(super) unsafe fn matmul(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'
         if x.n <= NARROW {
             let lines = scratch.align_to_mut().1;
             round(x, 0, x.k, lines);
-            return few(weights, x.k, x.n, lines, out);
+            // The sums of a tile fit into the registers. Of up to eight columns one tile is enough: each weight is read once.
+            return match x.n {
+                7..9 => few::<3, 8>(weights, x.k, x.n, lines, out),
+                _ => few::<4, 6>(weights, x.k, x.n, lines, out),
+            };
         }
         let (lines, panel) = scratch.split_at_mut(GROUP * stride(PANEL) * 64);
         let (lines, panel) = (lines.align_to_mut().1, panel.align_to_mut().1);
@@ -105,21 +108,30 @@ fn multiply(w: __m512i, x: __m512i, sum: __m512) -> __m512 {
     _mm512_dpbf16_ps(sum, w, x)
 }
 
-/// Multiplies with `n` columns: some rows at once, as they lie.
+/// Multiplies with `n` columns: `R` rows at once, as they lie, with up to `MOST` columns.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn few(weights: &[BlockBF16], k: usize, n: usize, lines: &[__m512i], out: &mut TileMut<'_>) {
-    let tiles = n.div_ceil(6);
-    for r in (0..out.rows()).step_by(ROWS) {
+fn few<const R: usize, const MOST: usize>(
+    weights: &[BlockBF16],
+    k: usize,
+    n: usize,
+    lines: &[__m512i],
+    out: &mut TileMut<'_>,
+) {
+    let tiles = n.div_ceil(MOST);
+    for r in (0..out.rows()).step_by(R) {
         for t in 0..tiles {
             let (c, to) = (n * t / tiles, n * (t + 1) / tiles);
             match to - c {
-                1 => few_tile::<1>(weights, k, lines, out, r, c),
-                2 => few_tile::<2>(weights, k, lines, out, r, c),
-                3 => few_tile::<3>(weights, k, lines, out, r, c),
-                4 => few_tile::<4>(weights, k, lines, out, r, c),
-                5 => few_tile::<5>(weights, k, lines, out, r, c),
-                _ => few_tile::<6>(weights, k, lines, out, r, c),
+                1 => few_tile::<R, 1>(weights, k, lines, out, r, c),
+                2 => few_tile::<R, 2>(weights, k, lines, out, r, c),
+                3 => few_tile::<R, 3>(weights, k, lines, out, r, c),
+                4 => few_tile::<R, 4>(weights, k, lines, out, r, c),
+                5 => few_tile::<R, 5>(weights, k, lines, out, r, c),
+                6 => few_tile::<R, 6>(weights, k, lines, out, r, c),
+                7 if MOST > 6 => few_tile::<R, 7>(weights, k, lines, out, r, c),
+                8 if MOST > 6 => few_tile::<R, 8>(weights, k, lines, out, r, c),
+                _ => {}
             }
         }
     }
@@ -129,7 +141,7 @@ fn few(weights: &[BlockBF16], k: usize, n: usize, lines: &[__m512i], out: &mut T
 /// are asked for, in the order of memory.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn few_tile<const C: usize>(
+fn few_tile<const R: usize, const C: usize>(
     weights: &[BlockBF16],
     k: usize,
     lines: &[__m512i],
@@ -138,29 +150,31 @@ fn few_tile<const C: usize>(
     c: usize,
 ) {
     let last = out.rows() - 1;
-    let rows: [&[BlockBF16]; ROWS] = core::array::from_fn(|i| &weights[(r + i).min(last) * k..][..k]);
-    let columns: [&[__m512i]; C] = core::array::from_fn(|j| &lines[(c + j) * stride(k)..][..k / LINE]);
-    let next = weights.as_ptr().wrapping_add((r + ROWS) * k);
-    let mut sums = [[_mm512_setzero_ps(); ROWS]; C];
+    let rows: [&[BlockBF16]; R] = array::from_fn(|i| &weights[(r + i).min(last) * k..][..k]);
+    let columns: [&[__m512i]; C] = array::from_fn(|j| &lines[(c + j) * stride(k)..][..k / LINE]);
+    let next = weights.as_ptr().wrapping_add((r + R) * k);
+    let mut sums = [[_mm512_setzero_ps(); R]; C];
     for s in 0..k / LINE {
         if c == 0 {
-            prefetch::<_, _MM_HINT_T0>(next.wrapping_add(ROWS * LINE * s), ROWS * LINE);
+            prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * LINE * s), R * LINE);
         }
         // SAFETY: rows have 32 weights from each step on, and columns a line.
         let w = rows.map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().add(s * LINE).cast()) });
         for j in 0..C {
             // SAFETY: as above.
             let x = unsafe { *columns[j].get_unchecked(s) };
-            for i in 0..ROWS {
+            for i in 0..R {
                 sums[j][i] = multiply(w[i], x, sums[j][i]);
             }
         }
     }
     for j in 0..C {
         let out = &mut out.column(c + j)[r..];
+        // Behind the last row it is taken again.
+        let four = array::from_fn(|i| sums[j][i.min(R - 1)]);
         // SAFETY: this function has the features that the callee asks for.
-        let sums = unsafe { Floats::totals(sums[j]) };
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum);
+        let totals = unsafe { Floats::totals(four) };
+        out.iter_mut().zip(totals).take(R).for_each(|(out, sum)| *out = sum);
     }
 }
 
@@ -199,9 +213,8 @@ fn many(
 fn unpack(weights: &[BlockBF16], k: usize, r: usize, from: usize, panel: &mut [Pairs]) {
     let last = weights.len() / k - 1;
     for strip in 0..2 {
-        let rows: [&[BlockBF16]; 16] = core::array::from_fn(|i| {
-            &weights[(r + 16 * strip + i).min(last) * k + from..][..2 * panel.len()]
-        });
+        let rows: [&[BlockBF16]; 16] =
+            array::from_fn(|i| &weights[(r + 16 * strip + i).min(last) * k + from..][..2 * panel.len()]);
         for (at, pairs) in panel.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             // SAFETY: rows have 8 weights, 16 bytes, from each step on; this function has the features that the callee asks for.
             let words = unsafe {
@@ -228,8 +241,7 @@ fn many_tile<const C: usize>(
     c: usize,
 ) {
     let stride = stride(2 * panel.len());
-    let columns: [*const i32; C] =
-        core::array::from_fn(|j| lines[(c + j) * stride..][..stride].as_ptr().cast());
+    let columns: [*const i32; C] = array::from_fn(|j| lines[(c + j) * stride..][..stride].as_ptr().cast());
     let mut acc = [[_mm512_setzero_ps(); 2]; C];
     if !first {
         // SAFETY: the registers are nothing but floats, here and below.
