@@ -265,6 +265,12 @@ unsafe fn many<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
                         rows.ask_panel(next(t)..next(t + 1), from, panel.len() * CHUNK / B::LEN);
                     }
                     let place = Place { row, column, block, is_first: first + block == 0 };
+                    if !place.is_first {
+                        // Sums so far of many columns may lie in as few sets of a cache as columns share, hence far away.
+                        for c in to..x.n.min(to + T::COLUMNS) {
+                            prefetch::<_, _MM_HINT_T0>(out.column(c).as_ptr().wrapping_add(row), N * R);
+                        }
+                    }
                     match to - column {
                         1 => T::tile::<B, 1>(panel, x, place, out),
                         2 => T::tile::<B, 2>(panel, x, place, out),

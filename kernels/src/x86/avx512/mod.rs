@@ -24,6 +24,7 @@ use dot::{Avx512, Half};
 pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16, 2>(
     supported,
     Table {
+        quantize_q8: vectors::quantize_q8,
         silu_mul: vectors::silu_mul,
         gelu_mul: vectors::gelu_mul,
         soft_cap: vectors::soft_cap,
