@@ -8,7 +8,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build lib header install test test-c test-swift firmware check-targets check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model build lib header install test test-c test-swift test-kotlin aar firmware check-targets check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test-c: model ## Run the C tests and examples against the libraries
 
 test-swift: model ## Run the tests and the example of the Swift package (Swift 6, or root and debootstrap)
 	scripts/test-swift
+
+test-kotlin: ## Run the Kotlin and Java tests and examples on a JVM (needs a JDK, and npm for the compiler)
+	@scripts/test-kotlin
+
+aar: ## Pack the Android library from NATIVES=FOLDER, after test-kotlin, as target/bantam.aar
+	scripts/pack-aar $(NATIVES) target/bantam.aar
 
 firmware: model ## Build examples/firmware for a board without an operating system, and run it under qemu
 	scripts/firmware

@@ -1,0 +1,30 @@
+// The library itself: its version, what it was built with, and what it uses.
+package bantam
+
+/** The library: its version, what it can do, and how much memory it has. */
+public object Bantam {
+    /** The version of the library, "0.1.0". */
+    @JvmStatic public val version: String get() = Native.version().toString(Charsets.UTF_8)
+
+    /** The version of the C ABI that the library was built with. */
+    @JvmStatic public val abiVersion: Int get() = Native.abiVersion()
+
+    /** Whether chat templates can be rendered: see [Chat]. */
+    @JvmStatic public val hasChat: Boolean get() = Native.features() and 1 != 0
+
+    /** Whether answers can be held to a grammar: see [Grammar]. */
+    @JvmStatic public val hasGrammars: Boolean get() = Native.features() and 2 != 0
+
+    /** The backends that this CPU can run, the best first. */
+    @JvmStatic public val backends: List<String>
+        get() = generateSequence(0) { it + 1 }.map { Native.backendName(it)?.toString(Charsets.UTF_8) }.takeWhile { it != null }.map { it!! }.toList()
+
+    /** The number of threads that suits this machine: that of its fast cores. */
+    @JvmStatic public val threadsDefault: Int get() = Native.threadsDefault()
+
+    /** The bytes that the library has of its own: sessions, not the pages of models. */
+    @JvmStatic public val memoryUsed: Long get() = Native.memoryUsed()
+
+    /** The most bytes that it had at once. */
+    @JvmStatic public val memoryPeak: Long get() = Native.memoryPeak()
+}

@@ -1,0 +1,184 @@
+// What can be chosen for a model, a session, a chat and an answer. What is null or 0 is the library's default.
+package bantam
+
+/** How keys and values are kept. */
+public enum class KvFormat(internal val number: Int) {
+    /** As halves. */
+    F16(0),
+    /** In blocks of 8 bits: about half the memory. */
+    Q8_0(1),
+    /** In blocks of 4 bits: about a quarter of the memory. */
+    Q4_0(2),
+}
+
+/** The priority of a session's threads. */
+public enum class Priority(internal val number: Int) { LOW(-1), NORMAL(0), MEDIUM(1), HIGH(2) }
+
+/** A stage of the sampler. */
+public enum class Stage(internal val number: Int) { PENALTIES(1), DRY(2), TOP_N_SIGMA(3), TOP_K(4), TYPICAL_P(5), TOP_P(6), MIN_P(7), XTC(8), TEMPERATURE(9) }
+
+/** How to open a model. */
+public class ModelOptions {
+    /** The backend by name, "neon"; null is the best of this CPU. */
+    public var backend: String? = null
+
+    /** Reads the whole model and keeps it in memory, or fails if the system refuses. Not for buffers. */
+    public var lock: Boolean = false
+
+    /** Stops the opening. */
+    public var cancel: Cancel? = null
+
+    internal fun backendBytes(): ByteArray? = backend?.encodeToByteArray()
+}
+
+/** How to open a session. */
+public class SessionOptions {
+    /** The most tokens of prompt and answer together; 0 is 4096, or less for a model that was trained for less. */
+    public var context: Int = 0
+
+    /** Tokens that are read at once; 0 is 256, or less for a wide model. */
+    public var batch: Int = 0
+
+    /** The most tokens that are guessed and verified at once while answering; 0 guesses none. */
+    public var draftMax: Int = 0
+
+    /** How keys and values are kept. */
+    public var kvFormat: KvFormat = KvFormat.F16
+
+    /** Makes what is computed the same to the last bit however the tokens came, at up to half the speed of prompts. */
+    public var exact: Boolean = false
+
+    /** Threads that work, the calling one included; 0 is [Bantam.threadsDefault]. */
+    public var threads: Int = 0
+
+    // The order of the shim's session_options.
+    internal fun numbers(): LongArray =
+        longArrayOf(context.toLong(), batch.toLong(), draftMax.toLong(), kvFormat.number.toLong(), exact.asNumber(), threads.toLong(), 0)
+}
+
+/** How to make a chat. */
+public class ChatOptions {
+    /** A template in Jinja; null is the model's own. */
+    public var template: String? = null
+
+    /** What the model may call: a JSON array in the style of OpenAI's API; null is nothing. */
+    public var tools: String? = null
+
+    /** More variables of the template: a JSON object. */
+    public var variables: String? = null
+}
+
+/** How tokens are chosen: llama.cpp's names and defaults; null is the default. */
+public class SamplerOptions {
+    /** Where the random draws start: the same seed gives the same tokens. Take one from the clock for answers that differ. */
+    public var seed: Long = 0
+    /** Divides the logits; 0 always takes the most likely token. Default 0.8. */
+    public var temperature: Float? = null
+    /** Keeps the most likely tokens until their probabilities add up to this; 1 keeps all. Default 0.95. */
+    public var topP: Float? = null
+    /** Keeps so many of the most likely tokens; 0 keeps all. Default 40. */
+    public var topK: Int? = null
+    /** Keeps tokens at least this share as likely as the most likely one; 0 keeps all. Default 0.05. */
+    public var minP: Float? = null
+    /** Keeps the tokens whose information is nearest to the entropy; 1 keeps all, the default. */
+    public var typicalP: Float? = null
+    /** Keeps tokens whose logit is at most so many standard deviations below the greatest. Default off. */
+    public var topNSigma: Float? = null
+    /** How often XTC is applied. Default never. */
+    public var xtcProbability: Float? = null
+    /** Of the tokens at least so likely XTC keeps only the least likely. Default 0.1. */
+    public var xtcThreshold: Float? = null
+    /** The temperature moves by up to this, after the entropy. Default 0. */
+    public var dynatempRange: Float? = null
+    /** How entropy becomes temperature. Default 1. */
+    public var dynatempExponent: Float? = null
+    /** Divides positive logits of repeated tokens, and multiplies others. Default 1. */
+    public var repeatPenalty: Float? = null
+    /** Taken from the logit of a repeated token, once. Default 0. */
+    public var presencePenalty: Float? = null
+    /** Taken from the logit of a repeated token for each time that it stands there. Default 0. */
+    public var frequencyPenalty: Float? = null
+    /** The tokens whose repetition is penalised: so many last ones; negative is all of the context. Default 64. */
+    public var repeatLastN: Int? = null
+    /** Penalises what goes on with a repetition. Default 0. */
+    public var dryMultiplier: Float? = null
+    /** Its base. Default 1.75. */
+    public var dryBase: Float? = null
+    /** The longest repetition that is let be; negative is none. Default 2. */
+    public var dryAllowedLength: Int? = null
+    /** The tokens in which repetitions are looked for; negative is all of the context. Default 64. */
+    public var dryLastN: Int? = null
+    /** Texts behind which DRY looks for no repetition; null is line breaks, colons, quotes and asterisks. */
+    public var dryBreakers: List<String>? = null
+    /** 1 or 2 chooses by mirostat of that version. */
+    public var mirostat: Int = 0
+    /** The surprise that mirostat aims at. Default 5. */
+    public var mirostatTarget: Float? = null
+    /** How fast it learns. Default 0.1. */
+    public var mirostatRate: Float? = null
+    /** How many of the most likely tokens each piece can tell of, at most 64: see [Session.topLogprobs]. */
+    public var topLogprobs: Int = 0
+    /** Numbers that are added to the logits of some tokens; minus infinity forbids one. */
+    public var logitBias: Map<Int, Float> = emptyMap()
+    /** The stages and their order, those that are missing being off; null is all. */
+    public var stages: List<Stage>? = null
+
+    // The order of the shim's sampler_options. In C 0 is the default, and a negative number says 0 where that means something.
+    internal fun numbers(): LongArray = longArrayOf(
+        seed, (if (temperature == 0f) -1f else temperature).asNumber(), topP.asNumber(), (if (topK == 0) -1 else topK ?: 0).toLong(),
+        (if (minP == 0f) -1f else minP).asNumber(), typicalP.asNumber(), topNSigma.asNumber(), xtcProbability.asNumber(), xtcThreshold.asNumber(),
+        dynatempRange.asNumber(), dynatempExponent.asNumber(), repeatPenalty.asNumber(), presencePenalty.asNumber(), frequencyPenalty.asNumber(),
+        (repeatLastN ?: 0).toLong(), dryMultiplier.asNumber(), dryBase.asNumber(), (dryAllowedLength ?: 0).toLong(), (dryLastN ?: 0).toLong(),
+        mirostat.toLong(), mirostatTarget.asNumber(), mirostatRate.asNumber(), topLogprobs.toLong(),
+    )
+}
+
+/** How an answer begins, goes on and ends. */
+public class AnswerOptions {
+    /** How tokens are chosen. */
+    public var sampler: SamplerOptions = SamplerOptions()
+
+    /** The sampler's temperature; 0 always takes the most likely token. */
+    public var temperature: Float?
+        get() = sampler.temperature
+        set(value) {
+            sampler.temperature = value
+        }
+
+    /** The sampler's seed. */
+    public var seed: Long
+        get() = sampler.seed
+        set(value) {
+            sampler.seed = value
+        }
+
+    /** The most tokens; 0 is as many as the context has room for. */
+    public var maxTokens: Int = 0
+
+    /** Texts that end it; they are no part of it. */
+    public var stop: List<String> = emptyList()
+
+    /** Tokens that end it, beside those that the model's metadata names. */
+    public var stopTokens: IntArray? = null
+
+    /** What it has to look like: made once, for many answers. */
+    public var grammar: Grammar? = null
+
+    /** What it has to look like, if there is no [grammar]: JSON that this schema accepts, compiled anew for each answer. */
+    public var jsonSchema: String? = null
+
+    /** Goes on behind the tokens that end an answer. */
+    public var ignoreEnd: Boolean = false
+
+    /** Forgets older tokens when the context is full, and goes on. */
+    public var shift: Boolean = false
+
+    /** Tokens at the start that are never forgotten so. */
+    public var shiftKeep: Int = 0
+
+    /** Guesses tokens ahead from what was said before, which is faster and changes nothing, in sessions with a [SessionOptions.draftMax]. */
+    public var lookup: Boolean = false
+
+    // The order of the shim's session_begin.
+    internal fun numbers(): LongArray = longArrayOf(maxTokens.toLong(), ignoreEnd.asNumber(), shift.asNumber(), shiftKeep.toLong(), lookup.asNumber())
+}

@@ -1,0 +1,244 @@
+// The tokens of one conversation, and the answer in progress.
+package bantam
+
+/** How a session stands. */
+public class SessionInfo internal constructor(
+    /** Tokens that it holds. */
+    public val position: Int,
+    /** Tokens that it can hold. */
+    public val context: Int,
+    /** Tokens that it reads at once. */
+    public val batch: Int,
+    public val threads: Int,
+    public val kvBytes: Long,
+    public val scratchBytes: Long,
+    /** Bytes that it takes when it is saved. */
+    public val savedBytes: Long,
+    /** Whether there are logits behind the last token. */
+    public val hasLogits: Boolean,
+    /** Whether its memory was given back: see [Session.trim]. */
+    public val isTrimmed: Boolean,
+)
+
+/** How much memory to give back. */
+public enum class TrimLevel(internal val number: Int) {
+    /** What is computed anew for each call. */
+    SCRATCH(1),
+    /** Also keys, values and logits, which are written to a file. The next call that needs them reads them again. */
+    ALL(2),
+}
+
+/** A token and the natural logarithm of its probability. */
+public class TokenLogprob internal constructor(public val token: Int, public val logprob: Float)
+
+/**
+ * The tokens of one conversation, their keys and values, and the answer in progress. One thread at a time may use it: a second one gets
+ * [Code.BUSY]. Only [cancel], [resume], [isCancelled] and [close] may be called at any time. Calls that read or answer block: keep them off an
+ * app's main thread.
+ */
+public class Session private constructor(internal val model: Model, pointer: Long, private val switch: Cancel) : Cancellable, AutoCloseable {
+    private val claim = Claim(this, Handle(Kind.SESSION, pointer))
+    internal val handle: Handle get() = claim.handle
+    private val out = LongArray(6)
+    private val texts = arrayOfNulls<ByteArray>(1)
+
+    /** How it stands. */
+    public val info: SessionInfo
+        @Throws(BantamException::class) get() {
+            val n = numbers(9) { out -> handle.use { Native.sessionInfo(it, out) } }
+            return SessionInfo(n[0].toInt(), n[1].toInt(), n[2].toInt(), n[3].toInt(), n[4], n[5], n[6], n[7] == 1L, n[8] == 1L)
+        }
+
+    override val isCancelled: Boolean get() = switch.isCancelled
+
+    /** Stops the call in progress within milliseconds, and every later one until [resume]. Reading throws [Code.CANCELLED], an answer ends. */
+    override fun cancel(): Unit = switch.cancel()
+
+    override fun resume(): Unit = switch.resume()
+
+    /** Makes [text] what the session holds, and reads only what is new of it. Returns how many tokens were read. The flags are those of [Model.tokenize]. */
+    @JvmOverloads
+    @Throws(BantamException::class)
+    public fun prompt(text: String, addSpecial: Boolean = false, parseSpecial: Boolean = false): Int =
+        number { out -> handle.use { Native.sessionPromptText(it, text.encodeToByteArray(), Model.flags(addSpecial, parseSpecial), out) } }.toInt()
+
+    /** Makes [tokens] what the session holds, and reads only those behind what it holds of them already. Returns how many were read. */
+    @Throws(BantamException::class)
+    public fun prompt(tokens: IntArray): Int = number { out -> handle.use { Native.sessionPrompt(it, tokens, out) } }.toInt()
+
+    /** Reads tokens behind those that the session holds. An answer in progress is given up. */
+    @Throws(BantamException::class)
+    public fun prefill(tokens: IntArray): Unit = handle.use { check(Native.sessionPrefill(it, tokens)) }
+
+    /** Begins an answer behind what the session holds. Its pieces come with [next]. */
+    @JvmOverloads
+    @Throws(BantamException::class)
+    public fun begin(options: AnswerOptions = AnswerOptions()) {
+        val schema = options.jsonSchema
+        if (options.grammar == null && schema != null) {
+            // The answer keeps what it needs of its grammar.
+            Grammar.jsonSchema(model, schema).use { grammar -> grammar.handle.use { begin(options, it) } }
+        } else {
+            options.grammar?.handle?.use { begin(options, it) } ?: begin(options, 0)
+        }
+    }
+
+    private fun begin(options: AnswerOptions, grammar: Long) {
+        val sampler = options.sampler
+        handle.use { session ->
+            check(
+                Native.sessionBegin(
+                    session, options.numbers(), options.stop.map { it.encodeToByteArray() }.toTypedArray(), options.stopTokens, grammar,
+                    sampler.numbers(), sampler.dryBreakers?.map { it.encodeToByteArray() }?.toTypedArray(),
+                    sampler.logitBias.keys.toIntArray(), sampler.logitBias.values.toFloatArray(), sampler.stages?.map { it.number }?.toIntArray(),
+                ),
+            )
+        }
+    }
+
+    /** Pulls the next piece of the answer. The last one has a [Piece.stopReason]; behind it there is none. */
+    @Throws(BantamException::class)
+    public fun next(): Piece = handle.use { session ->
+        check(Native.sessionNext(session, out, texts))
+        Piece(
+            texts[0]!!.toString(Charsets.UTF_8), StopReason.of(out[4]), out[0].toInt(), out[1].asFloat(), out[2].asFloat(), out[3].asFloat(), out[5].toInt(),
+        )
+    }
+
+    /** An answer behind what the session holds. It begins when its first piece is pulled. */
+    @JvmOverloads
+    public fun answer(options: AnswerOptions = AnswerOptions()): Answer = Answer {
+        begin(options)
+        pieces { next() }
+    }
+
+    /** What the last answer was, or what it is so far. */
+    public val summary: Summary
+        @Throws(BantamException::class) get() {
+            val n = numbers(15) { out -> handle.use { Native.sessionSummary(it, out) } }
+            return Summary(
+                StopReason.of(n[0]), n[1].toInt(), if (n[2] < 0) null else n[2] == 1L, n[3], n[4], n[5], n[6], n[7], n[8], n[9],
+                Confidence(n[10].asFloat(), n[11].asFloat(), n[12].asFloat(), n[13].asFloat(), n[14].asFloat()),
+            )
+        }
+
+    /** The most likely tokens at the last choice, the likeliest first: as many as the sampler's `topLogprobs` asked for. */
+    public val topLogprobs: List<TokenLogprob>
+        @Throws(BantamException::class) get() {
+            val tokens = arrayOfNulls<IntArray>(1)
+            val logprobs = arrayOfNulls<FloatArray>(1)
+            handle.use { check(Native.sessionTopLogprobs(it, tokens, logprobs)) }
+            return tokens[0]!!.zip(logprobs[0]!!.asIterable()) { token, logprob -> TokenLogprob(token, logprob) }
+        }
+
+    /** The tokens that the session holds. */
+    public val tokens: IntArray
+        @Throws(BantamException::class) get() {
+            val out = arrayOfNulls<IntArray>(1)
+            handle.use { check(Native.sessionTokens(it, out)) }
+            return out[0]!!
+        }
+
+    /** The score of every token of the vocabulary as the next one. */
+    public val logits: FloatArray
+        @Throws(BantamException::class) get() {
+            val out = arrayOfNulls<FloatArray>(1)
+            handle.use { check(Native.sessionLogits(it, out)) }
+            return out[0]!!
+        }
+
+    /** Forgets every token behind the first [position]. An answer in progress is given up. */
+    @Throws(BantamException::class)
+    public fun rewind(position: Int): Unit = handle.use { check(Native.sessionRewind(it, position.toLong())) }
+
+    /** Forgets [discard] tokens behind the first [keep]; those behind them move up, and an answer in progress goes on. */
+    @Throws(BantamException::class)
+    public fun shift(keep: Int, discard: Int): Unit = handle.use { check(Native.sessionShift(it, keep.toLong(), discard.toLong())) }
+
+    /** Opens a session that holds what this one holds, with the same model, threads and options, and a switch of its own. */
+    @Throws(BantamException::class)
+    public fun fork(): Session {
+        val switch = Cancel()
+        val pointer = number { out -> handle.use { Native.sessionFork(it, out) } }
+        val fork = Session(model, pointer, switch)
+        fork.handle.use { session -> switch.use { check(Native.sessionSetCancel(session, it)) } }
+        return fork
+    }
+
+    /** Makes this session hold what [from] holds: a fork into a session that is there already. */
+    @Throws(BantamException::class)
+    public fun copy(from: Session): Unit = handle.use { to -> from.handle.use { check(Native.sessionCopy(to, it)) } }
+
+    /** Saves what the session holds to a file. One that is there already is replaced once all is written. */
+    @Throws(BantamException::class)
+    public fun save(path: String): Unit = handle.use { check(Native.sessionSave(it, path.encodeToByteArray())) }
+
+    /** Makes the session hold what was saved to a file. An answer in progress is given up. */
+    @Throws(BantamException::class)
+    public fun restore(path: String): Unit = handle.use { check(Native.sessionRestore(it, path.encodeToByteArray())) }
+
+    /** Saves what the session holds: [SessionInfo.savedBytes], which can be many. */
+    @Throws(BantamException::class)
+    public fun save(): ByteArray = bytes { out -> handle.use { Native.sessionSaveTo(it, out) } }
+
+    /** Makes the session hold what was saved. An answer in progress is given up. */
+    @Throws(BantamException::class)
+    public fun restore(saved: ByteArray): Unit = handle.use { check(Native.sessionRestoreFrom(it, saved)) }
+
+    /**
+     * Gives memory back to the system, when an app goes into the background or is warned that memory is short. Returns how many bytes. An answer
+     * in progress can be pulled on afterwards. [path] names a file of the app's own for [TrimLevel.ALL]: it is removed when it is read again.
+     */
+    @JvmOverloads
+    @Throws(BantamException::class)
+    public fun trim(level: TrimLevel, path: String? = null): Long =
+        number { out -> handle.use { Native.sessionTrim(it, level.number, path?.encodeToByteArray(), out) } }
+
+    /** Lets the session use so many threads, at most as many as it was opened with. Nothing that is computed changes. */
+    @Throws(BantamException::class)
+    public fun setThreads(threads: Int): Unit = handle.use { check(Native.sessionSetThreads(it, threads.toLong())) }
+
+    /** Changes the priority of the session's threads. That of the calling one is its owner's. */
+    @Throws(BantamException::class)
+    public fun setPriority(priority: Priority): Unit = handle.use { check(Native.sessionSetPriority(it, priority.number)) }
+
+    /** Cancels the call in progress, waits until it has returned, and frees the session. */
+    override fun close() {
+        // First no other call may begin, so that the one that is stopped is the last.
+        handle.close()
+        switch.cancel()
+        claim.close(wait = true)
+        switch.close()
+    }
+
+    public companion object {
+        /** Opens a session. All of its memory is had now. */
+        @JvmStatic
+        @JvmOverloads
+        @Throws(BantamException::class)
+        public fun open(model: Model, options: SessionOptions = SessionOptions()): Session {
+            val switch = Cancel()
+            try {
+                val pointer = number { out -> model.handle.use { m -> switch.use { Native.sessionOpen(m, options.numbers(), it, out) } } }
+                return Session(model, pointer, switch)
+            } catch (e: BantamException) {
+                switch.close()
+                throw e
+            }
+        }
+    }
+}
+
+/** The pieces that [next] gives, up to the one that ends the answer. */
+internal inline fun pieces(crossinline next: () -> Piece): Iterator<Piece> = object : Iterator<Piece> {
+    private var isOver = false
+
+    override fun hasNext(): Boolean = !isOver
+
+    override fun next(): Piece {
+        if (isOver) throw NoSuchElementException("the answer is over")
+        val piece = next()
+        isOver = piece.stopReason != StopReason.NONE
+        return piece
+    }
+}

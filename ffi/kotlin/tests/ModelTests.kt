@@ -1,0 +1,126 @@
+// Models: opened from anywhere, what they are, and text that is UTF-8 all the way.
+package bantam.tests
+
+import bantam.Bantam
+import bantam.BantamException
+import bantam.Cancel
+import bantam.Code
+import bantam.Model
+import bantam.ModelOptions
+import bantam.SessionOptions
+import java.io.File
+import java.io.RandomAccessFile
+import java.nio.ByteBuffer
+import java.nio.channels.FileChannel
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+
+fun code(body: () -> Unit): Int = assertFailsWith<BantamException> { body() }.code
+
+fun models(tests: Tests) {
+    tests.test("a model tells of itself") {
+        val model = tests.opened
+        val info = model.info
+        assertEquals(listOf(30, 576, 49152), listOf(info.layers, info.dim, info.vocabSize))
+        assertEquals("llama", info.architecture)
+        assertTrue(info.isFileBacked && info.hasChatTemplate)
+        assertEquals(File(tests.model).length(), info.fileBytes)
+        assertEquals("llama", model.metadata("general.architecture"))
+        assertEquals(30L, model.metadata("llama.block_count"))
+        assertEquals(49152, (model.metadata("tokenizer.ggml.tokens") as List<*>).size)
+        assertNull(model.metadata("no.such.key"))
+        assertTrue("general.architecture" in model.metadataKeys)
+        assertEquals(272, model.tensors.size)
+        assertTrue(model.tensors.all { it.bytes > 0 && it.shape.isNotEmpty() })
+        model.warm()
+        assertEquals(info.fileBytes, model.residentBytes)
+        assertTrue(Bantam.version.isNotEmpty() && Bantam.hasChat && Bantam.hasGrammars && Bantam.threadsDefault >= 1)
+        assertTrue("scalar" in Bantam.backends)
+        val plan = model.plan(SessionOptions().apply { context = 128 })
+        assertEquals(2L * 30 * 3 * 64 * 128 * 2, plan.kvBytes)
+        assertEquals(plan.totalBytes, plan.kvBytes + plan.scratchBytes)
+    }
+
+    // Modified UTF-8 would write the second and third of these in another way.
+    tests.test("text is UTF-8: umlauts, emoji, U+0000, and half an emoji") {
+        for (text in listOf("Größe", "🐓 1234 👩‍👩‍👧", "before\u0000after", "", "漢字かな")) {
+            val tokens = tests.opened.tokenize(text)
+            assertEquals(text, tests.opened.detokenize(tokens))
+        }
+        // Bytes of the emoji's own UTF-8, found by hand.
+        val bytes = tests.opened.tokenize("🐓").flatMap { tests.opened.token(it).bytes.toList() }
+        assertEquals(listOf(0xf0, 0x9f, 0x90, 0x93).map { it.toByte() }, bytes)
+        assertEquals("?", tests.opened.detokenize(tests.opened.tokenize("\ud83d")))
+        tests.session { it.prompt("a\u0000b 🐓") }
+    }
+
+    tests.test("what looks like a control token is text, unless it is asked for") {
+        assertTrue(tests.opened.tokenize("<|im_end|>").size > 1)
+        val token = tests.opened.tokenize("<|im_end|>", parseSpecial = true).single()
+        assertTrue(tests.opened.token(token).isControl && tests.opened.token(token).isEnd)
+        assertEquals("", tests.opened.detokenize(intArrayOf(token)))
+        assertEquals("<|im_end|>", tests.opened.detokenize(intArrayOf(token), showSpecial = true))
+    }
+
+    tests.test("a model opens from a descriptor with an offset, and from a direct buffer") {
+        val packed = File("archive.bin")
+        val offset = 4100L
+        RandomAccessFile(packed, "rw").use { out ->
+            out.seek(offset)
+            File(tests.model).inputStream().channel.use { from -> from.transferTo(0, from.size(), out.channel) }
+            out.write(ByteArray(100))
+        }
+        val fingerprint = tests.opened.info.fingerprint
+        RandomAccessFile(packed, "r").use { file ->
+            val length = file.length() - offset - 100
+            val model = Model.open(descriptorOf(packed), offset, length)
+            assertEquals(fingerprint, model.info.fingerprint)
+            assertTrue(model.info.isFileBacked)
+            assertEquals(Code.ARGUMENT, code { Model.open(descriptorOf(packed), offset, length + 101) })
+            // The descriptor is borrowed, and a session keeps what it needs of its model.
+            file.close()
+            val session = model.session(SessionOptions().apply { context = 64 })
+            model.close()
+            session.prompt(PROMPT)
+            assertTrue("Paris" in session.answer(greedy(8)).text())
+            session.close()
+        }
+        FileChannel.open(packed.toPath()).use { channel ->
+            val map = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size())
+            map.position(offset.toInt()).limit((channel.size() - 100).toInt())
+            Model.open(map).use { assertEquals(fingerprint, it.info.fingerprint) }
+        }
+        packed.delete()
+        assertEquals(Code.ARGUMENT, code { Model.open(ByteBuffer.allocate(64)) })
+        assertEquals(Code.NOT_GGUF, code { Model.open(ByteBuffer.allocateDirect(64)) })
+    }
+
+    tests.test("what cannot be opened says why") {
+        assertEquals(Code.IO, code { Model.open("no/such/🐓") })
+        assertEquals(Code.NOT_A_FILE, code { Model.open(".") })
+        assertEquals(Code.ARGUMENT, code { Model.open(-1, 0, 0) })
+        assertEquals(Code.ARGUMENT, code { Model.open(tests.model, ModelOptions().apply { backend = "none" }) })
+        val error = assertFailsWith<BantamException> { Model.open("no/such/file") }
+        assertEquals("BANTAM_IO", error.codeName)
+        assertTrue(error.message!!.length > 10)
+        Cancel().use { switch ->
+            switch.cancel()
+            assertEquals(Code.CANCELLED, code { Model.open(tests.model, ModelOptions().apply { cancel = switch }) })
+            assertEquals(Code.CANCELLED, code { tests.opened.warm(switch) })
+            switch.resume()
+            tests.opened.warm(switch)
+        }
+        val closed = Model.open(tests.model, ModelOptions().apply { backend = "scalar" })
+        closed.close()
+        closed.close()
+        assertEquals(Code.HANDLE, code { closed.tokenize("a") })
+        assertContentEquals(tests.opened.tokenize("a"), tests.opened.tokenize("a"))
+    }
+}
+
+/** The number of an open descriptor of a file. */
+private fun descriptorOf(file: File): Int =
+    File("/proc/self/fd").listFiles()!!.first { runCatching { it.canonicalPath == file.canonicalPath }.getOrDefault(false) }.name.toInt()
