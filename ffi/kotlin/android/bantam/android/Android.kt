@@ -15,10 +15,11 @@ import bantam.ModelOptions
 import bantam.Session
 import bantam.TrimLevel
 import java.io.File
+import java.io.IOException
 
 /** Opens an asset in place, inside the APK or an asset pack. It must not be compressed: `androidResources { noCompress += "gguf" }`. */
 @JvmOverloads
-@Throws(BantamException::class)
+@Throws(BantamException::class, IOException::class)
 public fun openAsset(context: Context, name: String, options: ModelOptions = ModelOptions()): Model =
     context.assets.openFd(name).use { openModel(it, options) }
 
