@@ -30,7 +30,9 @@ fun models(tests: Tests) {
         assertEquals(File(tests.model).length(), info.fileBytes)
         assertEquals("llama", model.metadata("general.architecture"))
         assertEquals(30L, model.metadata("llama.block_count"))
-        assertEquals(49152, (model.metadata("tokenizer.ggml.tokens") as List<*>).size)
+        val words = model.metadata("tokenizer.ggml.tokens") as List<*>
+        assertEquals(listOf(49152, "<|im_start|>", "<|im_end|>"), listOf(words.size, words[1], words[2]))
+        assertEquals(listOf(3L, 1L), listOf(3, 48000).map { (model.metadata("tokenizer.ggml.token_type") as List<*>)[it] })
         assertNull(model.metadata("no.such.key"))
         assertTrue("general.architecture" in model.metadataKeys)
         assertEquals(272, model.tensors.size)

@@ -29,7 +29,10 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
             texts[0]!!.toString(Charsets.UTF_8)
         }
 
-    /** The value of a metadata key, "general.name": a Long, Double, Boolean, String or a List of them. Null if there is no such key. */
+    /**
+     * The value of a metadata key, "general.name": a Long, Double, Boolean, String or a List of them. Null if there is no such key. A list reads
+     * each value when it is asked for, and texts take longer the further back they are: for those of the vocabulary there is [token].
+     */
     public fun metadata(key: String): Any? {
         val texts = arrayOfNulls<ByteArray>(1)
         val keyBytes = key.encodeToByteArray()
@@ -40,9 +43,14 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
             throw e
         }
         if (n[0] != ARRAY) return value(n, texts[0])
-        return (0 until n[4]).map { i ->
-            val element = numbers(5) { out -> handle.use { Native.modelMetadataElement(it, keyBytes, i, out, texts) } }
-            value(element, texts[0])
+        return object : AbstractList<Any?>() {
+            override val size: Int = n[4].toInt()
+
+            override fun get(index: Int): Any? {
+                val text = arrayOfNulls<ByteArray>(1)
+                val element = numbers(5) { out -> handle.use { Native.modelMetadataElement(it, keyBytes, index.toLong(), out, text) } }
+                return value(element, text[0])
+            }
         }
     }
 
