@@ -69,6 +69,7 @@ final class HeaderTests: XCTestCase {
 
     func testNumbersThatSwitchOffAreTold() throws {
         let lent = Lent()
+        defer { withExtendedLifetime(lent) {} }
         let defaults = SamplerOptions().c(lent)
         XCTAssertEqual(defaults.temperature, 0)
         XCTAssertEqual(defaults.top_k, 0)
