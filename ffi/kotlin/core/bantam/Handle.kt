@@ -8,7 +8,7 @@ import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.locks.ReentrantLock
 import kotlin.concurrent.withLock
 
-/** What a handle is of; the shim's `free_handle` has the same numbers. */
+/** What a handle is of; `free_handle` of jni/library.c has the same numbers. */
 internal enum class Kind(val number: Int, val noun: String, val isShared: Boolean) {
     CANCEL(0, "cancel switch", true),
     MODEL(1, "model", true),

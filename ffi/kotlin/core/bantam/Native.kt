@@ -1,4 +1,4 @@
-// The functions of the JNI shim, jni/bantam_jni.c, which binds them by name and type when it is loaded.
+// The functions of the JNI shim in jni/, which binds them by name and type when it is loaded.
 //
 // Those that can fail return null, or what went wrong as bytes: `check` throws it. Numbers come out in a LongArray, texts as UTF-8.
 package bantam
