@@ -294,6 +294,22 @@ typedef struct bantam_model_options {
   int32_t reserved;
 } bantam_model_options;
 
+// A part of a model in several files: a path, or a descriptor.
+typedef struct bantam_part {
+  // The path; NULL takes the descriptor.
+  const char *path;
+  // Bytes of it; 0 if it ends with a 0.
+  size_t path_bytes;
+  // Where the part begins in its file.
+  uint64_t offset;
+  // How many bytes it has; 0 is up to the file's end.
+  uint64_t length;
+  // An open file, which is borrowed, and may be closed when the call has returned.
+  int32_t fd;
+  // 0.
+  int32_t reserved;
+} bantam_part;
+
 // Told how far something is; returns 0 to go on, anything else to cancel it. It is called on the thread that called the library, and may
 // call nothing of it but cancel objects.
 typedef int32_t (*bantam_progress)(void *user, uint64_t done, uint64_t all);
@@ -911,6 +927,17 @@ bantam_status bantam_model_open_memory(const void *bytes,
                                        const struct bantam_model_options *options,
                                        struct bantam_model **out,
                                        struct bantam_error *error);
+
+// Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
+// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first.
+//
+// Ownership: as bantam_model_open; descriptors stay the caller's. Threads: any.
+// Errors: as bantam_model_open_fd; BANTAM_UNSUPPORTED if they are not as many as the model has, BANTAM_INCONSISTENT if they are not in order.
+bantam_status bantam_model_open_parts(const struct bantam_part *parts,
+                                      size_t count,
+                                      const struct bantam_model_options *options,
+                                      struct bantam_model **out,
+                                      struct bantam_error *error);
 
 // Reads all pages of the model, so that the first answer waits for no disk.
 //

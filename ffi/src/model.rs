@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_void};
 use bantam::mmap::Mapping;
 use bantam::{Cancel, Model, ModelOptions};
 
-use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, call, call_back};
+use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, Plain, call, call_back};
 use crate::cancel::bantam_cancel;
 use crate::handle::{Noun, create_at};
 use crate::options::{Struct, flag};
@@ -166,6 +166,48 @@ pub unsafe extern "C" fn bantam_model_open_memory(
     unsafe { call(error, body) }
 }
 
+/// A part of a model in several files: a path, or a descriptor.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bantam_part {
+    /// The path; NULL takes the descriptor.
+    pub path: *const c_char,
+    /// Bytes of it; 0 if it ends with a 0.
+    pub path_bytes: usize,
+    /// Where the part begins in its file.
+    pub offset: u64,
+    /// How many bytes it has; 0 is up to the file's end.
+    pub length: u64,
+    /// An open file, which is borrowed, and may be closed when the call has returned.
+    pub fd: i32,
+    /// 0.
+    pub reserved: i32,
+}
+
+// SAFETY: integers and a pointer of any bytes.
+unsafe impl Plain for bantam_part {}
+
+/// Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
+/// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first.
+///
+/// Ownership: as bantam_model_open; descriptors stay the caller's. Threads: any.
+/// Errors: as bantam_model_open_fd; BANTAM_UNSUPPORTED if they are not as many as the model has, BANTAM_INCONSISTENT if they are not in order.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_model_open_parts(
+    parts: *const bantam_part,
+    count: usize,
+    options: *const bantam_model_options,
+    out: *mut *mut bantam_model,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let parts = caller.slice(parts, count, "the parts")?;
+        open(caller, options, out, |_| map_parts(caller, parts))
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
 /// Opens a model from what `map` finds.
 fn open(
     caller: Caller,
@@ -266,7 +308,32 @@ fn map_path(_path: &str) -> Result<Mapping> {
 }
 
 #[cfg(all(feature = "std", unix))]
+fn map_parts(caller: Caller, parts: &[bantam_part]) -> Result<Mapping> {
+    let mut files = alloc::vec::Vec::new();
+    for part in parts {
+        let file = match caller.field(part.path, part.path_bytes, "the path of a part")? {
+            Some(path) => std::fs::File::open(path)
+                .map_err(|error| fail!(crate::status::BANTAM_IO, "cannot open {path}: {error}"))?,
+            None => own(part.fd)?,
+        };
+        files.push((file, part.offset, (part.length != 0).then_some(part.length)));
+    }
+    Ok(Mapping::join(files)?)
+}
+
+#[cfg(not(all(feature = "std", unix)))]
+fn map_parts(_caller: Caller, _parts: &[bantam_part]) -> Result<Mapping> {
+    Err(fail!(BANTAM_UNSUPPORTED, "this build has no files: open the model in memory, in one piece"))
+}
+
+#[cfg(all(feature = "std", unix))]
 fn map_fd(fd: i32, offset: u64, length: Option<u64>) -> Result<Mapping> {
+    Ok(Mapping::from_file(&own(fd)?, offset, length)?)
+}
+
+/// A file of the library's own for a descriptor of the caller's.
+#[cfg(all(feature = "std", unix))]
+fn own(fd: i32) -> Result<std::fs::File> {
     use std::os::fd::BorrowedFd;
     // SAFETY: F_GETFD takes any number, and says whether it is an open descriptor.
     if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
@@ -276,7 +343,7 @@ fn map_fd(fd: i32, offset: u64, length: Option<u64>) -> Result<Mapping> {
     let file = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
     let file =
         file.map_err(|error| fail!(crate::status::BANTAM_IO, "cannot keep the descriptor: {error}"))?;
-    Ok(Mapping::from_file(&std::fs::File::from(file), offset, length)?)
+    Ok(std::fs::File::from(file))
 }
 
 #[cfg(not(all(feature = "std", unix)))]

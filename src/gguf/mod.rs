@@ -17,6 +17,7 @@
 
 mod cursor;
 mod directory;
+mod parts;
 mod value;
 
 use core::ops::Range;
@@ -26,6 +27,7 @@ use crate::format::TensorType;
 use crate::mmap::Mapping;
 use cursor::{Cursor, malformed};
 use directory::{Directory, Named, name_of};
+use parts::{Part, Reading};
 pub use value::{Array, Kind, Value};
 
 /// The most dimensions a tensor has.
@@ -57,7 +59,7 @@ pub struct TensorInfo {
     pub dimensions: usize,
     /// The type.
     pub kind: TensorType,
-    /// Bytes from the start of the file. Only the start is known of a type that is not ours.
+    /// Bytes from the start of the file, or of all parts of a model in several. Only the start is known of a type that is not ours.
     pub data: Range<usize>,
 }
 
@@ -94,25 +96,20 @@ impl File {
     /// Reads the directory of a mapped file and checks all of it.
     pub fn open(mapping: Mapping) -> Result<File> {
         let bytes = mapping.bytes();
-        let mut cursor = Cursor::new(bytes, 0);
-        let version = read_version(&mut cursor)?;
-        // With the fewest bytes that a tensor and an entry can take.
-        let tensor_count = read_count(&mut cursor, 8 + 4 + 4 + 8, "the number of tensors")?;
-        let entry_count = read_count(&mut cursor, 8 + 4 + 1, "the number of metadata entries")?;
-
-        let metadata = Directory::read(bytes, entry_count, || read_entry(&mut cursor))?;
-        refuse_split(find(&metadata, bytes, "split.count"))?;
-        let alignment = read_alignment(find(&metadata, bytes, ALIGNMENT))?;
-
-        let mut tensors = Directory::read(bytes, tensor_count, || read_tensor(&mut cursor, alignment))?;
-        let start = (cursor.position() as u64).checked_next_multiple_of(alignment);
-        let start = start.and_then(|start| usize::try_from(start).ok());
-        let start = start.ok_or_else(|| {
-            malformed(cursor.position(), format_args!("alignment {alignment} puts the data out of reach"))
-        })?;
-        for tensor in tensors.iter_mut() {
-            place_tensor(tensor, start, bytes)?;
+        let parts = parts::read(&mapping)?;
+        let count = parts.iter().map(|part| part.tensor_count).sum();
+        let mut reading = Reading::new(parts);
+        let mut tensors = Directory::read(bytes, count, || reading.tensor())?;
+        let mut placed = tensors.iter_mut();
+        for part in &reading.parts {
+            let start = part.data_start()?;
+            for tensor in placed.by_ref().take(part.tensor_count as usize) {
+                place_tensor(tensor, start, &bytes[..part.end])?;
+            }
         }
+        drop(placed);
+        let mut parts = reading.parts;
+        let Part { version, metadata, .. } = parts.swap_remove(0);
         Ok(File { mapping, version, metadata, tensors })
     }
 
@@ -228,15 +225,6 @@ fn read_alignment(value: Option<Value<'_>>) -> Result<u64> {
         Some(other) => {
             Err(Error::Inconsistent(text!("{ALIGNMENT} is {other:?}; it must be a u32 power of two")))
         }
-    }
-}
-
-fn refuse_split(count: Option<Value<'_>>) -> Result<()> {
-    match count.and_then(|count| count.as_integer()) {
-        Some(count) if count > 1 => Err(Error::Unsupported(text!(
-            "the model is split into {count} files; join them into one first (gguf-split --merge)"
-        ))),
-        _ => Ok(()),
     }
 }
 

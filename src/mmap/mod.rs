@@ -3,8 +3,11 @@
 
 #[cfg(all(feature = "std", unix))]
 mod pages;
+#[cfg(all(feature = "std", unix))]
+mod split;
 
 use alloc::boxed::Box;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::error::Result;
@@ -20,6 +23,8 @@ pub struct Mapping {
 enum Source {
     #[cfg(feature = "std")]
     File(MappedFile),
+    #[cfg(all(feature = "std", unix))]
+    Joined(split::JoinedFiles),
     Lent(Lent),
 }
 
@@ -52,9 +57,24 @@ unsafe impl Send for Lent {}
 unsafe impl Sync for Lent {}
 
 impl Mapping {
-    /// Maps the whole file at `path`.
+    /// Maps the whole file at `path`; of a model in several files, whose names say so (`name-00001-of-00003.gguf`), all parts if it
+    /// is the first.
     #[cfg(feature = "std")]
     pub fn open(path: &std::path::Path) -> Result<Mapping> {
+        #[cfg(unix)]
+        if let Some(paths) = split::parts_of(path)? {
+            let mut files = alloc::vec::Vec::new();
+            for path in &paths {
+                files.push((Mapping::open_file(path)?, 0, None));
+            }
+            return Mapping::join(files);
+        }
+        Mapping::map(Mapping::open_file(path)?, 0, None)
+    }
+
+    /// Opens what can be mapped.
+    #[cfg(feature = "std")]
+    fn open_file(path: &std::path::Path) -> Result<std::fs::File> {
         let fail = |error: std::io::Error| Error::Io(text!("cannot open {}: {error}", path.display()));
         // Asked before it is opened, since opening a pipe waits for its writer.
         let kind = std::fs::metadata(path).map_err(fail)?.file_type();
@@ -62,7 +82,25 @@ impl Mapping {
             let what = if kind.is_dir() { "a directory" } else { "a pipe, socket or device" };
             return Err(Error::NotAFile(text!("cannot open {}: it is {what}, not a file", path.display())));
         }
-        Mapping::map(std::fs::File::open(path).map_err(fail)?, 0, None)
+        std::fs::File::open(path).map_err(fail)
+    }
+
+    /// Maps the parts of a model that lies in several files, in their order: of each, so many bytes from an offset on, to its end if
+    /// `None`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NotAFile`], and [`Error::Argument`] for a range that is not inside of its file.
+    #[cfg(all(feature = "std", unix))]
+    pub fn join(files: alloc::vec::Vec<(std::fs::File, u64, Option<u64>)>) -> Result<Mapping> {
+        let mut parts = alloc::vec::Vec::new();
+        for (file, offset, length) in files {
+            let length = Mapping::length(&file, offset, length)?;
+            parts.push((file, offset, length));
+        }
+        if parts.is_empty() {
+            return Err(Error::Argument(text!("a model has at least one part")));
+        }
+        Ok(Mapping { source: Source::Joined(split::JoinedFiles::map(parts)?) })
     }
 
     /// Maps `length` bytes of `file` from `offset` on (to the file's end if `None`): a model inside an archive.
@@ -73,8 +111,9 @@ impl Mapping {
         Mapping::map(own, offset, length)
     }
 
+    /// How many bytes are to be mapped, once they are known to be there.
     #[cfg(feature = "std")]
-    fn map(file: std::fs::File, offset: u64, length: Option<u64>) -> Result<Mapping> {
+    fn length(file: &std::fs::File, offset: u64, length: Option<u64>) -> Result<u64> {
         let metadata =
             file.metadata().map_err(|error| Error::Io(text!("cannot ask for the file's size: {error}")))?;
         if !metadata.is_file() {
@@ -83,14 +122,23 @@ impl Mapping {
         }
         let size = metadata.len();
         let length = length.unwrap_or(size.saturating_sub(offset));
-        let end = offset.checked_add(length).filter(|&end| end <= size).ok_or_else(|| {
-            Error::Argument(text!("{length} bytes from offset {offset} on are more than the file's {size}"))
-        })?;
+        if offset.checked_add(length).is_none_or(|end| end > size) {
+            return Err(Error::Argument(text!(
+                "{length} bytes from offset {offset} on are more than the file's {size}"
+            )));
+        }
         if length == 0 {
             return Err(Error::NotGguf(text!("the file is empty")));
         }
-        let length = usize::try_from(length)
-            .map_err(|_| Error::Memory { what: "the address range of the file", bytes: length })?;
+        Ok(length)
+    }
+
+    #[cfg(feature = "std")]
+    fn map(file: std::fs::File, offset: u64, length: Option<u64>) -> Result<Mapping> {
+        let bytes = Mapping::length(&file, offset, length)?;
+        let end = offset + bytes;
+        let length = usize::try_from(bytes)
+            .map_err(|_| Error::Memory { what: "the address range of the file", bytes })?;
         // SAFETY: the map is read-only and private to this struct. Another process may still change the file; what is
         // read from the map is therefore checked at each use and never trusted as an index (gguf, model).
         let map = unsafe { memmap2::MmapOptions::new().offset(offset).len(length).map(&file) }
@@ -118,9 +166,20 @@ impl Mapping {
         match &self.source {
             #[cfg(feature = "std")]
             Source::File(file) => &file.map,
+            #[cfg(all(feature = "std", unix))]
+            Source::Joined(files) => files.bytes(),
             // SAFETY: from_bytes took both from a slice that the boxed owner, which lives as long as self, lent; nobody
             // else can reach the owner to change it.
             Source::Lent(lent) => unsafe { core::slice::from_raw_parts(lent.start, lent.len) },
+        }
+    }
+
+    /// Where the parts of a model in several files lie in the bytes; one part otherwise.
+    pub(crate) fn part(&self, i: usize) -> Option<Range<usize>> {
+        match &self.source {
+            #[cfg(all(feature = "std", unix))]
+            Source::Joined(files) => files.parts.get(i).cloned(),
+            _ => (i == 0).then(|| 0..self.bytes().len()),
         }
     }
 
@@ -129,6 +188,8 @@ impl Mapping {
         match &self.source {
             #[cfg(feature = "std")]
             Source::File(_) => true,
+            #[cfg(all(feature = "std", unix))]
+            Source::Joined(_) => true,
             Source::Lent(_) => false,
         }
     }
@@ -136,13 +197,16 @@ impl Mapping {
     /// An error if the file has become shorter since it was mapped, as reading its lost pages would kill the process.
     #[cfg(feature = "std")]
     pub fn check(&self) -> Result<()> {
-        let Source::File(mapped) = &self.source else { return Ok(()) };
-        match mapped.file.metadata() {
-            Ok(metadata) if metadata.len() >= mapped.end => Ok(()),
-            Ok(metadata) => {
-                Err(Error::Changed(text!("it has {} bytes and had {}", metadata.len(), mapped.end)))
-            }
+        let is_whole = |file: &std::fs::File, end: u64| match file.metadata() {
+            Ok(metadata) if metadata.len() >= end => Ok(()),
+            Ok(metadata) => Err(Error::Changed(text!("it has {} bytes and had {end}", metadata.len()))),
             Err(error) => Err(Error::Changed(text!("its size cannot be read: {error}"))),
+        };
+        match &self.source {
+            Source::File(mapped) => is_whole(&mapped.file, mapped.end),
+            #[cfg(unix)]
+            Source::Joined(files) => files.files().try_for_each(|(file, end)| is_whole(file, end)),
+            Source::Lent(_) => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, text};
 /// How much is read ahead at a time: some milliseconds of a slow disk, so that a cancel is seen soon.
 const STEP_BYTES: usize = 1 << 20;
 
-fn page_bytes() -> usize {
+pub(super) fn page_bytes() -> usize {
     // SAFETY: sysconf only reads its argument.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }

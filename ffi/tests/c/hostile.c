@@ -13,6 +13,7 @@ static void null_is_an_error(void) {
     EXPECT(BANTAM_ARGUMENT, bantam_model_open("x", 1, NULL, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_model_open_fd(0, 0, 0, NULL, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_model_open_memory(NULL, 10, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_parts(NULL, 2, NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_get_info(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_resident_bytes(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_metadata_count(NULL, NULL, e));

@@ -446,6 +446,15 @@ static void models_come_from_anywhere(const char *path) {
     fclose(packed);
     OK(bantam_model_get_info(model, &same, e));
     CHECK(same.fingerprint == info.fingerprint && same.is_file_backed == 1);
+    // One part is a model too; two are not, of a model that has one.
+    bantam_model *parted = NULL;
+    bantam_part parts[2] = {{"archive.bin", 0, 4100, bytes, -1, 0}, {path, 0, 0, 0, -1, 0}};
+    OK(bantam_model_open_parts(parts, 1, NULL, &parted, e));
+    OK(bantam_model_free(parted));
+    OK(bantam_model_open_parts(parts + 1, 1, NULL, &parted, e));
+    OK(bantam_model_free(parted));
+    EXPECT(BANTAM_UNSUPPORTED, bantam_model_open_parts(parts, 2, NULL, &parted, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_parts(parts, 0, NULL, &parted, e));
     bantam_session *session = open_session(model, 64);
     // A session keeps what it needs of its model.
     OK(bantam_model_free(model));
