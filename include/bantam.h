@@ -124,21 +124,6 @@
 // Temperature.
 #define BANTAM_STAGE_TEMPERATURE 9
 
-// Any JSON value; the source is not looked at.
-#define BANTAM_GRAMMAR_JSON 1
-
-// JSON that a JSON schema accepts.
-#define BANTAM_GRAMMAR_JSON_SCHEMA 2
-
-// Text that a regular expression matches from its beginning to its end.
-#define BANTAM_GRAMMAR_REGEX 3
-
-// A grammar in the language of Lark.
-#define BANTAM_GRAMMAR_LARK 4
-
-// A grammar in llama.cpp's GBNF.
-#define BANTAM_GRAMMAR_GBNF 5
-
 // Keys and values are kept as halves.
 #define BANTAM_KV_F16 0
 
@@ -179,6 +164,21 @@
 // The cancel object was set, or the function that takes the pieces did not return 0.
 #define BANTAM_STOP_CANCELLED 7
 
+// Any JSON value; the source is not looked at.
+#define BANTAM_GRAMMAR_JSON 1
+
+// JSON that a JSON schema accepts.
+#define BANTAM_GRAMMAR_JSON_SCHEMA 2
+
+// Text that a regular expression matches from its beginning to its end.
+#define BANTAM_GRAMMAR_REGEX 3
+
+// A grammar in the language of Lark.
+#define BANTAM_GRAMMAR_LARK 4
+
+// A grammar in llama.cpp's GBNF.
+#define BANTAM_GRAMMAR_GBNF 5
+
 // Who set the conversation up: how to answer.
 #define BANTAM_ROLE_SYSTEM 1
 
@@ -198,9 +198,6 @@ typedef struct bantam_cancel bantam_cancel;
 typedef struct bantam_chat bantam_chat;
 
 // What answers may look like, compiled for the vocabulary of one model. Any number of answers may follow it.
-typedef struct bantam_grammar bantam_grammar;
-
-// Grammars are not part of this build.
 typedef struct bantam_grammar bantam_grammar;
 
 // An open model. Any number of threads and sessions may use it at once.
@@ -1083,23 +1080,6 @@ bantam_status bantam_sampler_reset(struct bantam_sampler *sampler, struct bantam
 // Ownership: ends. Threads: any, while nobody else uses it. Errors: BANTAM_HANDLE, BANTAM_BUSY.
 bantam_status bantam_sampler_free(struct bantam_sampler *sampler);
 
-// Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
-//
-// Ownership: the caller frees it with bantam_grammar_free; answers keep what they need of it. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
-// constrained.
-bantam_status bantam_grammar_new(const struct bantam_model *model,
-                                 int32_t kind,
-                                 const char *source,
-                                 size_t source_bytes,
-                                 struct bantam_grammar **out,
-                                 struct bantam_error *error);
-
-// Frees a grammar; NULL is none.
-//
-// Ownership: ends. Threads: any, while nobody else uses the handle. Errors: BANTAM_HANDLE, BANTAM_BUSY.
-bantam_status bantam_grammar_free(struct bantam_grammar *grammar);
-
 // Says how much memory a session of these options takes, to the byte.
 //
 // Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
@@ -1358,6 +1338,23 @@ bantam_status bantam_session_generate(struct bantam_session *session,
                                       void *user,
                                       struct bantam_summary *summary,
                                       struct bantam_error *error);
+
+// Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
+//
+// Ownership: the caller frees it with bantam_grammar_free; answers keep what they need of it. Threads: any.
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
+// constrained.
+bantam_status bantam_grammar_new(const struct bantam_model *model,
+                                 int32_t kind,
+                                 const char *source,
+                                 size_t source_bytes,
+                                 struct bantam_grammar **out,
+                                 struct bantam_error *error);
+
+// Frees a grammar; NULL is none.
+//
+// Ownership: ends. Threads: any, while nobody else uses the handle. Errors: BANTAM_HANDLE, BANTAM_BUSY.
+bantam_status bantam_grammar_free(struct bantam_grammar *grammar);
 
 // Makes a chat without messages.
 //

@@ -6,8 +6,6 @@ use bantam::{GenerateOptions, Generator, Overflow, StopReason};
 
 use crate::boundary::{Caller, call, call_back};
 use crate::clock::Moment;
-#[cfg(feature = "constrain")]
-use crate::grammar::bantam_grammar;
 use crate::options::{Struct, flag};
 use crate::sampler::{bantam_sampler_options, bantam_text, texts};
 use crate::session::{OpenSession, bantam_session, check_logits};
@@ -15,8 +13,7 @@ use crate::session::{OpenSession, bantam_session, check_logits};
 use crate::status::BANTAM_UNSUPPORTED;
 use crate::status::{BANTAM_STATE, Result, bantam_error, bantam_status, fail};
 
-/// Grammars are not part of this build.
-#[cfg(not(feature = "constrain"))]
+/// What answers may look like, compiled for the vocabulary of one model. Any number of answers may follow it.
 pub struct bantam_grammar(());
 
 /// The answer goes on.

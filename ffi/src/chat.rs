@@ -318,7 +318,7 @@ pub unsafe extern "C" fn bantam_chat_grammar(
     model: *const bantam_model,
     choice: *const c_char,
     choice_bytes: usize,
-    out: *mut *mut crate::grammar::bantam_grammar,
+    out: *mut *mut crate::answer::bantam_grammar,
     error: *mut bantam_error,
 ) -> bantam_status {
     use bantam::chat::ToolChoice;

@@ -1,16 +1,14 @@
-//! Floor 7. Grammars: what answers may look like.
+//! Floor 8. Grammars: what answers may look like.
 
 use core::ffi::c_char;
 
 use bantam::constrain::{Constrainer, Constraint, Grammar};
 
+use crate::answer::bantam_grammar;
 use crate::boundary::{Caller, Out, call};
 use crate::handle::{Noun, create_at};
 use crate::model::{OpenModel, bantam_model};
 use crate::status::{BANTAM_ARGUMENT, Result, bantam_error, bantam_status, fail};
-
-/// What answers may look like, compiled for the vocabulary of one model. Any number of answers may follow it.
-pub struct bantam_grammar(());
 
 impl Noun for bantam_grammar {
     const MAGIC: u32 = u32::from_le_bytes(*b"bgra");

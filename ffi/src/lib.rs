@@ -7,8 +7,8 @@
 //! | floor | files |
 //! |---|---|
 //! | 6 | `status`, `boundary`, `handle`, `options`, `clock`: the rules |
-//! | 7 | `version`, `memory`, `bare`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`, `grammar`: what stands alone |
-//! | 8 | `session`, `answer`, `chat`: conversations |
+//! | 7 | `version`, `memory`, `bare`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`: what stands alone |
+//! | 8 | `session`, `answer`, `grammar`, `chat`: conversations |
 //!
 //! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -46,12 +46,12 @@ mod text;
 
 mod sampler;
 
-#[cfg(feature = "constrain")]
-mod grammar;
-
 mod session;
 
 mod answer;
+
+#[cfg(feature = "constrain")]
+mod grammar;
 
 #[cfg(feature = "chat")]
 mod chat;

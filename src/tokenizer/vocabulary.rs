@@ -184,7 +184,7 @@ impl Vocabulary {
                 Ok(!written.is_empty())
             }
             // Some vocabularies have characters among their tokens, which no text becomes.
-            Kind::Normal if !special::is_well_known(written) => {
+            Kind::Normal if !special::is_well_known(written) && core::str::from_utf8(written).is_ok() => {
                 self.push(kind, written.iter().copied())?;
                 Ok(false)
             }

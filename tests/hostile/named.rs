@@ -464,7 +464,8 @@ fn vocabularies_that_contradict_themselves() {
     inconsistent(change("tokens", &|all| all.push(string("more"))), &["types"]);
     inconsistent(change("tokens", &|all| drop(all.pop())), &["types"]);
     inconsistent(change("tokens", &|all| all[70] = all[71].clone()), &["tokens 70 and 71"]);
-    inconsistent(change("tokens", &|all| all[70] = string("two words")), &["token 70", "two words"]);
+    // One that is not written in bytes can be, and no text becomes it.
+    runs(|file| file.value("tokenizer.ggml.tokens").elements()[70] = string("two words"));
     inconsistent(change("tokens", &|all| all[VOCAB_SIZE - 1] = Meta::String(vec![0xff])), &["UTF-8"]);
     inconsistent(change("token_type", &|all| all[9] = Meta::I32(7)), &["token 9", "type 7"]);
     inconsistent(change("token_type", &|all| all[9] = Meta::I32(i32::MIN)), &["token 9"]);
