@@ -4,17 +4,20 @@
 //! Answers are the model's own, sampled. With `--random` they are random tokens among those allowed, which is harder: rarely used
 //! states of the lexer are met again and again. The first answers warm the caches up; the figures are of those after.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bantam::constrain::{Constrainer, Constraint, Grammar};
 use bantam::{
-    EncodeOptions, Model, Pool, Sampler, SamplerOptions, Session, SessionOptions, TokenId, TokenMask,
+    Constrain, EncodeOptions, GenerateOptions, Generator, Model, Pool, Sampler, SamplerOptions, Session,
+    SessionOptions, TokenId, TokenMask,
 };
 
 const WARM: usize = 5;
 const ANSWERS: usize = 20;
 const TOKENS: usize = 150;
+/// What drawing a token for nothing takes: that of the default chain, as `sampling_cost` has it.
+const DRAW: Duration = Duration::from_micros(30);
 const PROMPT: &str = "Here is a long and varied example, with everything that belongs to it:\n";
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -70,6 +73,48 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// A constraint that tells how long the generator waited for it since the last token.
+struct Timed {
+    constraint: Constraint,
+    waited: Arc<Mutex<Duration>>,
+}
+
+impl Timed {
+    fn time<R>(&mut self, ask: impl FnOnce(&mut Constraint) -> R) -> R {
+        let start = Instant::now();
+        let answer = ask(&mut self.constraint);
+        *self.waited.lock().expect("one thread") += start.elapsed();
+        answer
+    }
+}
+
+impl Constrain for Timed {
+    fn allowed(&mut self) -> bantam::Result<Option<TokenMask<'_>>> {
+        // The mask is kept, so that asking again takes no time. Whoever asks for it has drawn a token for nothing.
+        let start = Instant::now();
+        let asked = self.constraint.allowed().map(|_| ());
+        *self.waited.lock().expect("one thread") += start.elapsed() + DRAW;
+        asked?;
+        self.constraint.allowed().map(|words| Some(TokenMask::new(words)))
+    }
+
+    fn allows(&mut self, token: TokenId) -> bantam::Result<bool> {
+        self.time(|constraint| constraint.is_allowed(token))
+    }
+
+    fn accept(&mut self, token: TokenId) -> bantam::Result<()> {
+        self.time(|constraint| constraint.accept(token))
+    }
+
+    fn is_complete(&mut self) -> bantam::Result<bool> {
+        self.constraint.is_complete()
+    }
+
+    fn must_stop(&self) -> bool {
+        self.constraint.must_stop()
+    }
+}
+
 /// Answers of the model.
 fn answers(model: &Model, fresh: &Constraint) -> Result<Times> {
     let pool = Arc::new(Pool::new(std::thread::available_parallelism()?.get())?);
@@ -77,32 +122,25 @@ fn answers(model: &Model, fresh: &Constraint) -> Result<Times> {
     let mut session = Session::open(model, pool, &options)?;
     let mut prompt = Vec::new();
     model.tokenizer().encode(PROMPT, EncodeOptions::default(), &mut prompt)?;
-    let mut sampler = Sampler::new(SamplerOptions { temperature: 1.0, ..Default::default() })?;
+    let sampler = Sampler::new(SamplerOptions { temperature: 1.0, ..Default::default() })?;
+    let options = GenerateOptions { max_tokens: TOKENS, ..Default::default() };
+    let mut generator = Generator::new(model, session.context(), sampler, &options)?;
     let mut times = Times::default();
     for answer in 0..ANSWERS {
-        let mut constraint = fresh.clone();
+        let waited = Arc::new(Mutex::new(Duration::ZERO));
         session.rewind(0);
         session.prompt(&prompt)?;
-        for _ in 0..TOKENS {
+        generator.restart();
+        generator.set_constraint(Some(Box::new(Timed { constraint: fresh.clone(), waited: waited.clone() })));
+        loop {
             let start = Instant::now();
-            let allowed = constraint.allowed()?;
-            let mut grammar = start.elapsed();
-            let token = session.choose(&mut sampler, Some(TokenMask::new(allowed)))?.token;
-            if model.tokenizer().is_end_of_generation(token) {
-                break;
-            }
-            let start = Instant::now();
-            constraint.accept(token)?;
-            let is_over = constraint.must_stop();
-            grammar += start.elapsed();
-            let start = Instant::now();
-            session.decode(token)?;
-            if answer >= WARM {
+            let Some(_) = generator.next(&mut session)? else { break };
+            let took = start.elapsed();
+            let grammar = std::mem::take(&mut *waited.lock().expect("one thread"));
+            // The first token of an answer was computed with the prompt.
+            if answer >= WARM && generator.drawn() > 1 {
                 times.grammar.push(grammar);
-                times.model.push(start.elapsed());
-            }
-            if is_over {
-                break;
+                times.model.push(took.saturating_sub(grammar));
             }
         }
     }

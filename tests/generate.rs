@@ -263,6 +263,34 @@ fn a_constraint_is_followed_and_known_to_be_unfinished() {
     }
 }
 
+/// Whether a token is tried before all that are allowed are asked for changes nothing in how often it comes.
+#[test]
+fn a_constraint_leaves_the_odds_of_what_it_allows() {
+    const DRAWS: usize = 4000;
+    let model = tiny();
+    let mut session = prompted(&model);
+    let set = vec![65, 66, 70, 71, 72, 80, 90, 91];
+    let logits: Vec<f64> = set.iter().map(|token| f64::from(session.logits()[*token as usize])).collect();
+    let weights: Vec<f64> = logits.iter().map(|logit| logit.exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let plain = SamplerOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplerOptions::default() };
+    let mut counts = vec![0usize; set.len()];
+    let sampler = Sampler::new(plain).unwrap();
+    let mut generator = Generator::new(&model, session.context(), sampler, &up_to(1)).unwrap();
+    for _ in 0..DRAWS {
+        generator.restart();
+        generator.set_constraint(Some(Box::new(Sequence::new(std::slice::from_ref(&set)))));
+        let (drawn, _) = pull(&mut generator, &mut session);
+        counts[set.iter().position(|token| *token == drawn[0]).unwrap()] += 1;
+    }
+    for ((count, weight), token) in counts.iter().zip(&weights).zip(&set) {
+        let p = weight / sum;
+        let (expected, sigma) = (DRAWS as f64 * p, (DRAWS as f64 * p * (1.0 - p)).sqrt());
+        let off = (*count as f64 - expected).abs() / sigma;
+        assert!(off < 4.5, "token {token} came {count} times, and {expected:.0} were expected");
+    }
+}
+
 #[test]
 fn an_answer_cut_by_a_stop_string_is_not_what_its_constraint_describes() {
     let model = tiny();

@@ -25,11 +25,14 @@ pub struct Constraint {
     accepted: usize,
     /// What may come next; asked for and not yet outdated.
     allowed: Option<SimpleVob>,
+    /// A token that is known to be allowed next.
+    known: Option<TokenId>,
 }
 
 impl Constraint {
     pub(super) fn new(matcher: Matcher, inner: Arc<Inner>, json: Option<Place>) -> Constraint {
-        Constraint { matcher, inner, places: json.into_iter().collect(), accepted: 0, allowed: None }
+        let places = json.into_iter().collect();
+        Constraint { matcher, inner, places, accepted: 0, allowed: None, known: None }
     }
 
     fn tree(inner: &Inner) -> &TokTrie {
@@ -74,7 +77,10 @@ impl Constraint {
         if let Some(mask) = &self.allowed {
             return Ok(mask.is_allowed(id));
         }
-        Ok(self.matcher.validate_tokens(&[id]).map_err(|error| explain::error(&error))? == 1)
+        let is_allowed = self.known == Some(id)
+            || self.matcher.validate_tokens(&[id]).map_err(|error| explain::error(&error))? == 1;
+        self.known = is_allowed.then_some(id);
+        Ok(is_allowed)
     }
 
     /// Takes token `id` for the next of the answer.
@@ -86,7 +92,7 @@ impl Constraint {
         if !self.is_allowed(id)? {
             return Err(Error::Argument(text!("token {id} is not allowed here by the grammar")));
         }
-        self.allowed = None;
+        (self.allowed, self.known) = (None, None);
         // After the end there is nothing to follow.
         if !self.matcher.is_stopped() {
             self.matcher.consume_token(id).map_err(|error| explain::error(&error))?;
@@ -134,7 +140,7 @@ impl Constraint {
                 self.accepted
             )));
         }
-        self.allowed = None;
+        (self.allowed, self.known) = (None, None);
         self.matcher.rollback(count).map_err(|error| explain::error(&error))?;
         self.accepted -= count;
         self.places.truncate(self.accepted + 1);

@@ -15,6 +15,15 @@ pub trait Constrain {
     /// Whatever keeps it from saying so: the answer ends with that error.
     fn allowed(&mut self) -> Result<Option<TokenMask<'_>>>;
 
+    /// Whether `token` may come next: what [`Constrain::allowed`] says of it, where that is found out faster for one token than for
+    /// all.
+    ///
+    /// # Errors
+    /// As [`Constrain::allowed`].
+    fn allows(&mut self, token: TokenId) -> Result<bool> {
+        Ok(self.allowed()?.is_none_or(|allowed| allowed.allows(token)))
+    }
+
     /// `token`, one of those allowed, has come.
     ///
     /// # Errors
@@ -35,6 +44,10 @@ pub trait Constrain {
 impl Constrain for crate::constrain::Constraint {
     fn allowed(&mut self) -> Result<Option<TokenMask<'_>>> {
         self.allowed().map(|words| Some(TokenMask::new(words)))
+    }
+
+    fn allows(&mut self, token: TokenId) -> Result<bool> {
+        self.is_allowed(token)
     }
 
     fn accept(&mut self, token: TokenId) -> Result<()> {

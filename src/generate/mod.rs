@@ -6,6 +6,7 @@
 
 mod constraint;
 mod stop;
+mod trial;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -19,6 +20,7 @@ use crate::speculate::Drafter;
 use crate::tokenizer::{TokenId, Utf8Stream};
 pub use constraint::Constrain;
 use stop::StopStrings;
+use trial::Trials;
 
 /// How answers begin, go on and end. Fields may be added: write the rest as `..GenerateOptions::default()`.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +112,7 @@ pub struct Generator {
     sampler: Sampler,
     drafter: Option<Box<dyn Drafter + Send>>,
     constraint: Option<Box<dyn Constrain + Send>>,
+    trials: Trials,
     max_tokens: usize,
     stop_tokens: Vec<TokenId>,
     ignore_end: bool,
@@ -158,6 +161,7 @@ impl Generator {
             sampler,
             drafter: None,
             constraint: None,
+            trials: Trials::new(),
             max_tokens: options.max_tokens,
             stop_tokens,
             ignore_end: options.ignore_end,
@@ -201,6 +205,7 @@ impl Generator {
         self.stop_strings.clear();
         self.characters = Utf8Stream::new();
         self.confidence.clear();
+        self.trials = Trials::new();
         (self.pending, self.drawn, self.reason, self.complete) = (None, 0, None, None);
     }
 
@@ -225,12 +230,11 @@ impl Generator {
             }
             self.pending = None;
         }
-        let allowed = match &mut self.constraint {
+        let choice = match &mut self.constraint {
             Some(constraint) if constraint.must_stop() => return Ok(self.end(StopReason::Complete, None)),
-            Some(constraint) => constraint.allowed()?,
-            None => None,
+            Some(constraint) => self.trials.choose(session, &mut self.sampler, &mut **constraint)?,
+            None => session.choose(&mut self.sampler, None)?,
         };
-        let choice = session.choose(&mut self.sampler, allowed)?;
         let token = choice.token;
         self.drawn += 1;
         self.confidence.push(&choice);

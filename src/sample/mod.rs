@@ -162,6 +162,12 @@ impl Sampler {
         *self = Sampler::from(self.settings, self.lists.take());
     }
 
+    /// What was learnt from a draw since `before` is forgotten, as its token is not taken. The random numbers go on: the next draw must not
+    /// depend on that one.
+    pub(crate) fn unlearn(&mut self, before: &Sampler) {
+        self.mu = before.mu;
+    }
+
     /// Chooses one of the tokens that `allowed` allows, by their logits behind `history`. Writes the most likely of all
     /// tokens to `top`, and says how many they are.
     ///
