@@ -273,7 +273,8 @@ fn a_constraint_leaves_the_odds_of_what_it_allows() {
     let logits: Vec<f64> = set.iter().map(|token| f64::from(session.logits()[*token as usize])).collect();
     let weights: Vec<f64> = logits.iter().map(|logit| logit.exp()).collect();
     let sum: f64 = weights.iter().sum();
-    let plain = SamplerOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplerOptions::default() };
+    let plain =
+        SamplerOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplerOptions::default() };
     let mut counts = vec![0usize; set.len()];
     let sampler = Sampler::new(plain).unwrap();
     let mut generator = Generator::new(&model, session.context(), sampler, &up_to(1)).unwrap();

@@ -6,12 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bantam::chat::{Message, Speaker};
+use bantam::chat::{Conversation as Talk, Message, Speaker};
 use bantam::{Session, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Drawing, Turn, generate};
-use crate::dialect::{self, Dialect};
 use crate::failure::{Failure, Result};
 use crate::input;
 use crate::output::note;
@@ -21,13 +20,9 @@ use crate::{progress, units};
 /// Messages, and the session that has read them.
 pub(crate) struct Conversation {
     session: Session,
-    dialect: Dialect,
+    /// A system text, and questions and their answers in turns.
+    talk: Talk,
     cache: PromptCache,
-    system: Option<String>,
-    /// The questions and their answers, in turns.
-    messages: Vec<Message>,
-    /// How many of them are left out, as the context has no room for them.
-    left_out: usize,
 }
 
 /// A conversation as a file.
@@ -46,12 +41,12 @@ impl Conversation {
     /// A conversation that begins with a system text, if there is one.
     pub(crate) fn new(
         session: Session,
-        dialect: Dialect,
+        mut talk: Talk,
         cache: PromptCache,
         system: Option<&str>,
     ) -> Conversation {
-        let system = system.map(str::to_owned);
-        Conversation { session, dialect, cache, system, messages: Vec::new(), left_out: 0 }
+        talk.set_system(system);
+        Conversation { session, talk, cache }
     }
 
     /// The session.
@@ -61,57 +56,52 @@ impl Conversation {
 
     /// How to answer, as far as that was said.
     pub(crate) fn system(&self) -> Option<&str> {
-        self.system.as_deref()
+        self.talk.system()
     }
 
     /// Says how to answer from here on.
     pub(crate) fn set_system(&mut self, text: &str) {
-        self.system = Some(text.to_owned()).filter(|text| !text.is_empty());
+        self.talk.set_system(Some(text).filter(|text| !text.is_empty()));
     }
 
     /// Questions that were answered.
     pub(crate) fn turns(&self) -> usize {
-        self.messages.len() / 2
+        self.talk.messages().len() / 2
     }
 
     /// Forgets everything but the system text.
     pub(crate) fn clear(&mut self) {
-        self.messages.clear();
-        self.left_out = 0;
+        self.talk.truncate(usize::from(self.system().is_some()));
     }
 
     /// Takes the last question and its answer back; the question, if there was one.
     pub(crate) fn undo(&mut self) -> Option<String> {
-        self.messages.pop()?;
-        let question = self.messages.pop()?;
-        self.left_out = self.left_out.min(self.messages.len());
-        Some(question.content)
+        if self.turns() == 0 {
+            return None;
+        }
+        let last = self.talk.messages().len() - 2;
+        let question = self.talk.messages()[last].content.clone();
+        self.talk.truncate(last);
+        Some(question)
     }
 
     /// Says `text` and shows the answer. If that fails, it has not been said.
     pub(crate) fn say(&mut self, text: &str, drawing: &mut Drawing) -> Result<Turn> {
-        let before = (self.messages.len(), self.left_out);
-        self.messages.push(Message::new(Speaker::User, text));
+        let before = self.talk.clone();
+        self.talk.push(Message::new(Speaker::User, text));
         let answered = self.fitting_prompt().and_then(|prompt| self.answer(&prompt, drawing));
-        let (turn, message) = answered.inspect_err(|_| {
-            self.messages.truncate(before.0);
-            self.left_out = before.1;
-        })?;
-        self.messages.push(message);
-        Ok(turn)
+        answered.inspect_err(|_| self.talk = before)
     }
 
     /// Answers the last of `messages`, which are the whole conversation but for a system text, and shows the answer.
     pub(crate) fn go_on(&mut self, messages: Vec<Message>, drawing: &mut Drawing) -> Result<Turn> {
-        self.messages = messages;
-        let prompt = self.prompt()?;
+        messages.into_iter().for_each(|message| self.talk.push(message));
+        let prompt = self.talk.tokens(self.session.model().tokenizer())?;
         self.check_length(&prompt)?;
-        let (turn, message) = self.answer(&prompt, drawing)?;
-        self.messages.push(message);
-        Ok(turn)
+        self.answer(&prompt, drawing)
     }
 
-    fn answer(&mut self, prompt: &[TokenId], drawing: &mut Drawing) -> Result<(Turn, Message)> {
+    fn answer(&mut self, prompt: &[TokenId], drawing: &mut Drawing) -> Result<Turn> {
         let start = Instant::now();
         let read = progress::prompt(&mut self.session, prompt)?;
         let reading = start.elapsed();
@@ -119,29 +109,20 @@ impl Conversation {
         let answer = generate(&mut self.session, drawing)?;
         self.cache.save_answer(&self.session)?;
         // Another one for each answer of the conversation, and for each run unless its seed is given.
-        let salt = drawing.generator.sampler().seed().wrapping_add(self.messages.len() as u64);
-        let said = self.dialect.read(&answer.text, answer.complete, salt);
+        let salt = drawing.generator.sampler().seed().wrapping_add(self.talk.messages().len() as u64);
+        let said = self.talk.read(&answer.text, answer.complete != Some(false), salt);
         drawing.report.message(&said, answer.stop)?;
-        Ok((Turn { read, reading, answer }, dialect::message(&said)))
+        self.talk.push(said.into());
+        Ok(Turn { read, reading, answer })
     }
 
-    /// The tokens of the conversation. If they leave less than a quarter of the context to the answer, the oldest turns are
-    /// left out until the rest takes half of it: so the rest does not have to be read again at every turn.
+    /// The tokens of the conversation, without its oldest turns if the context has no room for them.
     fn fitting_prompt(&mut self) -> Result<Vec<TokenId>> {
-        let context = self.session.context();
-        let mut prompt = self.prompt()?;
-        if prompt.len() > context - context / 4 {
-            let before = self.left_out;
-            while prompt.len() > context / 2 && self.left_out + 2 < self.messages.len() {
-                self.left_out += 2;
-                prompt = self.prompt()?;
-            }
-            if self.left_out > before {
-                let turns = units::plural(self.left_out / 2, "turn");
-                note(&format!(
-                    "note: the context is full; the first {turns} of the conversation are left out"
-                ));
-            }
+        let before = self.talk.left_out();
+        let prompt = self.talk.fitting_tokens(self.session.model().tokenizer(), self.session.context())?;
+        if self.talk.left_out() > before {
+            let turns = units::plural(self.talk.left_out() / 2, "turn");
+            note(&format!("note: the context is full; the first {turns} of the conversation are left out"));
         }
         self.check_length(&prompt)?;
         Ok(prompt)
@@ -152,19 +133,13 @@ impl Conversation {
         if prompt.len() > context { Err(too_long(prompt.len(), context)) } else { Ok(()) }
     }
 
-    fn prompt(&self) -> Result<Vec<TokenId>> {
-        let system = self.system.iter().map(|text| Message::new(Speaker::System, text.as_str()));
-        let messages: Vec<Message> = system.chain(self.messages[self.left_out..].iter().cloned()).collect();
-        self.dialect.encode(self.session.model().tokenizer(), &messages)
-    }
-
     /// Saves the messages to a file of JSON, and what the session has read of them beside it.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        let system = self.system.iter().map(|text| (Speaker::System, text));
-        let messages = system.chain(self.messages.iter().map(|message| (message.speaker, &message.content)));
-        let messages = messages
-            .map(|(speaker, content)| SavedMessage { role: speaker.name().into(), content: content.clone() })
-            .collect();
+        let saved = |message: &Message| SavedMessage {
+            role: message.speaker.name().into(),
+            content: message.content.clone(),
+        };
+        let messages = self.talk.messages().iter().map(saved).collect();
         let failed = |error: String| Failure::Message(format!("cannot save {}: {error}", path.display()));
         let json =
             serde_json::to_string_pretty(&Saved { messages }).map_err(|error| failed(error.to_string()))?;
@@ -197,7 +172,9 @@ impl Conversation {
         if messages.len() % 2 != 0 {
             return Err(failed("the last question has no answer"));
         }
-        (self.system, self.messages, self.left_out) = (system, messages, 0);
+        self.talk.truncate(0);
+        self.talk.set_system(system.as_deref());
+        messages.into_iter().for_each(|message| self.talk.push(message));
         Ok(self.session.restore(session_path(path)).err())
     }
 }

@@ -9,7 +9,6 @@ mod chat;
 mod constraining;
 mod conversation;
 mod detokenize;
-mod dialect;
 mod drafting;
 mod ending;
 mod failure;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bantam::chat::ChatTemplate;
+use bantam::chat::{ChatTemplate, Conversation as Talk};
 use bantam::constrain::{Constrainer, Grammar};
 use bantam::{EncodeOptions, Model, Pool, Sampler, Session, SessionOptions, StopReason};
 use clap::Args;
@@ -13,7 +13,6 @@ use crate::answer::{Drawing, Rule, Turn, generate};
 use crate::chat::converse;
 use crate::constraining::{Constraining, Templating};
 use crate::conversation::{Conversation, too_long};
-use crate::dialect::Dialect;
 use crate::drafting::Drafting;
 use crate::ending::Ending;
 use crate::failure::{self, Failure, Result};
@@ -129,8 +128,10 @@ impl Run {
         let mut drawing = Drawing { generator, constraint, report };
         let context = session.context();
         let conversation = |session, template| {
-            let dialect = Dialect::new(template, tools, variables);
-            Conversation::new(session, dialect, self.prompt_cache.clone(), self.system.as_deref())
+            let mut talk = Talk::new(template);
+            talk.set_tools(tools);
+            talk.set_variables(variables);
+            Conversation::new(session, talk, self.prompt_cache.clone(), self.system.as_deref())
         };
         let turn = match (prompt, template) {
             (Input::Text(text), None) => self.continue_text(&mut session, &text, &mut drawing)?,

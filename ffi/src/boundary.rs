@@ -131,6 +131,14 @@ impl Caller {
         })
     }
 
+    /// The path of a file.
+    pub(crate) fn path<'a>(self, start: *const c_char, len: usize) -> Result<&'a str> {
+        match self.text(start, len, "the path")? {
+            "" => Err(fail!(BANTAM_ARGUMENT, "the path is empty")),
+            path => Ok(path),
+        }
+    }
+
     /// Where a result goes.
     pub(crate) fn out<T>(self, pointer: *mut T, what: &str) -> Result<Out<T>> {
         check(pointer, 1, what)?;

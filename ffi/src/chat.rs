@@ -167,7 +167,9 @@ pub unsafe extern "C" fn bantam_chat_add_answer(
         let is_complete = flag(is_complete, "is_complete")?;
         let json = (caller.optional_out(json, "json")?, caller.optional_out(json_bytes, "json_bytes")?);
         caller.exclusive(chat, |open| {
-            let answer = open.conversation.read(text, is_complete);
+            // Another one for each answer of the conversation.
+            let salt = open.conversation.messages().len() as u64;
+            let answer = open.conversation.read(text, is_complete, salt);
             open.text = to_json(&answer);
             open.conversation.push(answer.into());
             if let Some(start) = json.0 {

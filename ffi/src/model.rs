@@ -111,7 +111,7 @@ pub unsafe extern "C" fn bantam_model_open(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let path = caller.text(path, path_bytes, "the path")?;
+        let path = caller.path(path, path_bytes)?;
         open(caller, options, out, |_| map_path(path))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.

@@ -809,7 +809,7 @@ pub unsafe extern "C" fn bantam_session_save(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let path = caller.text(path, path_bytes, "the path")?;
+        let path = caller.path(path, path_bytes)?;
         caller.exclusive(session, |open| {
             #[cfg(feature = "std")]
             return Ok(open.awake()?.save(path)?);
@@ -833,7 +833,7 @@ pub unsafe extern "C" fn bantam_session_restore(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let path = caller.text(path, path_bytes, "the path")?;
+        let path = caller.path(path, path_bytes)?;
         caller.exclusive(session, |open| {
             open.generator = None;
             #[cfg(feature = "std")]
@@ -934,7 +934,7 @@ pub unsafe extern "C" fn bantam_session_trim(
                 BANTAM_TRIM_SCRATCH => open.session.trim(),
                 BANTAM_TRIM_ALL if open.session.is_spilled() => 0,
                 BANTAM_TRIM_ALL => {
-                    let path = caller.text(path, path_bytes, "the path")?;
+                    let path = caller.path(path, path_bytes)?;
                     #[cfg(feature = "std")]
                     let released = open.session.spill(path)?;
                     #[cfg(not(feature = "std"))]

@@ -21,7 +21,7 @@ use crate::tokenizer::{TokenId, Tokenizer};
 /// conversation.push(Message::new(Speaker::User, "Why is the sky blue?"));
 /// let prompt = conversation.fitting_tokens(model.tokenizer(), 4096)?;
 /// // Session::prompt reads what of it is new, a Generator answers, and then
-/// let answer = conversation.read("Because of Rayleigh scattering.", true);
+/// let answer = conversation.read("Because of Rayleigh scattering.", true, 0);
 /// conversation.push(answer.into());
 /// # Ok::<(), bantam::Error>(())
 /// ```
@@ -72,6 +72,19 @@ impl Conversation {
     /// How many messages are left out when the conversation is written down.
     pub fn left_out(&self) -> usize {
         self.left_out
+    }
+
+    /// How to answer, as far as that was said.
+    pub fn system(&self) -> Option<&str> {
+        self.messages.first().filter(|first| first.speaker == Speaker::System).map(|first| &*first.content)
+    }
+
+    /// Says how to answer from here on, in place of what was said of it before; `None` says nothing.
+    pub fn set_system(&mut self, text: Option<&str>) {
+        self.messages.drain(..self.system_len());
+        if let Some(text) = text {
+            self.messages.insert(0, Message::new(Speaker::System, text));
+        }
     }
 
     /// Adds a message.
@@ -126,15 +139,19 @@ impl Conversation {
     /// The tokens of the conversation for a context. If they leave less than a quarter of it to the answer, the oldest turns are left out
     /// until the rest takes half of it, so that the rest need not be read again at every turn.
     ///
-    /// Of a last message that is too long by itself, there are more tokens than the context holds.
+    /// If the last message is too long by itself, there are more tokens than the context holds, and nothing more is left out.
     ///
     /// # Errors
     /// As [`ChatTemplate::encode_with`].
     pub fn fitting_tokens(&mut self, tokenizer: &Tokenizer, context: usize) -> Result<Vec<TokenId>> {
         let mut tokens = self.tokens(tokenizer)?;
         if tokens.len() > context - context / 4 {
+            let before = self.left_out;
             while tokens.len() > context / 2 && self.leave_turn_out() {
                 tokens = self.tokens(tokenizer)?;
+            }
+            if tokens.len() > context {
+                self.left_out = before;
             }
         }
         Ok(tokens)
@@ -151,12 +168,14 @@ impl Conversation {
     }
 
     /// What the model said, with thoughts and calls apart from the text. Text alone stays as it is to the last blank, so that it is the same
-    /// tokens when it is written down again. Of an answer that is not `complete`, a call that was only begun is left out.
-    pub fn read(&self, said: &str, complete: bool) -> Answer {
+    /// tokens when it is written down again. Of an answer that is not `complete`, a call that was only begun is left out. Ids that
+    /// calls lack follow from `salt`: see [`CallSyntax::with_salt`].
+    pub fn read(&self, said: &str, complete: bool, salt: u64) -> Answer {
+        let syntax = self.syntax.with_salt(salt);
         if !self.tools.is_empty() && !complete {
-            return self.syntax.read_unfinished(&self.tools, said);
+            return syntax.read_unfinished(&self.tools, said);
         }
-        let mut answer = self.syntax.read(&self.tools, said);
+        let mut answer = syntax.read(&self.tools, said);
         if answer.reasoning.is_none() && answer.calls.is_empty() {
             said.clone_into(&mut answer.content);
         }

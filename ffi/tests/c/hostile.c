@@ -175,6 +175,8 @@ static void values_are_checked(bantam_model *model) {
     EXPECT(BANTAM_ARGUMENT, bantam_session_rewind(session, 1, e));
     EXPECT(BANTAM_ARGUMENT, bantam_session_shift(session, SIZE_MAX, SIZE_MAX, e));
     EXPECT(BANTAM_ARGUMENT, bantam_session_trim(session, 9, NULL, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_trim(session, BANTAM_TRIM_ALL, NULL, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_save(session, "", 0, e));
     const float *logits = NULL;
     size_t count = 0;
     EXPECT(BANTAM_STATE, bantam_session_logits(session, &logits, &count, e));
