@@ -217,8 +217,7 @@ fn qwen3moe(maker: &mut Maker) {
     }
 }
 
-/// Two experts of five. No choice is a close call: where quantised activations turn one, a whole expert is another, and the
-/// distance from the F32 form says nothing of the kernels.
+/// Two experts of five: a shape whose choices both engines make alike. See tests/golden/README.md.
 fn mixtral(maker: &mut Maker) {
     maker.start(Shape { heads: 6, kv_heads: 2, head_dim: 16, ffn: 96, layers: 2, ..ODD });
     maker.routing(5, 2);
