@@ -1130,6 +1130,12 @@ bantam_status bantam_session_set_priority(struct bantam_session *session,
                                           int32_t priority,
                                           struct bantam_error *error);
 
+// Frees a session; NULL is none.
+//
+// Ownership: ends; `memory` of its options is the caller's again. Threads: any, while nobody else uses it.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY if another call uses it, also one that this one comes from inside of: it is not freed then.
+bantam_status bantam_session_free(struct bantam_session *session);
+
 // Makes `tokens` what the session holds, and reads only those behind what it holds of them already: a prompt that shares its beginning
 // with the one before costs only the rest. `read`, which may be NULL, is how many were read, also when that was cancelled.
 //
@@ -1199,6 +1205,21 @@ bantam_status bantam_session_logits(struct bantam_session *session,
                                     size_t *count,
                                     struct bantam_error *error);
 
+// Forgets every token behind the first `position`. An answer in progress is given up.
+//
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.
+bantam_status bantam_session_rewind(struct bantam_session *session,
+                                    size_t position,
+                                    struct bantam_error *error);
+
+// Forgets `discard` tokens behind the first `keep`; those behind them move up, and an answer in progress goes on.
+//
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many.
+bantam_status bantam_session_shift(struct bantam_session *session,
+                                   size_t keep,
+                                   size_t discard,
+                                   struct bantam_error *error);
+
 // Chooses the next token; it is not read yet.
 //
 // Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
@@ -1217,21 +1238,6 @@ bantam_status bantam_session_top_logprobs(struct bantam_session *session,
                                           size_t capacity,
                                           size_t *count,
                                           struct bantam_error *error);
-
-// Forgets every token behind the first `position`. An answer in progress is given up.
-//
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.
-bantam_status bantam_session_rewind(struct bantam_session *session,
-                                    size_t position,
-                                    struct bantam_error *error);
-
-// Forgets `discard` tokens behind the first `keep`; those behind them move up, and an answer in progress goes on.
-//
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many.
-bantam_status bantam_session_shift(struct bantam_session *session,
-                                   size_t keep,
-                                   size_t discard,
-                                   struct bantam_error *error);
 
 // Opens a session on the heap that holds what this one holds, logits included, with the same model, threads and options.
 //
@@ -1293,12 +1299,6 @@ bantam_status bantam_session_trim(struct bantam_session *session,
                                   size_t path_bytes,
                                   size_t *released,
                                   struct bantam_error *error);
-
-// Frees a session; NULL is none.
-//
-// Ownership: ends; `memory` of its options is the caller's again. Threads: any, while nobody else uses it.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY if another call uses it, also one that this one comes from inside of: it is not freed then.
-bantam_status bantam_session_free(struct bantam_session *session);
 
 // Begins an answer behind what the session holds. The tokens come with bantam_session_next.
 //

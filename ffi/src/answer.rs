@@ -7,8 +7,9 @@ use bantam::{GenerateOptions, Generator, Overflow, StopReason};
 use crate::boundary::{Caller, call, call_back};
 use crate::clock::Moment;
 use crate::options::{Struct, flag};
+use crate::reading::check_logits;
 use crate::sampler::{bantam_sampler_options, bantam_text, texts};
-use crate::session::{OpenSession, bantam_session, check_logits};
+use crate::session::{OpenSession, bantam_session};
 #[cfg(not(feature = "constrain"))]
 use crate::status::BANTAM_UNSUPPORTED;
 use crate::status::{BANTAM_STATE, Result, bantam_error, bantam_status, fail};

@@ -300,7 +300,7 @@ pub unsafe extern "C" fn bantam_chat_prompt(
                     )
                     .with_detail(count));
                 }
-                crate::session::prompt(caller, open, &tokens, read)
+                crate::reading::prompt(caller, open, &tokens, read)
             })
         })
     };

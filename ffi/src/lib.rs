@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 6 | `status`, `boundary`, `handle`, `options`, `clock`: the rules |
 //! | 7 | `version`, `memory`, `bare`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`: what stands alone |
-//! | 8 | `session`, `answer`, `grammar`, `chat`: conversations |
+//! | 8 | `session`, `reading`, `choosing`, `keeping`, `answer`, `grammar`, `chat`: conversations |
 //!
 //! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -48,6 +48,12 @@ mod sampler;
 
 mod session;
 
+mod reading;
+
+mod choosing;
+
+mod keeping;
+
 mod answer;
 
 #[cfg(feature = "constrain")]
@@ -64,13 +70,16 @@ pub use boundary::BANTAM_NUL_TERMINATED;
 pub use cancel::*;
 #[cfg(feature = "chat")]
 pub use chat::*;
+pub use choosing::*;
 #[cfg(feature = "constrain")]
 pub use grammar::*;
+pub use keeping::*;
 #[cfg(feature = "allocator")]
 pub use memory::*;
 pub use metadata::*;
 pub use model::*;
 pub use pool::*;
+pub use reading::*;
 pub use sampler::*;
 pub use session::*;
 pub use status::*;
