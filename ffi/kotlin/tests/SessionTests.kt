@@ -183,7 +183,7 @@ fun sessions(tests: Tests) {
             session.prompt(PROMPT)
             assertFalse(session.info.isTrimmed)
             // Without a path there is no file to write to.
-            assertEquals(Code.IO, code { session.trim(TrimLevel.ALL) })
+            assertEquals(Code.ARGUMENT, code { session.trim(TrimLevel.ALL) })
         }
     }
 
