@@ -264,8 +264,12 @@ typedef struct bantam_pool_options {
 // the library, and may call nothing of it but cancel objects.
 typedef void (*bantam_log)(void *user, const char *message, size_t bytes);
 
-// Told that the bytes of a model are not used any more.
+// Told that the bytes of a model are not used any more, once.
 typedef void (*bantam_release)(void *user);
+
+// Told how far something is; returns 0 to go on, anything else to cancel it. It is called on the thread that called the library, and may
+// call nothing of it but cancel objects.
+typedef int32_t (*bantam_progress)(void *user, uint64_t done, uint64_t all);
 
 // How to open a model. Zeros mean defaults.
 typedef struct bantam_model_options {
@@ -289,6 +293,11 @@ typedef struct bantam_model_options {
   int32_t lock;
   // 0.
   int32_t reserved;
+  // Told how many bytes of the model are ready: none, then all; with `lock`, which has to read them, also what is between. NULL if nobody
+  // cares.
+  bantam_progress progress;
+  // Handed to it.
+  void *progress_user;
 } bantam_model_options;
 
 // A part of a model in several files: a path, or a descriptor.
@@ -306,10 +315,6 @@ typedef struct bantam_part {
   // 0.
   int32_t reserved;
 } bantam_part;
-
-// Told how far something is; returns 0 to go on, anything else to cancel it. It is called on the thread that called the library, and may
-// call nothing of it but cancel objects.
-typedef int32_t (*bantam_progress)(void *user, uint64_t done, uint64_t all);
 
 // What a model is.
 typedef struct bantam_model_info {
@@ -918,7 +923,7 @@ bantam_status bantam_model_open_fd(int32_t fd,
 // Opens a model in memory, in place: flash, or a map of the caller's own.
 //
 // Ownership: as bantam_model_open; the bytes stay the caller's, who keeps them there and unchanged until the options' `release` is
-// called, which is also when opening fails. Threads: any. Errors: as bantam_model_open.
+// called, which is also when opening fails but for options that cannot be read. Threads: any. Errors: as bantam_model_open.
 bantam_status bantam_model_open_memory(const void *bytes,
                                        size_t length,
                                        const struct bantam_model_options *options,
@@ -936,6 +941,19 @@ bantam_status bantam_model_open_parts(const struct bantam_part *parts,
                                       struct bantam_model **out,
                                       struct bantam_error *error);
 
+// Says what a model is.
+//
+// Ownership: the texts are the model's, and stay as long as it does. Threads: any.
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
+bantam_status bantam_model_get_info(const struct bantam_model *model,
+                                    struct bantam_model_info *info,
+                                    struct bantam_error *error);
+
+// Frees a model; NULL is none. Its sessions go on working, and keep the file mapped.
+//
+// Ownership: ends. Threads: any, while nobody else uses the handle. Errors: BANTAM_HANDLE, BANTAM_BUSY.
+bantam_status bantam_model_free(struct bantam_model *model);
+
 // Reads all pages of the model, so that the first answer waits for no disk.
 //
 // Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_CHANGED if the file was cut short, BANTAM_CANCELLED if `cancel` was
@@ -946,25 +964,12 @@ bantam_status bantam_model_warm(const struct bantam_model *model,
                                 void *progress_user,
                                 struct bantam_error *error);
 
-// Says what a model is.
-//
-// Ownership: the texts are the model's, and stay as long as it does. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
-bantam_status bantam_model_get_info(const struct bantam_model *model,
-                                    struct bantam_model_info *info,
-                                    struct bantam_error *error);
-
 // How many bytes of the model's file are in memory at the moment.
 //
 // Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_IO if the system does not tell.
 bantam_status bantam_model_resident_bytes(const struct bantam_model *model,
                                           uint64_t *bytes,
                                           struct bantam_error *error);
-
-// Frees a model; NULL is none. Its sessions go on working, and keep the file mapped.
-//
-// Ownership: ends. Threads: any, while nobody else uses the handle. Errors: BANTAM_HANDLE, BANTAM_BUSY.
-bantam_status bantam_model_free(struct bantam_model *model);
 
 // The number of metadata entries.
 //

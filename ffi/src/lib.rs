@@ -40,6 +40,10 @@ mod pool;
 
 mod model;
 
+mod source;
+
+mod pages;
+
 mod metadata;
 
 mod text;
@@ -78,10 +82,12 @@ pub use keeping::*;
 pub use memory::*;
 pub use metadata::*;
 pub use model::*;
+pub use pages::*;
 pub use pool::*;
 pub use reading::*;
 pub use sampler::*;
 pub use session::*;
+pub use source::*;
 pub use status::*;
 pub use text::*;
 pub use version::*;

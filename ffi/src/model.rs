@@ -5,13 +5,13 @@ use core::ffi::{c_char, c_void};
 use bantam::mmap::Mapping;
 use bantam::{Cancel, Model, ModelOptions};
 
-use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, Plain, call, call_back};
+use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, call, call_back};
 use crate::cancel::bantam_cancel;
 use crate::handle::{Noun, create_at};
 use crate::options::{Struct, flag};
-#[cfg(not(all(feature = "std", unix)))]
-use crate::status::BANTAM_UNSUPPORTED;
-use crate::status::{BANTAM_CANCELLED, Result, bantam_error, bantam_status, fail};
+use crate::pages::{Watch, bantam_progress};
+use crate::source::{LentBytes, bantam_part, map_fd, map_parts, map_path};
+use crate::status::{Result, bantam_error, bantam_status};
 use crate::version::c_name;
 
 /// An open model. Any number of threads and sessions may use it at once.
@@ -35,11 +35,7 @@ pub(crate) struct OpenModel {
 /// the library, and may call nothing of it but cancel objects.
 pub type bantam_log = Option<unsafe extern "C" fn(user: *mut c_void, message: *const c_char, bytes: usize)>;
 
-/// Told how far something is; returns 0 to go on, anything else to cancel it. It is called on the thread that called the library, and may
-/// call nothing of it but cancel objects.
-pub type bantam_progress = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, all: u64) -> i32>;
-
-/// Told that the bytes of a model are not used any more.
+/// Told that the bytes of a model are not used any more, once.
 pub type bantam_release = Option<unsafe extern "C" fn(user: *mut c_void)>;
 
 /// How to open a model. Zeros mean defaults.
@@ -66,6 +62,11 @@ pub struct bantam_model_options {
     pub lock: i32,
     /// 0.
     pub reserved: i32,
+    /// Told how many bytes of the model are ready: none, then all; with `lock`, which has to read them, also what is between. NULL if nobody
+    /// cares.
+    pub progress: bantam_progress,
+    /// Handed to it.
+    pub progress_user: *mut c_void,
 }
 
 // SAFETY: repr(C), a usize first, and integers and pointers, null or not, of any bytes.
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn bantam_model_open(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let path = caller.path(path, path_bytes)?;
-        open(caller, options, out, |_| map_path(path))
+        open(caller, options, out, |_| || map_path(path))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
@@ -132,8 +133,9 @@ pub unsafe extern "C" fn bantam_model_open_fd(
     out: *mut *mut bantam_model,
     error: *mut bantam_error,
 ) -> bantam_status {
-    let body =
-        |caller: Caller| open(caller, options, out, |_| map_fd(fd, offset, (length != 0).then_some(length)));
+    let body = |caller: Caller| {
+        open(caller, options, out, |_| move || map_fd(fd, offset, (length != 0).then_some(length)))
+    };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
 }
@@ -141,7 +143,7 @@ pub unsafe extern "C" fn bantam_model_open_fd(
 /// Opens a model in memory, in place: flash, or a map of the caller's own.
 ///
 /// Ownership: as bantam_model_open; the bytes stay the caller's, who keeps them there and unchanged until the options' `release` is
-/// called, which is also when opening fails. Threads: any. Errors: as bantam_model_open.
+/// called, which is also when opening fails but for options that cannot be read. Threads: any. Errors: as bantam_model_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_open_memory(
     bytes: *const c_void,
@@ -152,40 +154,14 @@ pub unsafe extern "C" fn bantam_model_open_memory(
 ) -> bantam_status {
     let body = |caller: Caller| {
         open(caller, options, out, |options| {
-            let bytes = caller.slice(bytes.cast::<u8>(), length, "the model's bytes")?;
-            let lent = LentBytes {
-                start: bytes.as_ptr(),
-                len: bytes.len(),
-                release: options.release,
-                user: options.release_user,
-            };
-            Ok(Mapping::from_bytes(lent)?)
+            let bytes = caller.slice(bytes.cast::<u8>(), length, "the model's bytes");
+            let lent = LentBytes::new(bytes.as_ref().ok().copied(), options);
+            move || bytes.and_then(|_| Ok(Mapping::from_bytes(lent)?))
         })
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
 }
-
-/// A part of a model in several files: a path, or a descriptor.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct bantam_part {
-    /// The path; NULL takes the descriptor.
-    pub path: *const c_char,
-    /// Bytes of it; 0 if it ends with a 0.
-    pub path_bytes: usize,
-    /// Where the part begins in its file.
-    pub offset: u64,
-    /// How many bytes it has; 0 is up to the file's end.
-    pub length: u64,
-    /// An open file, which is borrowed, and may be closed when the call has returned.
-    pub fd: i32,
-    /// 0.
-    pub reserved: i32,
-}
-
-// SAFETY: integers and a pointer of any bytes.
-unsafe impl Plain for bantam_part {}
 
 /// Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
 /// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first.
@@ -202,40 +178,46 @@ pub unsafe extern "C" fn bantam_model_open_parts(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let parts = caller.slice(parts, count, "the parts")?;
-        open(caller, options, out, |_| map_parts(caller, parts))
+        open(caller, options, out, |_| || map_parts(caller, parts))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
 }
 
-/// Opens a model from what `map` finds.
-fn open(
+/// Opens a model from what `source` will find. What was lent to it is released whatever else is wrong.
+fn open<S>(
     caller: Caller,
     options: *const bantam_model_options,
     out: *mut *mut bantam_model,
-    map: impl FnOnce(&bantam_model_options) -> Result<Mapping>,
-) -> Result<()> {
-    let out = caller.out(out, "out")?;
+    source: impl FnOnce(&bantam_model_options) -> S,
+) -> Result<()>
+where
+    S: FnOnce() -> Result<Mapping>,
+{
     let options = caller.options(options)?;
+    let source = source(&options);
+    let out = caller.out(out, "out")?;
     let backend = caller.field(options.backend, options.backend_bytes, "the backend's name")?;
-    let cancel = caller.cancel(options.cancel)?;
     let lock = flag(options.lock, "lock of bantam_model_options")?;
-    let check = || match &cancel {
-        Some(cancel) if cancel.is_cancelled() => Err(fail!(BANTAM_CANCELLED, "cancelled")),
-        _ => Ok(()),
+    let watch = Watch {
+        cancel: caller.cancel(options.cancel)?,
+        progress: options.progress,
+        user: options.progress_user,
     };
-    check()?;
-    let mapping = map(&options)?;
+    watch.check_cancel()?;
+    let mapping = source()?;
+    let bytes = mapping.bytes().len();
+    watch.check(0, bytes)?;
     let model = Model::from_mapping(mapping, &ModelOptions { backend })?;
-    check()?;
     if lock {
-        self::lock(&model)?;
+        crate::pages::lock(&model, &watch)?;
+    } else {
+        watch.check(bytes, bytes)?;
     }
     let log = Log { log: options.log, user: options.log_user };
     let hyper = model.hyper();
     log.line(format_args!(
-        "model opened: {} bytes, {} layers, width {}, vocabulary of {}, backend {}",
-        model.file().mapping().bytes().len(),
+        "model opened: {bytes} bytes, {} layers, width {}, vocabulary of {}, backend {}",
         hyper.layers,
         hyper.dim,
         hyper.vocab_size,
@@ -266,138 +248,6 @@ impl Caller {
     pub(crate) fn cancel(self, cancel: *const bantam_cancel) -> Result<Option<Cancel>> {
         if cancel.is_null() { Ok(None) } else { self.shared(cancel).map(|cancel| Some(cancel.clone())) }
     }
-}
-
-/// Bytes of the caller's.
-struct LentBytes {
-    start: *const u8,
-    len: usize,
-    release: bantam_release,
-    user: *mut c_void,
-}
-
-// SAFETY: the caller promised that the bytes stay and do not change, and that `release` may be called on any thread.
-unsafe impl Send for LentBytes {}
-// SAFETY: as above.
-unsafe impl Sync for LentBytes {}
-
-impl AsRef<[u8]> for LentBytes {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: Caller::slice made both from what the caller promised to keep until `release` is called.
-        unsafe { core::slice::from_raw_parts(self.start, self.len) }
-    }
-}
-
-impl Drop for LentBytes {
-    fn drop(&mut self) {
-        if let Some(release) = self.release {
-            // SAFETY: the caller's function, called as the header says.
-            call_back(|| unsafe { release(self.user) });
-        }
-    }
-}
-
-#[cfg(feature = "std")]
-fn map_path(path: &str) -> Result<Mapping> {
-    Ok(Mapping::open(path.as_ref())?)
-}
-
-#[cfg(not(feature = "std"))]
-fn map_path(_path: &str) -> Result<Mapping> {
-    Err(fail!(BANTAM_UNSUPPORTED, "this build has no files: open the model in memory"))
-}
-
-#[cfg(all(feature = "std", unix))]
-fn map_parts(caller: Caller, parts: &[bantam_part]) -> Result<Mapping> {
-    let mut files = alloc::vec::Vec::new();
-    for part in parts {
-        let file = match caller.field(part.path, part.path_bytes, "the path of a part")? {
-            Some(path) => std::fs::File::open(path)
-                .map_err(|error| fail!(crate::status::BANTAM_IO, "cannot open {path}: {error}"))?,
-            None => own(part.fd)?,
-        };
-        files.push((file, part.offset, (part.length != 0).then_some(part.length)));
-    }
-    Ok(Mapping::join(files)?)
-}
-
-#[cfg(not(all(feature = "std", unix)))]
-fn map_parts(_caller: Caller, _parts: &[bantam_part]) -> Result<Mapping> {
-    Err(fail!(BANTAM_UNSUPPORTED, "this build has no files: open the model in memory, in one piece"))
-}
-
-#[cfg(all(feature = "std", unix))]
-fn map_fd(fd: i32, offset: u64, length: Option<u64>) -> Result<Mapping> {
-    Ok(Mapping::from_file(&own(fd)?, offset, length)?)
-}
-
-/// A file of the library's own for a descriptor of the caller's.
-#[cfg(all(feature = "std", unix))]
-fn own(fd: i32) -> Result<std::fs::File> {
-    use std::os::fd::BorrowedFd;
-    // SAFETY: F_GETFD takes any number, and says whether it is an open descriptor.
-    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(fail!(crate::status::BANTAM_ARGUMENT, "{fd} is no open file descriptor"));
-    }
-    // SAFETY: just seen to be open, and the caller keeps it so during the call.
-    let file = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
-    let file =
-        file.map_err(|error| fail!(crate::status::BANTAM_IO, "cannot keep the descriptor: {error}"))?;
-    Ok(std::fs::File::from(file))
-}
-
-#[cfg(not(all(feature = "std", unix)))]
-fn map_fd(_fd: i32, _offset: u64, _length: Option<u64>) -> Result<Mapping> {
-    Err(fail!(BANTAM_UNSUPPORTED, "this build has no file descriptors"))
-}
-
-#[cfg(all(feature = "std", unix))]
-fn lock(model: &Model) -> Result<()> {
-    Ok(model.file().mapping().lock()?)
-}
-
-#[cfg(not(all(feature = "std", unix)))]
-fn lock(_model: &Model) -> Result<()> {
-    Err(fail!(BANTAM_UNSUPPORTED, "this build cannot keep pages in memory"))
-}
-
-/// Reads all pages of the model, so that the first answer waits for no disk.
-///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_CHANGED if the file was cut short, BANTAM_CANCELLED if `cancel` was
-/// set or `progress` did not return 0; both may be NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn bantam_model_warm(
-    model: *const bantam_model,
-    cancel: *const bantam_cancel,
-    progress: bantam_progress,
-    progress_user: *mut c_void,
-    error: *mut bantam_error,
-) -> bantam_status {
-    let body = |caller: Caller| {
-        let model = caller.shared(model)?;
-        let cancel = caller.cancel(cancel)?;
-        let goes_on = |done: usize, all: usize| {
-            // SAFETY: the caller's function, called as the header says.
-            let told =
-                progress.map(|told| call_back(|| unsafe { told(progress_user, done as u64, all as u64) }));
-            told.unwrap_or(0) == 0 && !cancel.as_ref().is_some_and(Cancel::is_cancelled)
-        };
-        warm(&model.model, goes_on)
-    };
-    // SAFETY: the caller keeps to what the header says of the pointers.
-    unsafe { call(error, body) }
-}
-
-#[cfg(all(feature = "std", unix))]
-fn warm(model: &Model, goes_on: impl FnMut(usize, usize) -> bool) -> Result<()> {
-    Ok(model.file().mapping().warm(goes_on)?)
-}
-
-/// Memory is warm.
-#[cfg(not(all(feature = "std", unix)))]
-fn warm(model: &Model, mut goes_on: impl FnMut(usize, usize) -> bool) -> Result<()> {
-    let all = model.file().mapping().bytes().len();
-    if goes_on(all, all) { Ok(()) } else { Err(fail!(BANTAM_CANCELLED, "cancelled")) }
 }
 
 /// What a model is.
@@ -489,29 +339,6 @@ pub unsafe extern "C" fn bantam_model_get_info(
             is_file_backed: i32::from(file.mapping().is_file_backed()),
         };
         caller.fill(info, &value)
-    };
-    // SAFETY: the caller keeps to what the header says of the pointers.
-    unsafe { call(error, body) }
-}
-
-/// How many bytes of the model's file are in memory at the moment.
-///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_IO if the system does not tell.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn bantam_model_resident_bytes(
-    model: *const bantam_model,
-    bytes: *mut u64,
-    error: *mut bantam_error,
-) -> bantam_status {
-    let body = |caller: Caller| {
-        let mapping = caller.shared(model)?.model.file().mapping();
-        let bytes = caller.out(bytes, "bytes")?;
-        #[cfg(all(feature = "std", unix))]
-        let resident = mapping.resident_bytes()?;
-        #[cfg(not(all(feature = "std", unix)))]
-        let resident = mapping.bytes().len();
-        bytes.write(resident as u64);
-        Ok(())
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }

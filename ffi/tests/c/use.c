@@ -45,6 +45,59 @@ static void model_tells_of_itself(bantam_model *model) {
     CHECK(resident == info.file_bytes);
 }
 
+typedef struct opening {
+    uint64_t done, all;
+    int calls, stop_after, released;
+    bantam_cancel *cancel;
+} opening;
+
+static int32_t look_at_progress(void *user, uint64_t done, uint64_t all) {
+    opening *w = user;
+    CHECK(done >= w->done && done <= all && (w->calls == 0 || all == w->all));
+    w->done = done, w->all = all, w->calls++;
+    if (w->cancel && w->calls == w->stop_after) bantam_cancel_set(w->cancel);
+    return !w->cancel && w->calls == w->stop_after;
+}
+
+static void was_released(void *user) { ((opening *)user)->released++; }
+
+static void opening_can_be_watched(const char *path) {
+    opening w = {0};
+    bantam_model *model = NULL;
+    bantam_model_options options = {.struct_size = sizeof options, .progress = look_at_progress, .progress_user = &w};
+    OK(bantam_model_open(path, BANTAM_NUL_TERMINATED, &options, &model, e));
+    CHECK(w.calls == 2 && w.done == w.all && w.all > 1 << 20);
+    OK(bantam_model_free(model));
+    // It can stop the opening, and a cancel object can; what a refusal of the system would hide comes behind the reading.
+    for (int with_object = 0; with_object < 2; with_object++) {
+        w = (opening){.stop_after = 5};
+        if (with_object) OK(bantam_cancel_new(&w.cancel, e));
+        options.lock = 1;
+        options.cancel = w.cancel;
+        EXPECT(BANTAM_CANCELLED, bantam_model_open(path, BANTAM_NUL_TERMINATED, &options, &model, e));
+        CHECK(w.calls == 5 && w.done > 0 && w.done < w.all);
+        OK(bantam_cancel_free(w.cancel));
+    }
+    // Bytes that were lent are given back once, whatever is wrong.
+    static const uint32_t nothing[4];
+    w = (opening){0};
+    options = (bantam_model_options){.struct_size = sizeof options, .release = was_released, .release_user = &w};
+    EXPECT(BANTAM_NOT_GGUF, bantam_model_open_memory(nothing, sizeof nothing, &options, &model, e));
+    CHECK(w.released == 1);
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_memory(nothing, sizeof nothing, &options, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_memory(NULL, sizeof nothing, &options, &model, e));
+    CHECK(w.released == 3);
+    options.lock = 7;
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_memory(nothing, sizeof nothing, &options, &model, e));
+    OK(bantam_cancel_new(&w.cancel, e));
+    OK(bantam_cancel_set(w.cancel));
+    options.lock = 0;
+    options.cancel = w.cancel;
+    EXPECT(BANTAM_CANCELLED, bantam_model_open_memory(nothing, sizeof nothing, &options, &model, e));
+    CHECK(w.released == 5);
+    OK(bantam_cancel_free(w.cancel));
+}
+
 static void text_goes_to_tokens_and_back(bantam_model *model) {
     uint32_t tokens[64];
     char text[256];
@@ -574,6 +627,7 @@ static void *run(void *path) {
     CHECK(strcmp(bantam_status_name(BANTAM_CONTEXT_FULL), "BANTAM_CONTEXT_FULL") == 0);
     CHECK(strcmp(bantam_status_name(-1), "BANTAM_?") == 0 && strcmp(bantam_status_name(1000), "BANTAM_?") == 0);
     bantam_model *model = open_model(argv[1]);
+    opening_can_be_watched(path);
     model_tells_of_itself(model);
     text_goes_to_tokens_and_back(model);
     answers_are_pulled(model);
