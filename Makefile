@@ -63,6 +63,8 @@ fmt:
 lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy -p bantam -- -D warnings
+	cargo clippy -p bantam --features chat -- -D warnings
+	cargo clippy -p bantam --features constrain -- -D warnings
 	cargo clippy -p bantam-kernels --no-default-features -- -D warnings
 	cargo clippy -p bantam --no-default-features -- -D warnings
 	cargo clippy -p bantam-ffi --no-default-features -- -D warnings

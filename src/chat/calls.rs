@@ -21,7 +21,6 @@ use super::tagged::Tags;
 use super::thoughts::split_reasoning;
 use super::tools::{Tool, ToolCall};
 use super::{ChatTemplate, Message, Speaker};
-use crate::error::{Error, Result, text};
 
 /// Whether a model may, must or must not call a tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,25 +44,6 @@ impl<'a> ToolChoice<'a> {
             "required" => ToolChoice::Required,
             "none" => ToolChoice::None,
             name => ToolChoice::Named(name),
-        }
-    }
-
-    /// The tools that may be called.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a name that no tool has, and calls that are required where there are no tools.
-    pub(super) fn among<'t>(&self, tools: &'t [Tool]) -> Result<Vec<&'t Tool>> {
-        match *self {
-            ToolChoice::None => Ok(Vec::new()),
-            ToolChoice::Auto => Ok(tools.iter().collect()),
-            ToolChoice::Required if tools.is_empty() => {
-                Err(Error::Argument(text!("a call of a tool is required, but there are no tools")))
-            }
-            ToolChoice::Required => Ok(tools.iter().collect()),
-            ToolChoice::Named(name) => match tools.iter().find(|tool| tool.name() == name) {
-                Some(tool) => Ok(std::vec![tool]),
-                None => Err(Error::Argument(text!("there is no tool {name:?}"))),
-            },
         }
     }
 }

@@ -5,6 +5,7 @@
 use core::fmt::Write;
 use std::format;
 use std::string::{String, ToString};
+use std::vec;
 use std::vec::Vec;
 
 use serde_json::{Map, Value, json};
@@ -12,8 +13,29 @@ use serde_json::{Map, Value, json};
 use super::calls::{CallSyntax, Form, ToolChoice};
 use super::tools::Tool;
 use crate::constrain::{self, Grammar};
-use crate::error::Result;
+use crate::error::{Error, Result, text};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
+
+impl ToolChoice<'_> {
+    /// The tools that may be called.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name that no tool has, and calls that are required where there are no tools.
+    fn among<'t>(&self, tools: &'t [Tool]) -> Result<Vec<&'t Tool>> {
+        match *self {
+            ToolChoice::None => Ok(Vec::new()),
+            ToolChoice::Auto => Ok(tools.iter().collect()),
+            ToolChoice::Required if tools.is_empty() => {
+                Err(Error::Argument(text!("a call of a tool is required, but there are no tools")))
+            }
+            ToolChoice::Required => Ok(tools.iter().collect()),
+            ToolChoice::Named(name) => match tools.iter().find(|tool| tool.name() == name) {
+                Some(tool) => Ok(vec![tool]),
+                None => Err(Error::Argument(text!("there is no tool {name:?}"))),
+            },
+        }
+    }
+}
 
 impl CallSyntax {
     /// What an answer may look like, given the tools; `None` if anything goes. Text may stand before calls that are the model's own

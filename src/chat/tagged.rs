@@ -7,9 +7,7 @@
 //! Invariant: a text that is constrained does not hold `behind_value`, so it ends where it is read to end.
 #![forbid(unsafe_code)]
 
-use std::format;
 use std::string::{String, ToString};
-use std::vec::Vec;
 
 use serde_json::{Map, Value};
 
@@ -77,7 +75,9 @@ fn is_text(tool: &Tool, schema: &Value) -> bool {
 
 #[cfg(feature = "constrain")]
 mod constrained {
+    use std::format;
     use std::string::String;
+    use std::vec::Vec;
 
     use super::*;
     use crate::chat::constrained::escaped;
