@@ -29,10 +29,11 @@ const KNOWN: [(u32, Format); Format::COUNT] = [
     (20, Format::IQ4_NL),
     (23, Format::IQ4_XS),
     (30, Format::BF16),
+    (39, Format::MXFP4),
 ];
 
 /// ggml's names for the numbers that we only report.
-const OTHER: [(u32, &str); 18] = [
+const OTHER: [(u32, &str); 17] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
@@ -49,7 +50,6 @@ const OTHER: [(u32, &str); 18] = [
     (29, "IQ1_M"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
-    (39, "MXFP4"),
     (40, "NVFP4"),
 ];
 

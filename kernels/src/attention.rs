@@ -18,6 +18,10 @@ pub const ATTEND_KEYS: usize = 256;
 /// keys into floats costs little, few enough for the second-level cache.
 const WIDE_HEADS: usize = 64;
 
+/// A run that begins inside of a window's first keys may begin at a multiple of so many before them, with those between
+/// [hidden](Score::hidden): its sums are then those of a whole run, lane for lane.
+pub const HIDDEN_STEP: usize = 16;
+
 /// How keys and values are kept: a head's values are a row of blocks of [`KvFormat::format`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
 #[allow(non_camel_case_types)]
@@ -89,11 +93,14 @@ pub struct Score {
     pub scale: f32,
     /// Where it levels off then: it becomes `cap * tanh(score / cap)`.
     pub cap: Option<f32>,
+    /// The first keys of a run that are not seen, fewer than there are: those before a window. Blocks of tokens have
+    /// [`Queries::window`] instead.
+    pub hidden: usize,
 }
 
 impl From<f32> for Score {
     fn from(scale: f32) -> Score {
-        Score { scale, cap: None }
+        Score { scale, cap: None, hidden: 0 }
     }
 }
 
@@ -112,6 +119,10 @@ pub struct Queries<'a> {
     pub dim: usize,
     /// What the product of a head and a key becomes.
     pub score: Score,
+    /// The most keys that a token sees, its own among them.
+    pub window: usize,
+    /// A score for each head of a token that takes its share of the softmax and has no value; none if empty.
+    pub sinks: &'a [f32],
 }
 
 impl<'a> Queries<'a> {
@@ -125,6 +136,38 @@ impl<'a> Queries<'a> {
     #[inline]
     pub fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row / self.group * self.stride + row % self.group * self.dim..][..self.dim]
+    }
+
+    /// What a row's state begins with: its greatest score and the sum of its weights.
+    #[inline]
+    pub(crate) fn start(&self, row: usize) -> (f32, f32) {
+        self.sinks.get(row % self.group).map_or((f32::NEG_INFINITY, 0.0), |&sink| (sink, 1.0))
+    }
+}
+
+/// Which keys one call of [`Backend::attend_wide`] has of all that a block of tokens sees: a cache that begins anew at its
+/// start has them in several places.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// The first of them, a multiple of [`ATTEND_KEYS`].
+    pub from: usize,
+    /// All keys, the last of them the last token's own.
+    pub all: usize,
+}
+
+impl Piece {
+    /// All `n` keys in one call.
+    pub const fn whole(n: usize) -> Piece {
+        Piece { from: 0, all: n }
+    }
+
+    /// Of the keys `from..to`, how many `row` does not see since they are before its window, and the end of those that it
+    /// sees.
+    #[inline(always)]
+    pub(crate) fn seen(self, queries: &Queries<'_>, row: usize, from: usize, to: usize) -> (usize, usize) {
+        let end = self.all - queries.tokens + row.min(queries.rows() - 1) / queries.group + 1;
+        let hidden = end.saturating_sub(queries.window).saturating_sub(from).min(to - from);
+        (hidden, end.saturating_sub(from).min(to - from))
     }
 }
 
@@ -146,8 +189,14 @@ pub type Attend =
     unsafe fn(query: &[f32], keys: &[u8], values: &[u8], score: Score, state: &mut AttendMut<'_>);
 
 /// See [`Backend::attend_wide`].
-pub type AttendWide =
-    unsafe fn(queries: &Queries<'_>, keys: &[u8], values: &[u8], out: &mut TileMut<'_>, scratch: &mut [f32]);
+pub type AttendWide = unsafe fn(
+    queries: &Queries<'_>,
+    piece: Piece,
+    keys: &[u8],
+    values: &[u8],
+    out: &mut TileMut<'_>,
+    scratch: &mut [f32],
+);
 
 /// The tokens that a block of [`Backend::attend_wide`] has, when `group` heads share a key head.
 pub const fn wide_tokens(group: usize) -> usize {
@@ -197,12 +246,14 @@ impl Backend {
         assert_eq!(keys.len(), values.len());
         let row_bytes = format.row_bytes(dim).expect("a head is whole blocks");
         assert!(keys.len().is_multiple_of(row_bytes) && keys.len() / row_bytes <= ATTEND_KEYS, "whole keys");
+        let score = score.into();
+        assert!(score.hidden == 0 || score.hidden < keys.len() / row_bytes, "a key is seen");
         // Without a key there is no maximum: a fresh state would turn into NaN.
         if keys.is_empty() {
             return;
         }
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
-        unsafe { (self.0.kv[format as usize].attend)(query, keys, values, score.into(), state) }
+        unsafe { (self.0.kv[format as usize].attend)(query, keys, values, score, state) }
     }
 
     /// Adds the state of a later run to that of the runs so far, both brought to the greater of their maxima.
@@ -227,14 +278,21 @@ impl Backend {
     /// softmax(score(query . keys)) . values`, `group * dim` rows for each token. A token's result has the bits of [`Backend::attend`] to
     /// each run of [`ATTEND_KEYS`] keys, with a state of its own, and of [`Backend::attend_join`] in order.
     ///
-    /// `keys` and `values` are rows of [`KvFormat::row_bytes`], the last of them the last token's own.
+    /// `keys` and `values` are rows of [`KvFormat::row_bytes`]: those of `piece`. Where that is not all keys, the calls for the
+    /// others follow in order with the same `scratch`, and the last of them writes `out`. Of tokens with a window, a result has
+    /// the bits of runs that begin at a multiple of [`HIDDEN_STEP`] at or before the window.
     ///
     /// # Panics
     /// If a length does not fit the others.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keys and values come and go together, and all else is of its own kind"
+    )]
     pub fn attend_wide(
         self,
         format: KvFormat,
         queries: &Queries<'_>,
+        piece: Piece,
         keys: &[u8],
         values: &[u8],
         out: &mut TileMut<'_>,
@@ -247,9 +305,19 @@ impl Backend {
         assert_eq!((out.rows(), out.cols()), (group * dim, tokens), "an output for each head");
         assert_eq!(keys.len(), values.len());
         let row_bytes = format.row_bytes(dim).expect("a head is whole blocks");
-        assert!(keys.len().is_multiple_of(row_bytes) && keys.len() / row_bytes >= tokens, "whole keys");
+        let left = piece.all.checked_sub(piece.from).filter(|_| piece.from.is_multiple_of(ATTEND_KEYS));
+        let n = keys.len() / row_bytes;
+        assert!(keys.len().is_multiple_of(row_bytes) && piece.all >= tokens, "whole keys");
+        assert!(
+            left.is_some_and(|left| n == left || n < left && n.is_multiple_of(ATTEND_KEYS)),
+            "whole runs"
+        );
+        assert!(
+            queries.window > 0 && (queries.sinks.is_empty() || queries.sinks.len() == group),
+            "sinks of a token"
+        );
         assert!(scratch.len() >= self.attend_scratch(group, dim), "scratch");
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
-        unsafe { (self.0.kv[format as usize].attend_wide)(queries, keys, values, out, scratch) }
+        unsafe { (self.0.kv[format as usize].attend_wide)(queries, piece, keys, values, out, scratch) }
     }
 }

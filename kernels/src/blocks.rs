@@ -119,6 +119,8 @@ formats! {
     IQ4_NL = BlockIQ4NL, 32;
     /// 4 bits through a table of 16 values in a super-block of 256: 6-bit scale per 32.
     IQ4_XS = BlockIQ4XS, 256;
+    /// 4-bit floats, one power of two per 32.
+    MXFP4 = BlockMXFP4, 32;
 }
 
 impl Format {
@@ -358,13 +360,37 @@ pub struct BlockIQ4XS {
 /// The sixteen levels of the non-linear 4-bit formats.
 pub const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// `w[i] = 2^(e - 128) * FP4_VALUES[q[i]]`, nibbles as in [`BlockQ4_0`]: the microscaling format of the Open Compute Project.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct BlockMXFP4 {
+    /// Exponent of the scale, as the standard biases it by 127; the levels are doubled.
+    pub e: u8,
+    /// Indices into [`FP4_VALUES`].
+    pub qs: [u8; 16],
+}
+
+impl BlockMXFP4 {
+    /// The scale of the doubled levels, exactly. The least two exponents give subnormal numbers.
+    #[inline(always)]
+    pub fn scale(&self) -> f32 {
+        match u32::from(self.e) {
+            e @ 0..2 => f32::from_bits(1 << (21 + e)),
+            e => f32::from_bits((e - 1) << 23),
+        }
+    }
+}
+
+/// The sixteen floats of four bits, doubled: bit 3 is the sign, bits 1 and 2 an exponent, bit 0 a fraction.
+pub const FP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn blocks_have_ggmls_sizes() {
-        let sizes = [4, 2, 2, 34, 18, 20, 22, 24, 84, 110, 144, 176, 210, 18, 136];
+        let sizes = [4, 2, 2, 34, 18, 20, 22, 24, 84, 110, 144, 176, 210, 18, 136, 17];
         for (format, size) in Format::ALL.iter().zip(sizes) {
             assert_eq!(format.block_bytes(), size, "{}", format.name());
         }

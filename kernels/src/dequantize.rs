@@ -154,6 +154,15 @@ impl Weights for BlockIQ4XS {
     }
 }
 
+impl Weights for BlockMXFP4 {
+    fn write(&self, out: &mut [f32]) {
+        let d = self.scale();
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = d * f32::from(FP4_VALUES[usize::from(nibble(&self.qs, i))]);
+        }
+    }
+}
+
 /// The 4-bit number `i` of a block of 32: the first half lies in the low nibbles.
 fn nibble(qs: &[u8; 16], i: usize) -> u8 {
     qs[i % 16] >> (i / 16 * 4) & 15

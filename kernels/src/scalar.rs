@@ -14,7 +14,7 @@
 
 use half::f16;
 
-use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Queries, Score};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Piece, Queries, Score};
 use crate::backend::{FormatKernels, RopePairs, Table};
 use crate::blocks::*;
 use crate::ceiling;
@@ -40,7 +40,7 @@ pub const TABLE: Table = Table {
     scan,
     kv: [cached::<BlockF16>(store_f16), cached::<BlockQ8_0>(store_q8_0), cached::<BlockQ4_0>(store_q4_0)],
     attend_join: |all, run| attend_join(all, run, math::exp),
-    attend_scratch: |_, dim| dim,
+    attend_scratch: |rows, dim| dim.saturating_add(rows.saturating_mul(2)),
     ceiling: ceiling::SCALAR,
 };
 
@@ -61,6 +61,7 @@ const FORMATS: [FormatKernels; Format::COUNT] = [
     quantized::<BlockQ6K>(),
     quantized::<BlockIQ4NL>(),
     quantized::<BlockIQ4XS>(),
+    quantized::<BlockMXFP4>(),
 ];
 
 const fn cached<B: Weights>(store: fn(&[f32], &mut [u8])) -> KvKernels {
@@ -279,6 +280,7 @@ fn attend_head<B: Weights>(
     if let Some(cap) = of.cap {
         soft_cap(scores, 1.0, cap);
     }
+    scores[..of.hidden].fill(f32::NEG_INFINITY);
     new_max = scores.iter().copied().fold(new_max, f32::max);
     // What was summed relative to the old maximum is brought to the new one; nothing yet: exp(-inf) is 0.
     let shrink = math::exp(*max - new_max);
@@ -312,6 +314,7 @@ pub(crate) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>, exp: imp
 /// See [`crate::Backend::attend_wide`].
 fn attend_wide<B: Weights>(
     queries: &Queries<'_>,
+    piece: Piece,
     keys: &[u8],
     values: &[u8],
     out: &mut TileMut<'_>,
@@ -319,25 +322,34 @@ fn attend_wide<B: Weights>(
 ) {
     let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
     let row_blocks = queries.dim / B::LEN;
-    let before = keys.len() / row_blocks - queries.tokens;
-    let more = &mut scratch[..queries.dim];
+    let end = piece.from + keys.len() / row_blocks;
+    let (more, totals) = scratch.split_at_mut(queries.dim);
+    let (maxima, sums) = totals[..2 * queries.rows()].split_at_mut(queries.rows());
     for row in 0..queries.rows() {
         let (token, head) = (row / queries.group, row % queries.group);
         let acc = &mut out.column(token)[head * queries.dim..][..queries.dim];
-        let mut all = AttendMut { max: &mut [0.0], sum: &mut [0.0], acc };
-        all.reset();
-        let seen = (before + token + 1) * row_blocks;
-        let runs = keys[..seen].chunks(ATTEND_KEYS * row_blocks).zip(values.chunks(ATTEND_KEYS * row_blocks));
-        for (keys, values) in runs {
+        let mut all = AttendMut { max: &mut maxima[row..=row], sum: &mut sums[row..=row], acc };
+        if piece.from == 0 {
+            all.reset();
+            (all.max[0], all.sum[0]) = queries.start(row);
+        }
+        for from in (piece.from..end).step_by(ATTEND_KEYS) {
+            let (hidden, seen) = piece.seen(queries, row, from, end.min(from + ATTEND_KEYS));
+            if hidden >= seen {
+                continue;
+            }
+            let blocks = (from - piece.from) * row_blocks..(from - piece.from + seen) * row_blocks;
+            let (keys, values) = (&keys[blocks.clone()], &values[blocks]);
             let mut run = AttendMut { max: &mut [0.0], sum: &mut [0.0], acc: more };
             run.reset();
-            let values = &values[..keys.len()];
             let AttendMut { max: [max], sum: [sum], acc } = &mut run else { unreachable!("one head") };
-            attend_head(queries.row(row), keys, values, queries.score, max, sum, acc);
+            attend_head(queries.row(row), keys, values, Score { hidden, ..queries.score }, max, sum, acc);
             attend_join(&mut all, &run, math::exp);
         }
-        let share = 1.0 / all.sum[0];
-        all.acc.iter_mut().for_each(|acc| *acc *= share);
+        if end == piece.all {
+            let share = 1.0 / all.sum[0];
+            all.acc.iter_mut().for_each(|acc| *acc *= share);
+        }
     }
 }
 

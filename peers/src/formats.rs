@@ -33,6 +33,7 @@ const FORMATS: &[(&str, u32, Floats)] = &[
     ("q6_k", 14, Floats::Half(&[208])),
     ("iq4_nl", 20, Floats::Half(&[0])),
     ("iq4_xs", 23, Floats::Half(&[0])),
+    ("mxfp4", 39, Floats::Exponent),
 ];
 
 /// The model that most of the work is done with.
@@ -72,6 +73,8 @@ enum Floats {
     Brain,
     /// f16 numbers at these byte offsets.
     Half(&'static [usize]),
+    /// The exponent of a power of two in the first byte, biased by 128, times up to 12.
+    Exponent,
 }
 
 impl Floats {
@@ -80,6 +83,7 @@ impl Floats {
         match self {
             Self::Single if block[3] & 0x7f == 0x7f && block[2] & 0x80 != 0 => block[2] &= !0x80,
             Self::Brain if block[1] & 0x7f == 0x7f && block[0] & 0x80 != 0 => block[0] &= !0x80,
+            Self::Exponent if block[0] >= 0xfc => block[0] &= !0x04,
             Self::Half(offsets) => {
                 for high in offsets.iter().map(|offset| offset + 1) {
                     if block[high] & 0x7c == 0x7c {
@@ -87,7 +91,7 @@ impl Floats {
                     }
                 }
             }
-            Self::Single | Self::Brain => {}
+            Self::Single | Self::Brain | Self::Exponent => {}
         }
     }
 
@@ -96,6 +100,7 @@ impl Floats {
         match self {
             Self::Single => block.copy_from_slice(&1f32.to_le_bytes()),
             Self::Brain => block.copy_from_slice(&[0x80, 0x3f]),
+            Self::Exponent => block[0] = 128,
             Self::Half(offsets) => {
                 for &offset in *offsets {
                     block[offset..offset + 2].copy_from_slice(&[0x00, 0x3c]);

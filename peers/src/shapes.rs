@@ -17,7 +17,7 @@ use crate::gguf::Header;
 use crate::random::Random;
 
 const TYPES: &str = "\
-Types of --type: a name of a format (f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs) makes every
+Types of --type: a name of a format (f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4) makes every
 matrix of it but the embedding, which is q6_k (q8_0 of q8_0, and of floats the same), as llama.cpp's quantiser does; and
 q3_k_m, q4_k_m, q5_k_m mix formats layer by layer as it does. Where a row is no whole number of a format's blocks, its
 fallback for that is taken.

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use bantam_kernels::Backend;
 use bantam_kernels::TileMut;
-use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, HIDDEN_STEP, Piece, Queries, Score, wide_tokens};
 use bantam_kernels::backend::NARROW;
 
 use super::{Forward, Positions};
@@ -41,6 +41,8 @@ struct Layer<'a> {
     backend: Backend,
     layer: usize,
     attention: &'a Attention,
+    /// A score for each query head that has no value; none if empty.
+    sinks: &'a [f32],
 }
 
 impl Forward<'_> {
@@ -51,6 +53,7 @@ impl Forward<'_> {
         positions: &dyn Positions,
         layer: usize,
         attention: &Attention,
+        sinks: &[f32],
     ) {
         let hyper = self.model.hyper();
         let (kv_heads, head_dim) = (hyper.kv_heads, hyper.head_dim);
@@ -58,7 +61,7 @@ impl Forward<'_> {
         // The query heads of one key head are neighbours, so they are one part of a column.
         let part = group * head_dim;
         let scratch = &mut *self.scratch;
-        let layer = Layer { backend: self.backend, layer, attention };
+        let layer = Layer { backend: self.backend, layer, attention, sinks };
         let (kv, position) = positions.at(0);
         let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
         let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
@@ -69,9 +72,10 @@ impl Forward<'_> {
             self.pool.blocks(tile, block, own, self.cancel, &|row, column, out, own| {
                 let tokens = out.cols();
                 let values = &query[column * kv_heads * part + row..];
-                let (stride, score) = (kv_heads * part, attention.score);
-                let queries = Queries { values, stride, tokens, group, dim: head_dim, score };
-                layer.attend_block(kv, row / part, &queries, position + column + tokens, out, own);
+                let (head, stride, score) = (row / part, kv_heads * part, attention.score);
+                let (window, sinks) = (attention.window.unwrap_or(usize::MAX), layer.sinks(head, group));
+                let queries = Queries { values, stride, tokens, group, dim: head_dim, score, window, sinks };
+                layer.attend_block(kv, head, &queries, position + column + tokens, out, own);
             });
         } else if n == 1 && position >= ATTEND_KEYS {
             // One token has few heads to share out, and many runs.
@@ -82,13 +86,13 @@ impl Forward<'_> {
             self.pool.parts((states, len), own, Some(self.cancel), &|i, run, _| {
                 let (head, from) = (i / runs, (first + i % runs) * ATTEND_KEYS);
                 let query = &query[head * part..][..part];
-                let keys = seen.start.max(from)..seen.end.min(from + ATTEND_KEYS);
-                layer.attend_run(kv, head, query, keys, &mut state(run, group));
+                let end = seen.end.min(from + ATTEND_KEYS);
+                layer.attend_run(kv, head, query, seen.start.max(from)..end, &mut state(run, group));
             });
             let heads = attended.chunks_exact_mut(part).zip(states.chunks_exact_mut(runs * len));
-            for (out, runs) in heads {
+            for (head, (out, runs)) in heads.enumerate() {
                 let all = &mut state(&mut own[..len], group);
-                all.reset();
+                layer.begin(head, all);
                 runs.chunks_exact_mut(len).for_each(|run| self.backend.attend_join(all, &state(run, group)));
                 finish(all, out);
             }
@@ -110,6 +114,21 @@ impl Layer<'_> {
         self.attention.window.map_or(0, |window| keys.saturating_sub(window))..keys
     }
 
+    /// The sinks of the query heads that share a key head.
+    fn sinks(&self, head: usize, group: usize) -> &[f32] {
+        self.sinks.get(head * group..(head + 1) * group).unwrap_or_default()
+    }
+
+    /// The state before the first run: the sinks, if there are any.
+    fn begin(self, head: usize, all: &mut AttendMut<'_>) {
+        all.reset();
+        let sinks = self.sinks(head, all.max.len());
+        if !sinks.is_empty() {
+            all.max.copy_from_slice(sinks);
+            all.sum.fill(1.0);
+        }
+    }
+
     /// The output of one token's heads that share a key head, run by run.
     fn attend_token(
         self,
@@ -124,7 +143,7 @@ impl Layer<'_> {
         let group = query.len() / dim;
         let (all, rest) = own.split_at_mut(state_len(group, dim));
         let (all, run) = (&mut state(all, group), &mut rest[..state_len(group, dim)]);
-        all.reset();
+        self.begin(head, all);
         let mut seen = self.seen(position);
         while !seen.is_empty() {
             let to = seen.end.min((seen.start + 1).next_multiple_of(ATTEND_KEYS));
@@ -136,7 +155,8 @@ impl Layer<'_> {
         finish(all, out);
     }
 
-    /// The state of one run of keys alone.
+    /// The state of one run of keys alone. One that begins inside of a run is read from a multiple of a register's lanes on, so
+    /// that its sums are those of a block of tokens, which takes whole runs.
     fn attend_run(
         self,
         kv: &KvCache,
@@ -145,9 +165,11 @@ impl Layer<'_> {
         run: Range<usize>,
         state: &mut AttendMut<'_>,
     ) {
-        let (keys, values) = kv.head(self.layer, head, run.start, run.end);
+        let hidden = run.start % HIDDEN_STEP;
+        let (keys, values) = kv.head(self.layer, head, run.start - hidden, run.end);
         state.reset();
-        self.backend.attend(kv.format(), query, keys, values, self.attention.score, state);
+        let score = Score { hidden, ..self.attention.score };
+        self.backend.attend(kv.format(), query, keys, values, score, state);
     }
 
     /// The outputs of a block of tokens, the last of which stands behind `keys - 1` others.
@@ -160,16 +182,11 @@ impl Layer<'_> {
         out: &mut TileMut<'_>,
         own: &mut [f32],
     ) {
-        if self.seen(keys - 1).start > 0 {
-            let Queries { values, stride, tokens, group, dim, .. } = *queries;
-            for token in 0..tokens {
-                let query = &values[token * stride..][..group * dim];
-                self.attend_token(kv, head, query, keys - tokens + token, out.column(token), own);
-            }
-            return;
-        }
-        let (keys, values) = kv.head(self.layer, head, 0, keys);
-        self.backend.attend_wide(kv.format(), queries, keys, values, out, own);
+        // Runs end where they do for a single token; what is before the first token's window is hidden.
+        let first = self.seen(keys - queries.tokens).start / ATTEND_KEYS * ATTEND_KEYS;
+        let piece = Piece::whole(keys - first);
+        let (keys, values) = kv.head(self.layer, head, first, keys);
+        self.backend.attend_wide(kv.format(), queries, piece, keys, values, out, own);
     }
 }
 

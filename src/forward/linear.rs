@@ -86,6 +86,10 @@ impl Forward<'_> {
                 match activation {
                     Activation::Silu => backend.silu_mul(gates.column(c), ups.column(c)),
                     Activation::Gelu => backend.gelu_mul(gates.column(c), ups.column(c)),
+                    Activation::ClampedSilu => {
+                        clamp(gates.column(c), ups.column(c));
+                        backend.silu_mul(gates.column(c), ups.column(c));
+                    }
                 }
                 out.write(backend, c, gates.column(c));
             }
@@ -129,6 +133,17 @@ impl Forward<'_> {
             (&mut quantized.s, k / Q8_SUM),
             &|c, q, d, s| backend.quantize_q8(&input[c * k..][..k], &mut ColumnsMut { q, d, s }),
         );
+    }
+}
+
+/// Makes `x * sigmoid(1.702 x) * (1 + up)`, with `x` at most 7 and `up` at most 7 from 0, a gate of the plain kind: that is
+/// `silu(1.702 x) * ((1 + up) / 1.702)`.
+fn clamp(gates: &mut [f32], ups: &mut [f32]) {
+    const STEEPNESS: f32 = 1.702;
+    const LIMIT: f32 = 7.0;
+    for (gate, up) in gates.iter_mut().zip(ups) {
+        *gate = gate.min(LIMIT) * STEEPNESS;
+        *up = (up.clamp(-LIMIT, LIMIT) + 1.0) / STEEPNESS;
     }
 }
 

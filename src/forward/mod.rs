@@ -66,7 +66,10 @@ impl<'a> Forward<'a> {
                 Step::Linear { from, projections } => self.linear(n, *from, projections),
                 Step::Rope { buffer, rope } => self.rope(n, *buffer, *rope),
                 Step::Store { layer } => self.store(n, positions, *layer),
-                Step::Attend { layer, attention } => self.attend(n, positions, *layer, attention),
+                Step::Attend { layer, attention, sinks } => {
+                    let sinks = sinks.as_ref().map_or(&[][..], |sinks| sinks.values(self.file));
+                    self.attend(n, positions, *layer, attention, sinks);
+                }
                 Step::Gated { from, gate, up, activation, exact } => {
                     self.gated(n, *from, (gate, up, *activation), *exact);
                 }

@@ -249,12 +249,14 @@ impl Layer<'_, '_> {
     }
 
     /// Keeps keys and values, gathers the values of those that the queries find, and projects them into the delta:
-    /// `attn_output`.
+    /// `attn_output`. Where the file has them, `attn_sinks` take their share of each head's attention.
     pub(crate) fn attend(&mut self, attention: Attention) -> Result<()> {
         let (layer, hyper) = (self.index, self.model.hyper);
         let output = self.project("attn_output", hyper.heads * hyper.head_dim, hyper.dim)?;
         self.model.steps.push(Step::Store { layer })?;
-        self.model.steps.push(Step::Attend { layer, attention })?;
+        let sinks = text!("blk.{}.attn_sinks.weight", self.index);
+        let sinks = self.model.tensors.vector_if_any(sinks, hyper.heads)?;
+        self.model.steps.push(Step::Attend { layer, attention, sinks })?;
         self.model.steps.linear(Buffer::Attended, [(output, Buffer::Delta)])
     }
 
@@ -305,7 +307,9 @@ impl Layer<'_, '_> {
         let all = |name: &str, k, rows| {
             let weight = text!("blk.{}.{name}.weight", self.index);
             let weight = self.model.tensors.matrices(weight, k, rows, count)?;
-            Ok::<_, Error>(Projection { weight, bias: None })
+            let bias = text!("blk.{}.{name}.bias", self.index);
+            let bias = self.model.tensors.vectors_if_any(bias, rows, count)?;
+            Ok::<_, Error>(Projection { weight, bias })
         };
         let gate = all("ffn_gate_exps", dim, ffn)?;
         let up = all("ffn_up_exps", dim, ffn)?;

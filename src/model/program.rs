@@ -89,6 +89,8 @@ pub(crate) enum Activation {
     Silu,
     /// The tangent form of the Gaussian unit: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`
     Gelu,
+    /// `x * sigmoid(1.702 x)` of at most 7, and what it lets through is 1 more, between -6 and 8.
+    ClampedSilu,
 }
 
 /// How a layer attends.
@@ -143,7 +145,8 @@ pub(crate) enum Step {
     /// Appends keys and values to the cache of `layer`.
     Store { layer: usize },
     /// `Attended = softmax(score(Query . keys)) . values`, over the cache of `layer`, causally.
-    Attend { layer: usize, attention: Attention },
+    /// A score of `sinks` for each head takes its share and has no value.
+    Attend { layer: usize, attention: Attention, sinks: Option<Vector> },
     /// `to += from * scale`
     Add { from: Buffer, to: Buffer, scale: f32 },
 }

@@ -135,8 +135,13 @@ impl<'a> Tensors<'a> {
 
     /// A vector of floats that may be missing.
     pub(crate) fn vector_if_any(&self, name: Text, len: usize) -> Result<Option<Vector>> {
+        self.vectors_if_any(name, len, 1)
+    }
+
+    /// `count` vectors of the same length that may be missing, as one: one after the other.
+    pub(crate) fn vectors_if_any(&self, name: Text, len: usize, count: usize) -> Result<Option<Vector>> {
         let Some(tensor) = self.take(name) else { return Ok(None) };
-        check_shape(name, tensor, [len, 1, 1])?;
+        check_shape(name, tensor, [len, count, 1])?;
         if known(name, tensor)? != Format::F32 {
             return Err(Error::Unsupported(text!("tensor {name} is {}, not F32", tensor.kind.name())));
         }

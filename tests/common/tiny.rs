@@ -159,5 +159,6 @@ pub(crate) fn number(format: Format) -> u32 {
         Format::IQ4_NL => 20,
         Format::IQ4_XS => 23,
         Format::BF16 => 30,
+        Format::MXFP4 => 39,
     }
 }

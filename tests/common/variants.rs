@@ -229,6 +229,8 @@ fn rescale(format: Format, block: &mut [u8], scale: f32) {
         }
         // Scales of -128..128, quants of -32..32.
         Format::Q6_K => half(208, scale / 1369.0),
+        // Levels of a deviation of 5.85 under a power of two.
+        Format::MXFP4 => block[0] = (128.0 + (scale / 5.85).log2().round()) as u8,
         other => panic!("no variant is in {other:?}"),
     }
 }

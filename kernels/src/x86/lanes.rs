@@ -39,8 +39,8 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     unsafe fn halves(self) -> Self::Floats;
     /// Bits `4 i .. 4 i + 4` of the lane, one at bit 4 of each of its bytes.
     unsafe fn fifth_bits(self, i: usize) -> Self;
-    /// For each byte, an index, the level of the non-linear 4-bit formats.
-    unsafe fn iq4_values(self) -> Self;
+    /// For each byte, an index, the level of a table.
+    unsafe fn levels(self, table: &[i8; 16]) -> Self;
 
     /// Byte `i` of the lane, times a float.
     unsafe fn byte_times(self, i: usize, factor: Self::Floats) -> Self::Floats;

@@ -153,7 +153,7 @@ impl Unpack for BlockIQ4XS {
             for s in 0..8 {
                 let mut w = nibbles::<V, N>(rows.map(|row| part(&row.qs, 16 * s)));
                 for i in 0..STEPS {
-                    w[i] = w[i].iq4_values();
+                    w[i] = w[i].levels(&IQ4_VALUES);
                 }
                 sink.take::<Self>(s, Chunk::new(w, scales[s / 4].signed_byte_times(s % 4, d)));
             }

@@ -97,6 +97,7 @@ pub(crate) const fn table<T: Dot<N, R>, const N: usize, const R: usize>(
         .with(Format::Q6_K, kernels::<T, BlockQ6K, N, R>(&parent))
         .with(Format::IQ4_NL, kernels::<T, BlockIQ4NL, N, R>(&parent))
         .with(Format::IQ4_XS, kernels::<T, BlockIQ4XS, N, R>(&parent))
+        .with(Format::MXFP4, kernels::<T, BlockMXFP4, N, R>(&parent))
 }
 
 const fn kernels<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(parent: &Table) -> FormatKernels {

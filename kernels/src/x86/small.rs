@@ -2,6 +2,7 @@
 
 use super::chunk::*;
 use super::lanes::Lanes;
+use super::register::Floats;
 use crate::blocks::*;
 
 impl Unpack for BlockQ8_0 {
@@ -102,9 +103,33 @@ impl Unpack for BlockIQ4NL {
         unsafe {
             let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
             for i in 0..STEPS {
-                w[i] = w[i].iq4_values();
+                w[i] = w[i].levels(&IQ4_VALUES);
             }
             sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
+        }
+    }
+}
+
+impl Unpack for BlockMXFP4 {
+    const BITS: u32 = 5;
+    const GROUPS: usize = 1;
+    const TERM: Term = Term::Offset(12);
+
+    #[inline(always)]
+    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+        // Without a sign, since products with signed weights take longer.
+        const LEVELS: [i8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
+        // SAFETY: the CPU's features are promised by the caller.
+        unsafe {
+            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            for i in 0..STEPS {
+                w[i] = w[i].levels(&LEVELS);
+            }
+            // With e = 2a + c: 2^(a - 64), twice, and 2^c, since half of the exponent always fits a float's.
+            let e = V::words(rows.map(|row| *first(row)));
+            let power = |half: V, bias: i8| half.less(-bias).left(23, 0x7f80_0000).as_floats();
+            let (a, c) = (power(e.right(1, 127), 63), power(e.right(0, 1), 127));
+            sink.take::<Self>(0, Chunk::new(w, a.times(c).times(a)));
         }
     }
 }

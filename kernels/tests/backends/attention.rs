@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, Score, wide_tokens};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, HIDDEN_STEP, Piece, Queries, Score, wide_tokens};
 use bantam_kernels::{Backend, KvFormat, TileMut};
 
 use crate::common::{Placed, Random, dequantized, scalar};
@@ -20,6 +20,8 @@ properties! {
     wide_attention_is_exact_up_to_rounding
     a_token_of_wide_attention_does_not_depend_on_the_others
     wide_attention_has_the_bits_of_runs_that_are_joined
+    windows_and_sinks_are_exact_up_to_rounding
+    wide_attention_has_the_bits_of_runs_in_windows_and_behind_sinks
     heads_are_stored_as_the_reference_does
 }
 
@@ -91,8 +93,9 @@ impl State {
 
 /// What one head gets from the first `n` keys, in 64-bit floats.
 struct Exact {
-    /// The greatest score.
+    /// The greatest score, and the sum of the weights relative to it.
     max: f64,
+    sum: f64,
     outputs: Vec<f64>,
     /// The weighted means of `|value|`.
     magnitudes: Vec<f64>,
@@ -115,7 +118,7 @@ impl Exact {
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = scores.iter().map(|score| (score - max).exp()).collect();
         let sum: f64 = weights.iter().sum();
-        let mut exact = Exact { max, outputs: vec![0.0; dim], magnitudes: vec![0.0; dim] };
+        let mut exact = Exact { max, sum, outputs: vec![0.0; dim], magnitudes: vec![0.0; dim] };
         for (weight, value) in weights.iter().zip(values.values.chunks_exact(dim)) {
             for (i, &value) in value.iter().enumerate() {
                 exact.outputs[i] += weight * f64::from(value) / sum;
@@ -151,7 +154,7 @@ fn assert_attends(state: &State, query: &[f32], kept: [&Kept; 2], score: Score, 
 
 /// A score that levels off every third turn.
 fn score(scale: f32, turn: usize) -> Score {
-    Score { scale, cap: (turn % 3 == 1).then_some(1.5) }
+    Score { cap: (turn % 3 == 1).then_some(1.5), ..scale.into() }
 }
 
 /// Whether heads of that many values can be kept so.
@@ -250,14 +253,31 @@ fn wide(
     score: Score,
 ) -> Vec<f32> {
     let stride = queries.len() / tokens;
-    let queries = Queries { values: queries, stride, tokens, group, dim, score };
+    let queries =
+        Queries { values: queries, stride, tokens, group, dim, score, window: usize::MAX, sinks: &[] };
+    wide_of(backend, &queries, [keys, values], n, n.max(1))
+}
+
+/// The same of any queries, with at most `most` keys in a call.
+fn wide_of(
+    backend: Backend,
+    queries: &Queries<'_>,
+    [keys, values]: [&Kept; 2],
+    n: usize,
+    most: usize,
+) -> Vec<f32> {
+    let (&Queries { stride, tokens, group, dim, .. }, format) = (queries, keys.format);
     // Old values that would spoil any sum they came into.
     let mut scratch = vec![f32::NAN; backend.attend_scratch(group, dim)];
     let mut out = vec![f32::NAN; tokens * stride];
     let mut tile = TileMut::new(&mut out, stride, tokens);
     let mut tile = tile.rows_range(0, group * dim);
-    let (keys, values) = (Placed::copy(keys.heads(0, n), 1), (values.heads(0, n), values.format));
-    backend.attend_wide(values.1, &queries, &keys, values.0, &mut tile, &mut scratch);
+    for from in (0..n).step_by(most) {
+        let (to, piece) = (n.min(from + most), Piece { from, all: n });
+        let keys = Placed::copy(keys.heads(from, to), 1);
+        let values = values.heads(from, to);
+        backend.attend_wide(format, queries, piece, &keys, values, &mut tile, &mut scratch);
+    }
     let others = out.chunks_exact(stride).flat_map(|token| &token[group * dim..]);
     assert!(others.copied().all(f32::is_nan), "only the tile is written");
     out.chunks_exact(stride).flat_map(|token| &token[..group * dim]).copied().collect()
@@ -357,6 +377,129 @@ fn wide_attention_has_the_bits_of_runs_that_are_joined(backend: Backend) {
             }
         }
     }
+}
+
+/// A window, sinks or none, and how many keys a call has at most, for each turn.
+fn spans(random: &mut Random, turn: usize, group: usize) -> (usize, Vec<f32>, usize) {
+    let window = [1, 5, 16, 100, 256, 300, 1000][turn % 7];
+    let sinks = if turn.is_multiple_of(2) {
+        random.units(group).iter().map(|sink| 3.0 * sink).collect()
+    } else {
+        Vec::new()
+    };
+    (window, sinks, [1, 2, 8][turn % 3] * ATTEND_KEYS)
+}
+
+fn windows_and_sinks_are_exact_up_to_rounding(backend: Backend) {
+    let mut random = Random::new(8);
+    for (turn, (group, dim)) in
+        [(1, 64), (2, 32), (3, 80), (4, 128), (7, 32), (8, 64), (5, 40)].into_iter().enumerate()
+    {
+        for (tokens, n) in [(8, 40), (20, 300), (9, 700)] {
+            let tokens = tokens.min(wide_tokens(group));
+            let (window, sinks, most) = spans(&mut random, turn, group);
+            let values = random.units(tokens * group * dim);
+            let [keys, kept] = [0, 1].map(|_| Kept::random(&mut random, KvFormat::F16, n, dim));
+            let score = score(4.0 / (dim as f32).sqrt(), turn);
+            let queries = Queries {
+                values: &values,
+                stride: group * dim,
+                tokens,
+                group,
+                dim,
+                score,
+                window,
+                sinks: &sinks,
+            };
+            let outputs = wide_of(backend, &queries, [&keys, &kept], n, most);
+            for (row, got) in outputs.chunks_exact(dim).enumerate() {
+                let end = n - tokens + row / group + 1;
+                let start = end.saturating_sub(window);
+                let [keys, kept] =
+                    [&keys, &kept].map(|all| Kept::of(all.format, &all.values[start * dim..], dim));
+                let mut exact = Exact::of(queries.row(row), [&keys, &kept], end - start, score);
+                // A key with that score and a value of zeros.
+                if let Some(&sink) = sinks.get(row % group) {
+                    let share = 1.0 / (1.0 + (f64::from(sink) - exact.max).exp() / exact.sum);
+                    exact.outputs.iter_mut().for_each(|output| *output *= share);
+                }
+                exact.assert_near(
+                    got,
+                    &format!("{group} heads of {dim}, window of {window}, row {row}, {n} keys"),
+                );
+            }
+        }
+    }
+}
+
+fn wide_attention_has_the_bits_of_runs_in_windows_and_behind_sinks(backend: Backend) {
+    let mut random = Random::new(9);
+    let sizes = [(3, 5), (40, 40), (40, 255), (24, 256), (2, 257), (40, 290), (9, 513), (33, 700)];
+    let mut turn = 0;
+    for dim in [24, 32, 64, 80, 128, 256, 7] {
+        for group in 1..=8 {
+            for &format in KvFormat::ALL.iter().filter(|&&format| fits(format, dim)) {
+                let (tokens, n) = sizes[turn % sizes.len()];
+                let tokens = tokens.min(wide_tokens(group));
+                let (window, sinks, most) = spans(&mut random, turn, group);
+                let score = score(1.0 / (dim as f32).sqrt(), turn);
+                turn += 1;
+                let values = random.units(tokens * group * dim);
+                let [keys, kept] = [0, 1].map(|_| Kept::random(&mut random, format, n, dim));
+                let queries = Queries {
+                    values: &values,
+                    stride: group * dim,
+                    tokens,
+                    group,
+                    dim,
+                    score,
+                    window,
+                    sinks: &sinks,
+                };
+                let outputs = wide_of(backend, &queries, [&keys, &kept], n, most);
+                for (token, got) in outputs.chunks_exact(group * dim).enumerate() {
+                    let alone =
+                        joined_in_window(backend, &queries, token, [&keys, &kept], n - tokens + token + 1);
+                    let same = alone.iter().map(|x| x.to_bits()).eq(got.iter().map(|x| x.to_bits()));
+                    assert!(
+                        same,
+                        "{}, {group} heads of {dim}, token {token} of {tokens}, {n} keys",
+                        format.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The outputs of one token, run by run, from the last multiple of [`HIDDEN_STEP`] on that its window allows.
+fn joined_in_window(
+    backend: Backend,
+    queries: &Queries<'_>,
+    token: usize,
+    kept: [&Kept; 2],
+    n: usize,
+) -> Vec<f32> {
+    let &Queries { values, stride, group, dim, score, window, sinks, .. } = queries;
+    let mut all = State::new(group, dim);
+    if !sinks.is_empty() {
+        all.max.copy_from_slice(sinks);
+        all.sum.fill(1.0);
+    }
+    let start = n.saturating_sub(window);
+    let mut from = start - start % HIDDEN_STEP;
+    while from < n {
+        let to = n.min((from + 1).next_multiple_of(ATTEND_KEYS));
+        let score = Score { hidden: start.saturating_sub(from), ..score };
+        let mut run = State::new(group, dim);
+        run.attend(backend, &values[token * stride..][..group * dim], kept, (from, to), score);
+        let run = AttendMut { max: &mut run.max, sum: &mut run.sum, acc: &mut run.acc };
+        let mut all = AttendMut { max: &mut all.max, sum: &mut all.sum, acc: &mut all.acc };
+        backend.attend_join(&mut all, &run);
+        from = to;
+    }
+    let share = |h: usize| 1.0 / all.sum[h];
+    all.acc.iter().enumerate().map(|(i, acc)| acc * share(i / dim)).collect()
 }
 
 fn heads_are_stored_as_the_reference_does(backend: Backend) {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
-use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Piece, Queries, wide_tokens};
 use bantam_kernels::backend::RopePairs;
 use bantam_kernels::{Backend, Columns, ColumnsMut, Format, KvFormat, SpreadMut, TileMut};
 
@@ -144,13 +144,21 @@ fn attention_stays_inside(backend: Backend) {
 
             let tokens = n.min(wide_tokens(group));
             let values = Guarded::new(&random.units(tokens * group * dim));
-            let queries =
-                Queries { values: &values, stride: group * dim, tokens, group, dim, score: 0.1.into() };
+            let queries = Queries {
+                values: &values,
+                stride: group * dim,
+                tokens,
+                group,
+                dim,
+                score: 0.1.into(),
+                window: 100,
+                sinks: &[],
+            };
             let (keys, values) = (Guarded::new(&kept), Guarded::new(&kept));
             let mut out = Guarded::new(&vec![0.0; tokens * group * dim]);
             let mut tile = TileMut::new(&mut out, group * dim, tokens);
             let mut scratch = Guarded::new(&vec![0.0; backend.attend_scratch(group, dim)]);
-            backend.attend_wide(format, &queries, &keys, &values, &mut tile, &mut scratch);
+            backend.attend_wide(format, &queries, Piece::whole(n), &keys, &values, &mut tile, &mut scratch);
         }
     }
 }

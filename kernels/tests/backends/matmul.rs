@@ -113,11 +113,14 @@ fn products_of_extremes_do_not_overflow(backend: Backend) {
     for &format in Format::ALL.iter().filter(|format| format.wants_q8()) {
         let k = 3 * format.block_len().max(256);
         for (byte, step) in [(0x00, 0), (0xff, 0), (0x7f, 0), (0x80, 0), (0xf0, 0), (0xff, 1)] {
-            // Every field but the halves, which are 1, has all its bits set, or none, or only the highest.
+            // Every field but the scales, which are 1, has all its bits set, or none, or only the highest.
             let mut weights = vec![byte; format.row_bytes(k).expect("whole blocks") * ROWS];
             for block in weights.chunks_exact_mut(format.block_bytes()) {
                 for &at in crate::common::halves_of(format) {
                     block[at..at + 2].copy_from_slice(&[0x00, 0x3c]);
+                }
+                if format == Format::MXFP4 {
+                    block[0] = 128;
                 }
             }
             // Columns of 127, of -127, and of both in turns.

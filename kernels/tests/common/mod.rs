@@ -102,6 +102,8 @@ impl Random {
                 Format::F32 => block.copy_from_slice(&self.unit().to_le_bytes()),
                 Format::BF16 => block.copy_from_slice(&self.unit().to_le_bytes()[2..]),
                 Format::F16 => block.copy_from_slice(&f16::from_f32(self.unit()).to_le_bytes()),
+                // Scales as those of `scale`.
+                Format::MXFP4 => block[0] = 116 + block[0] % 8,
                 _ => {
                     for &at in halves_of(format) {
                         block[at..at + 2].copy_from_slice(&self.scale().to_le_bytes());
@@ -116,7 +118,7 @@ impl Random {
 /// Where the halves of a quantised block lie: its scale and its minimum.
 pub(crate) fn halves_of(format: Format) -> &'static [usize] {
     match format {
-        Format::F32 | Format::F16 | Format::BF16 => &[],
+        Format::F32 | Format::F16 | Format::BF16 | Format::MXFP4 => &[],
         Format::Q8_0 | Format::Q4_0 | Format::Q5_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
         Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
         Format::Q2_K => &[80, 82],

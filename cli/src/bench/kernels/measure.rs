@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use bantam::{Backend, Format};
-use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Queries, wide_tokens};
+use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Piece, Queries, wide_tokens};
 use bantam_kernels::backend::RopePairs;
 use bantam_kernels::ceiling::READ;
 use bantam_kernels::{ColumnsMut, KvFormat, TileMut};
@@ -275,9 +275,12 @@ impl Machine {
                     group: GROUP,
                     dim: HEAD_DIM,
                     score: 0.125.into(),
+                    window: usize::MAX,
+                    sinks: &[],
                 };
                 let mut out = TileMut::new(&mut out, stride, tokens);
-                backend.attend_wide(format, &queries, keys, values, &mut out, &mut scratch);
+                let all = Piece::whole(KEYS);
+                backend.attend_wide(format, &queries, all, keys, values, &mut out, &mut scratch);
             })
         });
         self.attended(seconds.median, format, KEYS, tokens * GROUP)

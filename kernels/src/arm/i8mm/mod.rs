@@ -27,7 +27,8 @@ pub const TABLE: Table = Table { name: "i8mm", supported, ceiling: ceiling::CEIL
     .with(Format::Q5_K, quantized::<BlockQ5K>())
     .with(Format::Q6_K, quantized::<BlockQ6K>())
     .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-    .with(Format::IQ4_XS, quantized::<BlockIQ4XS>());
+    .with(Format::IQ4_XS, quantized::<BlockIQ4XS>())
+    .with(Format::MXFP4, quantized::<BlockMXFP4>());
 
 fn supported() -> bool {
     has!("neon", "dotprod", "i8mm")

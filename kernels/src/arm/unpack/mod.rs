@@ -5,7 +5,7 @@
 use core::arch::aarch64::*;
 
 use crate::arm::insn;
-use crate::blocks::{Block, F16, IQ4_VALUES};
+use crate::blocks::{Block, F16};
 
 mod single;
 mod supers;
@@ -176,11 +176,9 @@ fn nibbles(bytes: uint8x16_t) -> [int8x16_t; 2] {
     }
 }
 
-/// The levels of [`IQ4_VALUES`] that the low and the high nibbles of sixteen bytes name.
+/// The levels of a table that the low and the high nibbles of sixteen bytes name.
 #[inline(always)]
-fn levels(bytes: uint8x16_t) -> [int8x16_t; 2] {
+fn levels(bytes: uint8x16_t, table: &[i8; 16]) -> [int8x16_t; 2] {
     // SAFETY: the table is as long as the load; NEON is baseline.
-    map2(nibbles(bytes), |index| unsafe {
-        vqtbl1q_s8(vld1q_s8(IQ4_VALUES.as_ptr()), vreinterpretq_u8_s8(index))
-    })
+    map2(nibbles(bytes), |index| unsafe { vqtbl1q_s8(vld1q_s8(table.as_ptr()), vreinterpretq_u8_s8(index)) })
 }

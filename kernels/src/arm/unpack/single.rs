@@ -130,7 +130,25 @@ impl Unpack for BlockIQ4NL {
 
     #[inline(always)]
     fn weights(&self, _head: &Self::Head, _row: usize, _g: usize) -> [int8x16_t; 2] {
-        levels(load(&self.qs))
+        levels(load(&self.qs), &IQ4_VALUES)
+    }
+}
+
+impl Unpack for BlockMXFP4 {
+    const LIGHT: bool = true;
+    const HEAD: usize = 1;
+    type Head = float32x4_t;
+
+    #[inline(always)]
+    fn head(blocks: [&Self; 4]) -> float32x4_t {
+        let scales = map4(blocks, BlockMXFP4::scale);
+        // SAFETY: the array is as long as the load.
+        unsafe { vld1q_f32(scales.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn weights(&self, _head: &Self::Head, _row: usize, _g: usize) -> [int8x16_t; 2] {
+        levels(load(&self.qs), &FP4_VALUES)
     }
 }
 

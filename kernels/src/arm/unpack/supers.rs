@@ -282,6 +282,6 @@ impl Unpack for BlockIQ4XS {
     #[inline(always)]
     fn weights(&self, _head: &Self::Head, _row: usize, g: usize) -> [int8x16_t; 2] {
         let (groups, _) = self.qs.as_chunks();
-        levels(load(&groups[g]))
+        levels(load(&groups[g]), &IQ4_VALUES)
     }
 }

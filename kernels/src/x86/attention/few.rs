@@ -123,6 +123,7 @@ pub(super) unsafe fn weigh<F: Floats<N>, const N: usize>(
     // SAFETY: the CPU's features are promised by the caller.
     let scale = unsafe { cap_scores::<F, N>(&mut scores.as_chunks_mut::<N>().0[..whole], score) };
     scores[n..].fill(f32::NEG_INFINITY);
+    scores[..score.hidden].fill(f32::NEG_INFINITY);
     let scores = &mut scores.as_chunks_mut::<N>().0[..whole];
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {

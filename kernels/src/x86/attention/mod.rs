@@ -8,7 +8,7 @@ mod odd;
 mod wide;
 
 use super::register::Floats;
-use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, KvKernels, Queries, Score};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, KvKernels, Piece, Queries, Score};
 use crate::backend::Table;
 use crate::blocks::{BlockQ4_0, BlockQ8_0, F16};
 use crate::tile::TileMut;
@@ -52,6 +52,7 @@ pub(crate) trait Attention<const N: usize>: Sized {
     /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks.
     unsafe fn wide<C: Cached<N>>(
         queries: &Queries<'_>,
+        piece: Piece,
         keys: &[u8],
         values: &[u8],
         out: &mut TileMut<'_>,
@@ -132,6 +133,7 @@ unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
 /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks.
 unsafe fn attend_wide<T: Attention<N>, C: Cached<N>, const N: usize>(
     queries: &Queries<'_>,
+    piece: Piece,
     keys: &[u8],
     values: &[u8],
     out: &mut TileMut<'_>,
@@ -140,9 +142,9 @@ unsafe fn attend_wide<T: Attention<N>, C: Cached<N>, const N: usize>(
     // SAFETY: the CPU's features and the lengths are promised by the caller.
     unsafe {
         if queries.dim.is_multiple_of(C::PARTS * N) {
-            T::wide::<C>(queries, keys, values, out, scratch);
+            T::wide::<C>(queries, piece, keys, values, out, scratch);
         } else {
-            (C::ODD.attend_wide)(queries, keys, values, out, scratch);
+            (C::ODD.attend_wide)(queries, piece, keys, values, out, scratch);
         }
     }
 }

@@ -17,7 +17,7 @@ use core::ops::Range;
 use super::cached::as_blocks;
 use super::few::cap_scores;
 use super::{Attention, Cached, Floats, Queries};
-use crate::attention::ATTEND_KEYS;
+use crate::attention::{ATTEND_KEYS, Piece};
 use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
 use crate::x86::lanes::Lanes as Integers;
@@ -72,14 +72,15 @@ impl<'a, const N: usize> Strip<'a, N> {
 #[inline(always)]
 pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K: usize>(
     queries: &Queries<'_>,
+    piece: Piece,
     keys: &[u8],
     values: &[u8],
     out: &mut TileMut<'_>,
     scratch: &mut [f32],
 ) {
-    let &Queries { tokens, group, dim, .. } = queries;
+    let dim = queries.dim;
     let row_bytes = C::FORMAT.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
-    let (all, rows) = (keys.len() / row_bytes, queries.rows());
+    let (end_of_piece, rows) = (piece.from + keys.len() / row_bytes, queries.rows());
     let exact = dim;
     let dim = dim.next_multiple_of(N);
     let (floats, lanes) = scratch.split_at_mut(ATTEND_KEYS * 2 * dim);
@@ -87,24 +88,27 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
     let (weights, strips) = lanes.as_chunks_mut::<N>().0.as_chunks_mut::<2>().0.split_at_mut(ATTEND_KEYS);
     let strips = &mut strips[..rows.div_ceil(2 * N) * strip_lanes(dim)];
 
-    for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
+    let begins = strips.chunks_exact_mut(strip_lanes(dim)).enumerate().filter(|_| piece.from == 0);
+    for (s, lanes) in begins {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe { begin::<T::V, N>(Strip::new(lanes, dim), queries, s * 2 * N) };
     }
-    for from in (0..all).step_by(ATTEND_KEYS) {
-        let to = all.min(from + ATTEND_KEYS);
-        let run = from * row_bytes..to * row_bytes;
+    for from in (piece.from..end_of_piece).step_by(ATTEND_KEYS) {
+        let to = end_of_piece.min(from + ATTEND_KEYS);
+        let run = (from - piece.from) * row_bytes..(to - piece.from) * row_bytes;
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             to_floats::<T::F, C, N>(&keys[run.clone()], exact, run_keys);
             to_floats::<T::F, C, N>(&values[run], exact, run_values);
         }
         for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
-            // A later row is of the same token or a later one, and sees no fewer keys.
-            let seen = |row: usize| {
-                (all - tokens + row.min(rows - 1) / group + 1).saturating_sub(from).min(to - from)
-            };
+            // A later row is of the same token or a later one: its keys begin and end no earlier.
+            let seen = |row: usize| piece.seen(queries, row, from, to).1;
+            let hidden = |row: usize| piece.seen(queries, row, from, to).0;
             let (first, last) = (s * 2 * N, s * 2 * N + 2 * N - 1);
+            if hidden(first) == to - from {
+                continue;
+            }
             let strip = Strip::new(lanes, dim);
             let weights = &mut weights[..seen(last).next_multiple_of(KEYS)];
             // SAFETY: the CPU's features are promised by the caller.
@@ -114,13 +118,18 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
                 if seen(first) < weights.len() {
                     hide::<T::F, N>(weights, seen(first), |lane| seen(first + lane) as f32);
                 }
+                if hidden(last) > 0 {
+                    let most = hidden(last).min(weights.len());
+                    hide_first::<T::F, N>(&mut weights[..most], |lane| hidden(first + lane) as f32);
+                }
                 let weights = &mut weights[..seen(last)];
                 let shares = weigh::<T::F, N>(weights, scale, strip.max, strip.total);
                 add_values::<T::F, N, K>(weights, run_values, &shares, strip.sums);
             }
         }
     }
-    for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
+    let ends = strips.chunks_exact_mut(strip_lanes(dim)).enumerate().filter(|_| end_of_piece == piece.all);
+    for (s, lanes) in ends {
         // SAFETY: as above.
         unsafe { end::<T::V, N>(Strip::new(lanes, dim), s * 2 * N..rows, queries, out) };
     }
@@ -147,8 +156,11 @@ unsafe fn begin<V: Integers<N>, const N: usize>(strip: Strip<'_, N>, queries: &Q
         }
     }
     strip.sums.fill([[0.0; N]; 2]);
-    *strip.max = [[f32::NEG_INFINITY; N]; 2];
-    *strip.total = [[0.0; N]; 2];
+    for r in 0..2 {
+        for lane in 0..N {
+            (strip.max[r][lane], strip.total[r][lane]) = queries.start(first + r * N + lane);
+        }
+    }
 }
 
 /// Writes the outputs of the heads of `rows`, as far as they are in this strip.
@@ -342,6 +354,20 @@ unsafe fn hide<F: Floats<N>, const N: usize>(
         for (scores, seen) in scores.iter_mut().zip(&seen) {
             // SAFETY: the CPU's features are promised by the caller.
             unsafe { F::load(scores).where_less(F::splat(key as f32), F::load(seen)).store(scores) };
+        }
+    }
+}
+
+/// Takes the scores of the first keys that a head does not see, up to the most that one does not, to -inf.
+#[inline(always)]
+unsafe fn hide_first<F: Floats<N>, const N: usize>(scores: &mut [Lanes<N>], hidden: impl Fn(usize) -> f32) {
+    let hidden: Lanes<N> = [from_fn(&hidden), from_fn(|lane| hidden(N + lane))];
+    for (key, scores) in scores.iter_mut().enumerate() {
+        for (scores, hidden) in scores.iter_mut().zip(&hidden) {
+            // SAFETY: the CPU's features are promised by the caller.
+            unsafe {
+                F::load(scores).where_less(F::load(hidden), F::splat(key as f32 + 0.5)).store(scores);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{AttendMut, Queries, Score};
+use crate::attention::{AttendMut, Piece, Queries, Score};
 use crate::blocks::{BlockF16, as_blocks};
 use crate::scalar;
 use crate::tile::TileMut;
@@ -33,13 +33,14 @@ impl Attention<8> for Avx2 {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn wide<C: Cached<8>>(
         queries: &Queries<'_>,
+        piece: Piece,
         keys: &[u8],
         values: &[u8],
         out: &mut TileMut<'_>,
         scratch: &mut [f32],
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::wide::<Self, C, 8, 4>(queries, keys, values, out, scratch) }
+        unsafe { attention::wide::<Self, C, 8, 4>(queries, piece, keys, values, out, scratch) }
     }
 
     #[inline(never)]

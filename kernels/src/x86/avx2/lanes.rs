@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::blocks::{F16, IQ4_VALUES};
+use crate::blocks::F16;
 use crate::x86::lanes::Lanes;
 
 impl Lanes<8> for __m256i {
@@ -127,8 +127,8 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn iq4_values(self) -> __m256i {
-        _mm256_shuffle_epi8(join(&IQ4_VALUES, &IQ4_VALUES), self)
+    unsafe fn levels(self, table: &[i8; 16]) -> __m256i {
+        _mm256_shuffle_epi8(join(table, table), self)
     }
 
     #[inline]

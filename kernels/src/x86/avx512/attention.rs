@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{AttendMut, Queries, Score};
+use crate::attention::{AttendMut, Piece, Queries, Score};
 use crate::tile::TileMut;
 use crate::x86::attention::{self, Attention, Cached, Lanes};
 
@@ -30,13 +30,14 @@ impl Attention<16> for Avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn wide<C: Cached<16>>(
         queries: &Queries<'_>,
+        piece: Piece,
         keys: &[u8],
         values: &[u8],
         out: &mut TileMut<'_>,
         scratch: &mut [f32],
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::wide::<Self, C, 16, 8>(queries, keys, values, out, scratch) }
+        unsafe { attention::wide::<Self, C, 16, 8>(queries, piece, keys, values, out, scratch) }
     }
 
     #[inline(never)]

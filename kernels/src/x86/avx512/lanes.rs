@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::blocks::{F16, IQ4_VALUES};
+use crate::blocks::F16;
 use crate::x86::lanes::Lanes;
 
 impl Lanes<16> for __m512i {
@@ -119,8 +119,8 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn iq4_values(self) -> __m512i {
-        _mm512_shuffle_epi8(join([&IQ4_VALUES; 4]), self)
+    unsafe fn levels(self, table: &[i8; 16]) -> __m512i {
+        _mm512_shuffle_epi8(join([table; 4]), self)
     }
 
     #[inline]

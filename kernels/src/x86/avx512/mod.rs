@@ -45,7 +45,8 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 .with(Format::Q5_K, streamed::<BlockQ5K>())
 .with(Format::Q6_K, streamed::<BlockQ6K>())
 .with(Format::IQ4_NL, streamed::<BlockIQ4NL>())
-.with(Format::IQ4_XS, streamed::<BlockIQ4XS>());
+.with(Format::IQ4_XS, streamed::<BlockIQ4XS>())
+.with(Format::MXFP4, streamed::<BlockMXFP4>());
 
 /// A row of more bytes is long. From memory, with two threads, one column of long rows is faster in strips of eight: the first
 /// cache holds such a strip and the next, which is asked for meanwhile, and of sixteen rows it does not. From the second cache,

@@ -170,6 +170,7 @@ fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, score: Score, max: &mut f32
     let (fours, _) = scores.as_chunks_mut::<4>();
     let fours = &mut fours[..n.div_ceil(4)];
     let scale = cap_scores(fours, score);
+    fours.as_flattened_mut()[..score.hidden].fill(f32::NEG_INFINITY);
     let mut greatest = vdupq_n_f32(*max);
     for four in fours.iter_mut() {
         // SAFETY: the array is as long as the load and the store.

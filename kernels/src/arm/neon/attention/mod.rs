@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 
 use super::curves::soft_cap;
 use super::vectors::Exp;
-use crate::attention::{AttendMut, KvFormat, KvKernels, Queries, Score};
+use crate::attention::{AttendMut, KvFormat, KvKernels, Piece, Queries, Score};
 use crate::backend::Table;
 use crate::blocks::{BlockF16, BlockQ4_0, BlockQ8_0};
 use crate::scalar;
@@ -33,13 +33,14 @@ const fn kernels<C: Cached>(parent: &Table) -> KvKernels {
 #[target_feature(enable = "neon")]
 unsafe fn attend_wide<C: Cached>(
     queries: &Queries<'_>,
+    piece: Piece,
     keys: &[u8],
     values: &[u8],
     out: &mut TileMut<'_>,
     scratch: &mut [f32],
 ) {
     // SAFETY: the caller checked the lengths.
-    unsafe { wide::wide::<C>(queries, keys, values, out, scratch) }
+    unsafe { wide::wide::<C>(queries, piece, keys, values, out, scratch) }
 }
 
 /// Turns products into scores if those level off, and says what is still to multiply them with.

@@ -19,7 +19,7 @@ use super::cap_scores;
 use crate::arm::insn;
 use crate::arm::neon::vectors::{Exp, load, store};
 use crate::arm::unpack::map4;
-use crate::attention::{ATTEND_KEYS, Queries};
+use crate::attention::{ATTEND_KEYS, Piece, Queries};
 use crate::tile::TileMut;
 
 /// Heads of a strip: two registers.
@@ -98,35 +98,38 @@ impl<'a> Strip<'a> {
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn wide<C: Cached>(
     queries: &Queries<'_>,
+    piece: Piece,
     keys: &[u8],
     values: &[u8],
     out: &mut TileMut<'_>,
     scratch: &mut [f32],
 ) {
-    let &Queries { tokens, group, dim, .. } = queries;
+    let dim = queries.dim;
     let row_bytes = C::KEPT.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
-    let (all, rows) = (keys.len() / row_bytes, queries.rows());
+    let (end_of_piece, rows) = (piece.from + keys.len() / row_bytes, queries.rows());
     let shape = Shape::new(dim);
     let (run_keys, rest) = scratch.split_at_mut(ATTEND_KEYS * shape.key);
     let (run_values, lanes) = rest.split_at_mut(ATTEND_KEYS * shape.value);
     let (weights, strips) = lanes.as_chunks_mut::<4>().0.as_chunks_mut::<2>().0.split_at_mut(ATTEND_KEYS);
     let strips = &mut strips[..rows.div_ceil(HEADS) * shape.strip()];
 
-    for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
+    // Of tokens with a window, another run may be the first that a strip sees.
+    let is_first = queries.sinks.is_empty() && queries.window >= piece.all;
+    let begins = strips.chunks_exact_mut(shape.strip()).enumerate().filter(|_| piece.from == 0);
+    for (s, lanes) in begins {
         begin(Strip::new(lanes, shape), shape, queries, s * HEADS);
     }
-    for from in (0..all).step_by(ATTEND_KEYS) {
-        let to = all.min(from + ATTEND_KEYS);
-        let run = from * row_bytes..to * row_bytes;
+    for from in (piece.from..end_of_piece).step_by(ATTEND_KEYS) {
+        let to = end_of_piece.min(from + ATTEND_KEYS);
+        let run = (from - piece.from) * row_bytes..(to - piece.from) * row_bytes;
         keys_to_floats::<C>(&keys[run.clone()], shape, run_keys);
         to_floats::<C>(&values[run], dim, run_values);
         for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
-            // A later row is of the same token or a later one, and sees no fewer keys.
-            let seen = |row: usize| {
-                (all - tokens + row.min(rows - 1) / group + 1).saturating_sub(from).min(to - from)
-            };
+            // A later row is of the same token or a later one: its keys begin and end no earlier.
+            let seen = |row: usize| piece.seen(queries, row, from, to).1;
+            let hidden = |row: usize| piece.seen(queries, row, from, to).0;
             let (first, last) = (s * HEADS, s * HEADS + HEADS - 1);
-            if seen(last) == 0 {
+            if seen(last) == 0 || hidden(first) == to - from {
                 continue;
             }
             let strip = Strip::new(lanes, shape);
@@ -138,11 +141,16 @@ pub(super) unsafe fn wide<C: Cached>(
             if seen(first) < weights.len() {
                 hide(weights, seen(first), |lane| seen(first + lane) as u32);
             }
+            if hidden(last) > 0 {
+                let most = hidden(last).min(weights.len());
+                hide_first(&mut weights[..most], |lane| hidden(first + lane) as u32);
+            }
             let shares = weigh(weights, scale, strip.max, strip.total);
-            add_values(&weights[..seen(last)], run_values, &shares, from == 0, strip.sums);
+            add_values(&weights[..seen(last)], run_values, &shares, is_first && from == 0, strip.sums);
         }
     }
-    for (s, lanes) in strips.chunks_exact_mut(shape.strip()).enumerate() {
+    let ends = strips.chunks_exact_mut(shape.strip()).enumerate().filter(|_| end_of_piece == piece.all);
+    for (s, lanes) in ends {
         end(Strip::new(lanes, shape), s * HEADS, queries, out);
     }
 }
@@ -167,8 +175,10 @@ fn begin(strip: Strip<'_>, shape: Shape, queries: &Queries<'_>, first: usize) {
             query[half] = map4(heads, |head| head[whole + d]);
         }
     }
-    *strip.max = [[f32::NEG_INFINITY; 4]; 2];
-    *strip.total = [[0.0; 4]; 2];
+    strip.sums.fill([[0.0; 4]; 2]);
+    for i in 0..HEADS {
+        (strip.max[i / 4][i % 4], strip.total[i / 4][i % 4]) = queries.start(first + i);
+    }
 }
 
 /// Writes the outputs of the heads from `first` on, as far as they are in this strip.
@@ -416,6 +426,17 @@ fn hide(scores: &mut [Lanes], least: usize, seen: impl Fn(usize) -> u32) {
             for (score, &seen) in scores.iter_mut().zip(seen) {
                 *score = if (key as u32) < seen { *score } else { f32::NEG_INFINITY };
             }
+        }
+    }
+}
+
+/// Takes the scores of the first keys that a head does not see, up to the most that one does not, to -inf.
+#[target_feature(enable = "neon")]
+fn hide_first(scores: &mut [Lanes], hidden: impl Fn(usize) -> u32) {
+    let hidden = [[hidden(0), hidden(1), hidden(2), hidden(3)], [hidden(4), hidden(5), hidden(6), hidden(7)]];
+    for (key, scores) in scores.iter_mut().enumerate() {
+        for (score, &hidden) in scores.as_flattened_mut().iter_mut().zip(hidden.as_flattened()) {
+            *score = if (key as u32) < hidden { f32::NEG_INFINITY } else { *score };
         }
     }
 }
