@@ -4,6 +4,7 @@
 mod description;
 mod gemma2;
 mod gemma3;
+mod gpt_oss;
 mod granite;
 pub(crate) mod hyper;
 mod llama;
@@ -39,6 +40,7 @@ type Describe = fn(&mut Description<'_>) -> Result<()>;
 const ARCHITECTURES: &[(&str, Describe)] = &[
     ("gemma2", gemma2::describe),
     ("gemma3", gemma3::describe),
+    ("gpt-oss", gpt_oss::describe),
     ("granite", granite::describe),
     ("granitemoe", granite::describe),
     ("llama", llama::describe),

@@ -15,7 +15,7 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 13] = [
+    let all: [(&str, &str, Fill); 14] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
@@ -29,6 +29,7 @@ pub(crate) fn architectures() -> Vec<Variant> {
         ("phi3", "phi3-q4_0", phi3),
         ("gemma2", "gemma2-q4_0", gemma2),
         ("gemma3", "gemma3-q4_0", gemma3),
+        ("gpt-oss", "gpt-oss-mxfp4", gpt_oss),
     ];
     let make = |name, architecture, format, fill: Fill| {
         let mut maker = Maker::new(architecture, format);
@@ -43,7 +44,8 @@ pub(crate) fn architectures() -> Vec<Variant> {
             "mixtral" => "llama",
             name => name,
         };
-        [make(name, architecture, Format::F32, fill), make(quantised, architecture, Format::Q4_0, fill)]
+        let format = if quantised.ends_with("mxfp4") { Format::MXFP4 } else { Format::Q4_0 };
+        [make(name, architecture, Format::F32, fill), make(quantised, architecture, format, fill)]
     };
     all.into_iter().flat_map(both).collect()
 }
@@ -167,6 +169,20 @@ impl Maker {
         self.matrices(&format!("{layer}.ffn_gate_exps"), dim, ffn, count);
         self.matrices(&format!("{layer}.ffn_up_exps"), dim, ffn, count);
         self.matrices(&format!("{layer}.ffn_down_exps"), ffn, dim, count);
+    }
+
+    /// What the router and the experts of a layer add: to some hidden values more than any weight does.
+    fn expert_biases(&mut self, layer: &str, count: usize, ffn: usize) {
+        self.bias(&format!("{layer}.ffn_gate_inp"), count);
+        let dim = self.shape.dim;
+        for (name, len, size) in
+            [("ffn_gate_exps", ffn, 40.0), ("ffn_up_exps", ffn, 40.0), ("ffn_down_exps", dim, 1.0)]
+        {
+            let values = self.random.units(len * count).into_iter().map(|unit| size * unit);
+            let mut bias = vector(&format!("{layer}.{name}.bias"), values);
+            bias.shape = vec![len as u64, count as u64];
+            self.file.tensors.push(bias);
+        }
     }
 
     fn feed_forward(&mut self, layer: &str) {
@@ -345,6 +361,31 @@ fn gemma3_without_windows(maker: &mut Maker) {
     for layer in maker.layers() {
         post_normed(maker, &layer);
         maker.head_norms(&layer);
+    }
+}
+
+/// Every other layer sees the last tokens alone. Two experts of six, whose gates and what they let through reach the limits.
+fn gpt_oss(maker: &mut Maker) {
+    maker.start(Shape { heads: 6, kv_heads: 2, ..ODD });
+    maker.set("attention.sliding_window", 24);
+    maker.set("rope.freq_base", 150_000.0);
+    maker.set("rope.scaling.type", "yarn");
+    maker.set("rope.scaling.factor", 32.0);
+    maker.set("rope.scaling.original_context_length", 64);
+    maker.set("expert_feed_forward_length", 64);
+    maker.routing(6, 2);
+    maker.matrix("output", ODD.dim, VOCAB_SIZE);
+    for layer in maker.layers() {
+        maker.norm(format!("{layer}.attn_norm"));
+        maker.attention(&layer);
+        for (name, len) in [("attn_q", 192), ("attn_k", 64), ("attn_v", 64), ("attn_output", ODD.dim)] {
+            maker.bias(&format!("{layer}.{name}"), len);
+        }
+        let sinks = maker.random.units(6).into_iter().map(|unit| 2.0 * unit);
+        maker.file.tensors.push(vector(&format!("{layer}.attn_sinks.weight"), sinks));
+        maker.norm(format!("{layer}.post_attention_norm"));
+        maker.experts(&layer, 6, 64);
+        maker.expert_biases(&layer, 6, 64);
     }
 }
 
