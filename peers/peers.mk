@@ -35,11 +35,13 @@ vocabs: ## Fetch llama.cpp's vocabulary files into models/, unless they are ther
 # Where the tests write their models for the peer.
 VARIANTS = $(CURDIR)/target/variants
 ARCHITECTURES = $(CURDIR)/target/architectures
+ADAPTERS = $(CURDIR)/target/adapters
 
 golden: peers model vocabs ## Write the golden files of tests/golden anew
-	rm -rf "$(VARIANTS)" "$(ARCHITECTURES)"
+	rm -rf "$(VARIANTS)" "$(ARCHITECTURES)" "$(ADAPTERS)"
 	MODELS="$(VARIANTS)" cargo test -p bantam --test variants -- --ignored --exact write_the_files
 	MODELS="$(ARCHITECTURES)" cargo test -p bantam --test architectures -- --ignored --exact write_the_files
+	MODELS="$(ADAPTERS)" cargo test -p bantam --test adapters -- --ignored --exact write_the_files
 	$(PEERS) golden formats
 	$(PEERS) golden tokens $(DEMO) $(VOCABS)
 	scripts/gemma4-vocab
@@ -50,6 +52,7 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 	$(PEERS) golden samplers $(DEMO)
 	$(PEERS) golden variants "$(VARIANTS)"
 	$(PEERS) golden architectures "$(ARCHITECTURES)"
+	$(PEERS) golden adapters "$(ADAPTERS)"
 
 bench-peers: peers models-1b ## Measure bantam against llama.cpp and the machine (PEER=avx2, ARGS=--help explains)
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli

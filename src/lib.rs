@@ -30,7 +30,7 @@
 //! |---|---|
 //! | 0 | the crate `bantam-kernels`: the arithmetic of every instruction set |
 //! | 1 | `error`, `checksum`, `memory`, `mmap`, `format`, `gguf`, `stack` |
-//! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `kv` |
+//! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `lora`, `kv` |
 //! | 3 | `forward`, `sample`, `speculate` |
 //! | 4 | `session`, `chat`, `constrain` |
 //! | 5 | `generate`, `speculate/model` |
@@ -55,6 +55,7 @@ mod forward;
 mod generate;
 pub mod gguf;
 mod kv;
+mod lora;
 mod memory;
 pub mod mmap;
 mod model;
@@ -71,6 +72,7 @@ pub use bantam_kernels::{Backend, Format, KvFormat, Origin};
 pub use cancel::Cancel;
 pub use error::{Error, Result, Text};
 pub use generate::{Constrain, GenerateOptions, Generator, Overflow, Piece, StopReason};
+pub use lora::Adapter;
 pub use model::{HyperParameters, Model, ModelOptions};
 pub use pool::Pool;
 #[cfg(feature = "std")]

@@ -15,6 +15,7 @@ use bantam::{
     TokenMask, Utf8Stream,
 };
 
+use common::adapters::{self, Adapted, adapted};
 use common::architectures::architectures;
 use common::tiny::Tiny;
 use common::{demo, forced, model, sized, tokens};
@@ -27,6 +28,7 @@ properties! {
     nothing_is_allocated_between_two_tokens
     nothing_is_allocated_between_two_tokens_of_any_architecture
     nothing_is_allocated_between_two_tokens_of_the_demo_model
+    nothing_is_allocated_with_adapters
     a_plan_is_what_is_allocated
 }
 
@@ -212,6 +214,30 @@ fn nothing_is_allocated_between_two_tokens_of_any_architecture(backend: Backend)
     }
 }
 
+fn nothing_is_allocated_with_adapters(backend: Backend) {
+    let _alone = alone();
+    for Adapted { name, model, adapters } in adapted() {
+        let model = common::model(model.write(), backend);
+        let opened = adapters::open(&model, &adapters);
+        let set: Vec<_> = opened.iter().map(|(adapter, scale)| (adapter, *scale)).collect();
+        let mut session = adapters::session(&model, 2, 16, &opened);
+        let mut other = session.fork().unwrap();
+        let tokens = tokens(&model, 40);
+        settle(1);
+        let ((), taken) = during(|| {
+            session.prefill(&tokens).unwrap();
+            session.set_adapters(&[]).unwrap();
+            session.prefill(&tokens).unwrap();
+            session.set_adapters(&set).unwrap();
+            session.prefill(&tokens).unwrap();
+            other.copy_from(&session).unwrap();
+            Session::decode_together(&mut [&mut session, &mut other], &[1, 2]).unwrap();
+            session.decode(3).unwrap();
+        });
+        assert_eq!(taken, Taken::default(), "{name}");
+    }
+}
+
 fn nothing_is_allocated_between_two_tokens_of_the_demo_model(backend: Backend) {
     let _alone = alone();
     if backend.name() == "scalar" && !common::only_scalar() {
@@ -238,7 +264,7 @@ fn a_plan_is_what_is_allocated(backend: Backend) {
             [(1, 1, 1, 15), (1, 100, 256, 0), (2, 33, 16, 15), (3, 512, 64, 7)]
         {
             let pool = Arc::new(Pool::new(threads).unwrap());
-            let options = drafting(context, batch, draft);
+            let options = SessionOptions { adapter_rank: draft, ..drafting(context, batch, draft) };
             let plan = Session::plan(&model, &options, threads).unwrap();
             let (session, taken) = during(|| Session::open(&model, pool.clone(), &options).unwrap());
             assert_eq!(session.memory(), plan);

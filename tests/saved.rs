@@ -212,13 +212,13 @@ fn a_forged_session_does_no_harm() {
         }
     }
     // A token that is none: what was there is overwritten by then, and forgotten.
-    let error = session.restore_from(&with(48, &u32::MAX.to_le_bytes())).unwrap_err();
+    let error = session.restore_from(&with(56, &u32::MAX.to_le_bytes())).unwrap_err();
     assert!(error.to_string().contains("outside the vocabulary"), "{error}");
     assert_eq!((session.position(), session.has_logits()), (0, false));
     session.prefill(&[1, 2, 3]).unwrap();
     // Keys, values and logits that are no numbers: nobody knows what follows, and nothing fails.
     let mut noise = good.clone();
-    noise[48 + 36..].fill(0xff);
+    noise[56 + 36..].fill(0xff);
     session.restore_from(&signed(noise)).unwrap();
     let mut sampler = bantam::Sampler::new(bantam::SamplerOptions::default()).unwrap();
     let token = session.sample(&mut sampler).unwrap();

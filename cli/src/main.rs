@@ -2,6 +2,7 @@
 //! output and everything else to standard error.
 #![forbid(unsafe_code)]
 
+mod adapters;
 mod answer;
 mod bench;
 mod chat;

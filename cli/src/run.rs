@@ -9,6 +9,7 @@ use bantam::constrain::{Constrainer, Grammar};
 use bantam::{EncodeOptions, Model, Pool, Sampler, Session, SessionOptions, StopReason};
 use clap::Args;
 
+use crate::adapters::{Adapters, Opened};
 use crate::answer::{Drawing, Rule, Turn, generate};
 use crate::chat::converse;
 use crate::constraining::{Constraining, Templating};
@@ -36,6 +37,7 @@ Examples:
   git diff | bantam run model.gguf --system \"Write a commit message for this change.\" -
   bantam run model.gguf --raw -p \"Once upon a time\"     continue a text
   bantam run large.gguf --model-draft small.gguf -v     guess with a smaller model
+  bantam run model.gguf --lora tone.gguf=0.5            with a LoRA adapter, at half its strength
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 3 an answer that ended before its schema or grammar did, 130 interrupted.";
 
@@ -72,6 +74,8 @@ pub(crate) struct Run {
     prompt_cache: PromptCache,
     #[command(flatten, next_help_heading = "Guesses ahead")]
     drafting: Drafting,
+    #[command(flatten, next_help_heading = "Adapters")]
+    adapters: Adapters,
     #[command(flatten, next_help_heading = "Machine")]
     machine: Machine,
 }
@@ -108,8 +112,10 @@ impl Run {
         };
         let constraint = grammar.map(|grammar| rule(&model, grammar)).transpose();
         let constraint = constraint.map_err(|error| self.constraining.blame(&error))?;
+        let adapters = self.adapters.open(&model)?;
         let pool = self.machine.pool()?;
-        let mut session = self.open_session(&model, &pool)?;
+        let mut session = self.open_session(&model, &pool, &adapters)?;
+        adapters.set(&mut session)?;
         session.set_cancel(cancel.clone());
         let trained = model.hyper().context_length;
         if session.context() > trained {
@@ -119,6 +125,7 @@ impl Run {
         }
         if self.verbose {
             self.describe(&session, start.elapsed(), &sampler);
+            self.adapters.describe(&adapters);
         }
         self.prompt_cache.restore(&mut session)?;
         let mut generator = self.ending.generator(&session, sampler)?;
@@ -182,12 +189,13 @@ impl Run {
         self.drafting.check()
     }
 
-    fn open_session(&self, model: &Model, pool: &Arc<Pool>) -> Result<Session> {
+    fn open_session(&self, model: &Model, pool: &Arc<Pool>, adapters: &Opened) -> Result<Session> {
         let options = SessionOptions {
             context: self.memory.context.map(|context| context as usize),
             kv_format: self.memory.cache.kv_format,
             draft_max: self.drafting.draft_max.into(),
             draft_min: self.drafting.draft_min.into(),
+            adapter_rank: adapters.rank(),
             ..SessionOptions::default()
         };
         Session::open(model, pool.clone(), &options).map_err(failure::unaffordable)

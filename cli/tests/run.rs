@@ -335,3 +335,74 @@ fn tools_are_called_and_their_results_are_answered() {
     bantam("run", &model, &[&tools[..], &arguments].concat())
         .fails(2, &["--tool-choice: ", "get_time", "get_weather"]);
 }
+
+/// An adapter of zeros for one matrix of the demo model, of rank 4.
+fn adapter(name: &str, architecture: &str, b: f32) -> std::path::PathBuf {
+    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+    let text = |bytes: &mut Vec<u8>, text: &str| {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    };
+    bytes.extend(2u64.to_le_bytes());
+    bytes.extend(4u64.to_le_bytes());
+    for (key, value) in
+        [("general.type", "adapter"), ("general.architecture", architecture), ("adapter.type", "lora")]
+    {
+        text(&mut bytes, key);
+        bytes.extend(8u32.to_le_bytes());
+        text(&mut bytes, value);
+    }
+    text(&mut bytes, "adapter.lora.alpha");
+    bytes.extend(6u32.to_le_bytes());
+    bytes.extend(8f32.to_le_bytes());
+    for (end, shape, offset) in [("a", [576u64, 4], 0u64), ("b", [4, 576], 4 * 4 * 576)] {
+        text(&mut bytes, &format!("blk.0.attn_q.weight.lora_{end}"));
+        bytes.extend(2u32.to_le_bytes());
+        shape.iter().for_each(|extent| bytes.extend(extent.to_le_bytes()));
+        bytes.extend(0u32.to_le_bytes());
+        bytes.extend(offset.to_le_bytes());
+    }
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    for i in 0..2 * 4 * 576 {
+        let value = if i < 4 * 576 { (i % 7) as f32 / 7.0 - 0.4 } else { b * ((i % 5) as f32 - 2.0) };
+        bytes.extend(value.to_le_bytes());
+    }
+    file(name, &bytes)
+}
+
+#[test]
+fn adapters_change_answers_by_their_scale() {
+    let Some(demo) = demo() else { return };
+    let path = adapter("adapter.gguf", "llama", 1.0);
+    let path = path.to_str().unwrap();
+    let say = |more: &[&str]| {
+        let arguments = ["--raw", "--temp", "0", "-n", "8", "-p", "The capital of France is"];
+        bantam("run", &demo, &[&arguments[..], more].concat()).succeeds()
+    };
+    let plain = say(&[]);
+    let scaled = |scale: &str| say(&["--lora", &format!("{path}={scale}")]);
+    assert_eq!(scaled("0"), plain);
+    let strong = scaled("1");
+    assert_ne!(strong, plain, "an adapter of large numbers is heard");
+    assert_eq!(say(&["--lora", path]), strong);
+    assert_eq!(say(&["--lora", &format!("{path}=0.5"), "--lora", &format!("{path}=-0.5")]), plain);
+}
+
+#[test]
+fn adapters_are_told_from_models() {
+    let Some(demo) = demo() else { return };
+    let path = adapter("shown.gguf", "llama", 0.0);
+    let told = bantam("inspect", &path, &[]).succeeds();
+    assert!(told.contains("adapter        lora, rank 4, alpha 8, for 1 matrices"), "{told}");
+    let json: Value = serde_json::from_str(&bantam("inspect", &path, &["--json"]).succeeds()).unwrap();
+    assert_eq!(json["adapter"]["matrices"], 1);
+    bantam("run", &path, &["-p", "Hi"]).fails(1, &["shown.gguf", "is an adapter", "--lora"]);
+    let lora = |path: &std::path::Path| ["-p", "Hi", "--lora", path.to_str().unwrap()].map(str::to_owned);
+    let run = |path: &std::path::Path| {
+        let arguments = lora(path);
+        bantam("run", &demo, &arguments.each_ref().map(String::as_str))
+    };
+    run(&demo).fails(1, &["is no adapter"]);
+    run(&adapter("foreign.gguf", "qwen2", 0.0)).fails(1, &["foreign.gguf", "\"qwen2\"", "\"llama\""]);
+    bantam("run", &demo, &["-p", "Hi", "--lora", "a.gguf=much"]).fails(2, &["\"much\""]);
+}

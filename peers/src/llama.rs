@@ -225,6 +225,31 @@ impl<'model> Context<'model> {
         Ok(Self { raw, model, positions: settings.positions, outputs: Vec::new() })
     }
 
+    /// Adds adapters, each with its scale. They are freed with the model.
+    pub(crate) fn adapt(&mut self, adapters: &[(std::path::PathBuf, f32)]) -> Result<()> {
+        let (mut opened, mut scales) = (Vec::new(), Vec::new());
+        for (path, scale) in adapters {
+            let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+            // SAFETY: the model is open, and `name` is a C string that lives through the call.
+            let adapter = unsafe { sys::llama_adapter_lora_init(self.model.raw.as_ptr(), name.as_ptr()) };
+            ensure!(!adapter.is_null(), "llama.cpp cannot open the adapter {}", path.display());
+            opened.push(adapter);
+            scales.push(*scale);
+        }
+        // SAFETY: the context is open; both lists have as many values as is told, and are only read during the call. The model,
+        // which outlives the context, keeps the adapters.
+        let status = unsafe {
+            sys::llama_set_adapters_lora(
+                self.raw.as_ptr(),
+                opened.as_mut_ptr(),
+                opened.len(),
+                scales.as_mut_ptr(),
+            )
+        };
+        ensure!(status == 0, "llama.cpp cannot add the adapters");
+        Ok(())
+    }
+
     /// Forgets every token behind the first `position`.
     pub(crate) fn rewind(&mut self, position: usize) -> Result<()> {
         let from = i32::try_from(position)?;

@@ -126,6 +126,14 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/logits")]
         out: PathBuf,
     },
+    /// Logits of tiny models with adapters.
+    Adapters {
+        /// Folder of the GGUF files, which a test of Bantam writes.
+        models: PathBuf,
+        /// Folder of the file.
+        #[arg(long, default_value = "tests/golden/logits")]
+        out: PathBuf,
+    },
     /// Logits of tiny models, of every architecture.
     Architectures {
         /// Folder of the GGUF files, which a test of Bantam writes.
@@ -154,6 +162,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(Golden::Samplers { model, out }) => samplers::write(&model, &out),
         Command::Golden(Golden::Variants { models, out }) => {
             variants::write(&models, &out, "variants.json", variants::Steps { all: 4, every: 1 })
+        }
+        Command::Golden(Golden::Adapters { models, out }) => {
+            variants::write(&models, &out, "adapters.json", variants::Steps { all: 4, every: 2 })
         }
         Command::Golden(Golden::Architectures { models, out }) => {
             variants::write(&models, &out, "architectures.json", variants::Steps { all: 20, every: 5 })

@@ -82,6 +82,7 @@ fn run(path: &Path, steps: Steps) -> Result<Row> {
         beta_slow: number("beta_slow")?,
     };
     let mut context = Context::open(&model, &Settings { yarn, ..settings(POSITIONS) })?;
+    context.adapt(&adapters(path)?)?;
     let ids = prompt(model.vocabulary_size())?;
     context.decode(&ids, Outputs::All)?;
     let mut every_3rd = Vec::new();
@@ -99,6 +100,13 @@ fn run(path: &Path, steps: Steps) -> Result<Row> {
         }
     }
     Ok(Row { name: name.to_owned(), ids, generated, positions, every_3rd })
+}
+
+/// The adapters of a model, in files of their own beside it: `name.0.lora`, whose scale is in `name.0.scale`.
+fn adapters(path: &Path) -> Result<Vec<(PathBuf, f32)>> {
+    let file = |i: usize, end: &str| path.with_extension(format!("{i}.{end}"));
+    let there = (0..).map(|i| (file(i, "lora"), file(i, "scale"))).take_while(|(file, _)| file.exists());
+    there.map(|(file, scale)| Ok((file, std::fs::read_to_string(scale)?.trim().parse()?))).collect()
 }
 
 /// Tokens drawn by a fixed seed.

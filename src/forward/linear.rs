@@ -28,7 +28,10 @@ impl Forward<'_> {
     /// `to = weight . from + bias`, for each projection.
     pub(super) fn linear(&mut self, n: usize, from: Buffer, projections: &[(Projection, Buffer)]) {
         let k = projections[0].0.weight.k;
-        self.prepare_input(n, from, k, projections.iter().any(|(projection, _)| projection.wants_q8()));
+        let quantized = projections.iter().any(|(projection, _)| projection.wants_q8());
+        self.prepare_input(n, from, k, quantized);
+        let weights = projections.iter().map(|(projection, _)| &projection.weight);
+        let lows = self.lower(n, (from, k, quantized), weights);
         let scratch = &mut *self.scratch;
         // The input, then the outputs; ranges that are not needed stay empty.
         let mut ranges: [Range<usize>; 1 + PROJECTIONS_MAX] = Default::default();
@@ -47,10 +50,11 @@ impl Forward<'_> {
             _ => scratch.quantized.columns(input, k, n),
         };
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
-        let (file, backend) = (self.file, self.backend);
+        let (file, backend, adapters) = (self.file, self.backend, &scratch.adapters);
         let tiles = &mut tiles[..projections.len()];
         self.pool.tiles(tiles, (PANEL, PANELS), own, self.cancel, &|p, from, out, own, _| {
             projections[p].0.rows(file, backend, from, &x, out, own);
+            lows.add(adapters, backend, (p, from), out, own);
         });
     }
 
@@ -64,7 +68,9 @@ impl Forward<'_> {
         exact: bool,
     ) {
         let Matrix { k, rows, .. } = gate.weight;
-        self.prepare_input(n, from, k, gate.wants_q8() || up.wants_q8());
+        let quantized = gate.wants_q8() || up.wants_q8();
+        self.prepare_input(n, from, k, quantized);
+        let lows = self.lower(n, (from, k, quantized), [&gate.weight, &up.weight].into_iter());
         let scratch = &mut *self.scratch;
         let ranges = [scratch.range(from, n), scratch.range(Buffer::Hidden, n)];
         let [input, hidden] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
@@ -75,13 +81,15 @@ impl Forward<'_> {
         let share = threads.floats.len() / self.pool.capacity();
         let panels = (share.min(GATED) / (2 * PANEL * n)).max(1);
         let own = (&mut threads.kernels[..], &mut threads.floats[..]);
-        let (file, backend) = (self.file, self.backend);
+        let (file, backend, adapters) = (self.file, self.backend, &scratch.adapters);
         self.pool.tiles(&mut tile, (PANEL, panels), own, self.cancel, &|_, from, out, own, floats| {
             let rows = out.rows();
             let (gates, rest) = floats.split_at_mut(rows * n);
             let (mut gates, mut ups) = (TileMut::new(gates, rows, n), TileMut::new(rest, rows, n));
             gate.rows(file, backend, from, &x, &mut gates, own);
             up.rows(file, backend, from, &x, &mut ups, own);
+            lows.add(adapters, backend, (0, from), &mut gates, own);
+            lows.add(adapters, backend, (1, from), &mut ups, own);
             for c in 0..n {
                 match activation {
                     Activation::Silu => backend.silu_mul(gates.column(c), ups.column(c)),
@@ -98,15 +106,18 @@ impl Forward<'_> {
 
     /// `out = weight . Normed`, scaled and capped, for the first `n` columns.
     pub(super) fn score(&mut self, n: usize, weight: &Matrix, logits: Logits, out: &mut [f32]) {
-        self.prepare_input(n, Buffer::Normed, weight.k, weight.format.wants_q8());
+        let quantized = weight.format.wants_q8();
+        self.prepare_input(n, Buffer::Normed, weight.k, quantized);
+        let lows = self.lower(n, (Buffer::Normed, weight.k, quantized), core::iter::once(weight));
         let scratch = &mut *self.scratch;
         let input = &scratch.buffers[scratch.range(Buffer::Normed, n)];
         let x = scratch.quantized.columns(input, weight.k, n);
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
-        let (file, backend) = (self.file, self.backend);
+        let (file, backend, adapters) = (self.file, self.backend, &scratch.adapters);
         let mut tiles = [TileMut::new(out, weight.rows, n)];
         self.pool.tiles(&mut tiles, (PANEL, PANELS), own, self.cancel, &|_, from, out, own, _| {
             backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
+            lows.add(adapters, backend, (0, from), out, own);
             for c in 0..n {
                 match logits {
                     Logits { scale: 1.0, cap: None } => {}

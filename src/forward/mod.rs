@@ -4,6 +4,7 @@
 //! that does not depend on the cut, so the logits have the same bits for any number of threads.
 #![forbid(unsafe_code)]
 
+mod adapters;
 mod angles;
 mod attention;
 mod experts;
@@ -22,6 +23,7 @@ use crate::model::Model;
 use crate::model::program::{Buffer, Step};
 use crate::pool::Pool;
 use crate::tokenizer::TokenId;
+pub(crate) use adapters::ADAPTERS_MAX;
 pub(crate) use positions::{Consecutive, Positions};
 pub(crate) use scratch::Scratch;
 pub(crate) use shift::close_gap;
@@ -108,9 +110,10 @@ impl<'a> Forward<'a> {
         for (&token, out) in tokens.iter().zip(stream.chunks_exact_mut(embedding.k)) {
             let row = embedding.rows(self.file, token as usize, token as usize + 1);
             self.backend.dequantize(embedding.format, row, out);
-            if scale != 1.0 {
-                self.backend.scale(out, scale);
-            }
+        }
+        self.adapt_embedding(tokens);
+        if scale != 1.0 {
+            self.backend.scale(self.scratch.columns_mut(Buffer::Stream, tokens.len()), scale);
         }
     }
 

@@ -8,6 +8,7 @@ use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
 use bantam_kernels::{Columns, ColumnsTileMut, TileMut};
 
+use super::adapters::Adapters;
 use super::angles::Angles;
 use super::attention::{runs_len, scratch_len};
 use super::linear::gated_len;
@@ -38,6 +39,7 @@ pub(crate) struct Scratch {
     /// The states of one token's attention to all runs of keys: see `forward/attention.rs`.
     pub(super) runs: Slab<f32>,
     pub(crate) threads: Threads,
+    pub(crate) adapters: Adapters,
 }
 
 /// The quantised form of a buffer.
@@ -62,6 +64,7 @@ impl Scratch {
         backend: Backend,
         batch: usize,
         threads: usize,
+        adapter_rank: usize,
         arena: &mut Arena,
     ) -> Result<Scratch> {
         let widths = program.widths;
@@ -102,6 +105,7 @@ impl Scratch {
                 kernels: arena.slab(per_thread(share))?,
                 floats: arena.slab(per_thread(floats))?,
             },
+            adapters: Adapters::carve(program, batch, adapter_rank, arena)?,
         })
     }
 
@@ -114,10 +118,10 @@ impl Scratch {
 
     /// Gives the memory of what is computed anew for each batch back to the system; how many bytes.
     pub(crate) fn release(&mut self) -> usize {
-        let Scratch { buffers, quantized, hidden, angles, runs, threads, .. } = self;
+        let Scratch { buffers, quantized, hidden, angles, runs, threads, adapters, .. } = self;
         let forms = [quantized, hidden].map(|form| form.q.release() + form.d.release() + form.s.release());
         let turns = angles.iter_mut().map(Angles::release);
-        let batch = buffers.release() + turns.sum::<usize>() + runs.release();
+        let batch = buffers.release() + turns.sum::<usize>() + runs.release() + adapters.release();
         batch + forms.iter().sum::<usize>() + threads.kernels.release() + threads.floats.release()
     }
 

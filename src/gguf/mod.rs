@@ -22,6 +22,7 @@ mod value;
 
 use core::ops::Range;
 
+use crate::checksum::Checksum;
 use crate::error::{Error, Result, text};
 use crate::format::TensorType;
 use crate::mmap::Mapping;
@@ -201,6 +202,22 @@ impl File {
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.find(self.mapping.bytes(), name)
+    }
+
+    /// A sum of the metadata, the directory of tensors, and a few weights of each.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        /// Bytes taken of each tensor.
+        const SAMPLE: usize = 64;
+        let bytes = self.mapping.bytes();
+        let ranges = || self.tensors().map(|(_, tensor)| tensor.data.clone());
+        let data = ranges().map(|range| range.start).min().unwrap_or(bytes.len());
+        let mut checksum = Checksum::new();
+        checksum.add(&bytes[..data]);
+        for range in ranges() {
+            let middle = range.start + range.len().saturating_sub(SAMPLE) / 2;
+            checksum.add(&bytes[middle..range.end.min(middle + SAMPLE)]);
+        }
+        checksum.sum()
     }
 
     /// Where the tensor of a name comes in [`File::tensors`].

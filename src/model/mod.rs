@@ -22,7 +22,6 @@ mod windows;
 use bantam_kernels::{Backend, BackendError, Format};
 
 use crate::arena::Shared;
-use crate::checksum::Checksum;
 use crate::error::{Error, Result, text};
 use crate::gguf::File;
 use crate::mmap::Mapping;
@@ -108,6 +107,11 @@ impl Model {
     pub fn from_mapping(mapping: Mapping, options: &ModelOptions<'_>) -> Result<Model> {
         let backend = choose_backend(options.backend)?;
         let file = File::open(mapping)?;
+        if crate::lora::is_adapter(&file)? {
+            return Err(Error::Unsupported(text!(
+                "this file is an adapter: open the model that it is for, and the adapter with it (Adapter::open, --lora)"
+            )));
+        }
         let architecture = file.string("general.architecture")?.ok_or_else(|| {
             Error::Inconsistent(text!("metadata key general.architecture is missing: is this a model?"))
         })?;
@@ -184,18 +188,7 @@ impl Model {
     /// the metadata, the directory of tensors, and a few weights of each; so other weights of the same shapes have another
     /// one, most likely, and no page of the file is read that is not needed for that.
     pub fn fingerprint(&self) -> u64 {
-        /// Bytes taken of each tensor.
-        const SAMPLE: usize = 64;
-        let bytes = self.file().mapping().bytes();
-        let ranges = || self.file().tensors().map(|(_, tensor)| tensor.data.clone());
-        let data = ranges().map(|range| range.start).min().unwrap_or(bytes.len());
-        let mut checksum = Checksum::new();
-        checksum.add(&bytes[..data]);
-        for range in ranges() {
-            let middle = range.start + range.len().saturating_sub(SAMPLE) / 2;
-            checksum.add(&bytes[middle..range.end.min(middle + SAMPLE)]);
-        }
-        checksum.sum()
+        self.file().fingerprint()
     }
 
     /// Whether `other` is a clone of this one, and not only a model of the same file.

@@ -38,6 +38,20 @@ impl Matrix {
         Matrix { rows: count, data: start..start + count * self.row_bytes, ..*self }
     }
 
+    /// Where the matrix begins in the file.
+    pub(crate) fn start(&self) -> usize {
+        self.data.start
+    }
+
+    /// The row at which `part` begins, if that is some rows of this matrix.
+    pub(crate) fn row_of(&self, part: &Matrix) -> Option<usize> {
+        let is_part = (self.format, self.k) == (part.format, part.k)
+            && self.data.start <= part.data.start
+            && part.data.end <= self.data.end;
+        let behind = part.data.start.checked_sub(self.data.start)?;
+        (is_part && behind.is_multiple_of(self.row_bytes)).then_some(behind / self.row_bytes)
+    }
+
     /// Bytes of the whole matrix.
     pub(crate) fn bytes(&self) -> usize {
         self.data.len()
@@ -119,7 +133,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The view of a tensor whose shape is that.
-    fn view(name: Text, tensor: &TensorInfo, k: usize, rows: usize) -> Result<Matrix> {
+    pub(crate) fn view(name: Text, tensor: &TensorInfo, k: usize, rows: usize) -> Result<Matrix> {
         let format = known(name, tensor)?;
         let row_bytes = tensor.data.len() / rows;
         if format.wants_q8() && !k.is_multiple_of(bantam_kernels::columns::Q8_BLOCK) {

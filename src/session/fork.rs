@@ -16,15 +16,17 @@ impl Session {
         Ok(fork)
     }
 
-    /// Makes this session hold what `other` holds, logits included: a fork into memory that is there already. Nothing is
+    /// Makes this session hold what `other` holds, logits included, with the same adapters: a fork into memory that is there already. Nothing is
     /// allocated.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `other` is a session of another model or keeps keys and values in another format,
+    /// [`Error::Argument`] if `other` is a session of another model or keeps keys and values in another format, or this one has
+    /// no room for its adapters,
     /// [`Error::ContextFull`] if it holds more tokens than this one can: nothing has happened then.
     pub fn copy_from(&mut self, other: &Session) -> Result<()> {
         self.check_kin(other)?;
         other.check_memory()?;
+        self.check_room_for(other)?;
         if self.kv.format() != other.kv.format() {
             let (ours, theirs) = (self.kv.format().name(), other.kv.format().name());
             return Err(Error::Argument(text!(
@@ -37,6 +39,7 @@ impl Session {
         }
         self.forget_spilled();
         self.forget_logits();
+        self.take_adapters(other);
         let heads = self.kv.heads_mut(held).zip(other.kv.heads(held));
         heads.for_each(|(own, other)| own.copy_from_slice(other));
         self.work.tokens[..held].copy_from_slice(other.tokens());

@@ -3,6 +3,7 @@
 //! Invariant: all of a session's memory is had at open; prefilling, decoding and sampling allocate nothing.
 #![forbid(unsafe_code)]
 
+mod adapt;
 mod ahead;
 mod choose;
 mod fork;
@@ -226,7 +227,7 @@ impl Session {
     /// model's file was cut short: nothing has happened then. [`Error::Cancelled`]: the batches already through are kept,
     /// [`Session::position`] tells how many tokens that is; never all, so the rest can be prefilled as if nothing had been.
     pub fn prefill(&mut self, tokens: &[TokenId]) -> Result<()> {
-        self.model.file().mapping().check()?;
+        self.check_files()?;
         self.prefill_unchecked(tokens)
     }
 
@@ -259,7 +260,7 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`], for a prompt as a whole: nothing has happened then, unless it was cancelled.
     pub fn prompt(&mut self, tokens: &[TokenId]) -> Result<usize> {
-        self.model.file().mapping().check()?;
+        self.check_files()?;
         self.check_at(0, tokens)?;
         let common = self.shared_prefix(tokens);
         if common == tokens.len() && common == self.position && self.scored {
@@ -282,7 +283,7 @@ impl Session {
     /// As [`Session::prefill`].
     pub fn score_each(&mut self, tokens: &[TokenId], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
         self.check(tokens)?;
-        self.model.file().mapping().check()?;
+        self.check_files()?;
         self.forget_logits();
         let (vocab_size, columns) = (self.model.hyper().vocab_size, self.columns());
         let mut shown = 0;

@@ -45,6 +45,9 @@ pub struct SessionOptions {
     /// The most sessions that [`Session::decode_together`] reads at once with this one's memory as the first: up to 16, and
     /// to the batch. Each takes memory for its logits. 0 and 1 are the same.
     pub together_max: usize,
+    /// Room for adapters ([`Session::set_adapters`]): the most that the ranks of those set at once sum up to. 0, the default,
+    /// is none.
+    pub adapter_rank: usize,
     /// Makes what a session computes for a token the same to the last bit however the tokens before it came, as one prompt,
     /// in pieces, or as an answer. On x86, sessions of models whose matrices are all quantised are so without it. Others, and
     /// all on Arm, round products in other places for more than 16 tokens at once than for fewer: this keeps their batches
@@ -140,7 +143,15 @@ impl Work {
         let vocab_size = model.hyper().vocab_size;
         let columns = options.together_max.min(NARROW).max(1 + options.draft_max.min(DRAFT_MAX)).min(batch);
         Ok(Work {
-            scratch: Scratch::carve(model.program(), kv, model.backend(), batch, threads, arena)?,
+            scratch: Scratch::carve(
+                model.program(),
+                kv,
+                model.backend(),
+                batch,
+                threads,
+                options.adapter_rank,
+                arena,
+            )?,
             tokens: arena.slab(kv.context)?,
             // A product that overflows asks for more than there can be, which the arena refuses.
             logits: arena.slab(vocab_size.saturating_mul(columns))?,

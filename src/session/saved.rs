@@ -1,7 +1,7 @@
 //! Floor 4. A session as bytes: saved to memory or to a file, and restored by a session of the same model.
 //!
 //! ```text
-//! "BantamSE" | version: u32 | cache format: u32 | model: u64 | angles: u64 | positions: u64 | logits: u64
+//! "BantamSE" | version: u32 | cache format: u32 | model: u64 | angles: u64 | positions: u64 | logits: u64 | adapters: u64
 //! positions x token: u32
 //! logits x f32
 //! keys of each layer and head: positions x row, then the values likewise
@@ -9,7 +9,7 @@
 //! ```
 //! All numbers are little-endian. The cache's format has ggml's number; `model` is [`Model::fingerprint`], `angles` the sum
 //! of what turns the keys, which for some models depends on the length of the context. There are as many logits as the
-//! vocabulary has tokens, or none.
+//! vocabulary has tokens, or none. `adapters` is a sum of the session's adapters and their scales, 0 without any.
 //!
 //! Invariant: nothing is taken over before the checksum agreed, and no number is believed that was not checked.
 #![forbid(unsafe_code)]
@@ -20,8 +20,8 @@ use crate::error::{Error, Result, text};
 use crate::format::TensorType;
 
 const MAGIC: &[u8; 8] = b"BantamSE";
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 48;
+const VERSION: u32 = 2;
+const HEADER_BYTES: usize = 56;
 const CHECKSUM_BYTES: usize = 8;
 /// What is converted or summed at a time; it lies on the stack.
 const PIECE_BYTES: usize = 4096;
@@ -121,7 +121,7 @@ impl Session {
     /// Hands all bytes to `write`, the checksum at the end.
     fn write(&self, write: &mut Write<'_>) -> Result<()> {
         self.check_memory()?;
-        self.model.file().mapping().check()?;
+        self.check_files()?;
         let mut checksum = Checksum::new();
         let mut put = |bytes: &[u8]| {
             if self.cancel.is_cancelled() {
@@ -154,12 +154,13 @@ impl Session {
         header[24..32].copy_from_slice(&angles.sum().to_le_bytes());
         header[32..40].copy_from_slice(&(positions as u64).to_le_bytes());
         header[40..48].copy_from_slice(&(logits as u64).to_le_bytes());
+        header[48..56].copy_from_slice(&self.adapters_sum().to_le_bytes());
         header
     }
 
     /// Checks `len` bytes and takes them over.
     fn read_saved(&mut self, len: u64, read: &mut Read<'_>) -> Result<()> {
-        self.model.file().mapping().check()?;
+        self.check_files()?;
         let (positions, scored) = self.check_saved(len, read)?;
         // From here on, what was there is overwritten.
         self.forget_spilled();
@@ -226,6 +227,11 @@ impl Session {
         if header[24..32] != expected[24..32] {
             return Err(Error::Saved(text!(
                 "this model turns its keys by the length of the context, which was another one"
+            )));
+        }
+        if header[48..56] != expected[48..56] {
+            return Err(Error::Saved(text!(
+                "it was made with other adapters, or with other scales of them: set those first"
             )));
         }
         let (positions, logits) = (u64_at(32), u64_at(40));

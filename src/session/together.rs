@@ -32,7 +32,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are not as many tokens as sessions, if a session is of another model than the first, or
+    /// [`Error::Argument`] if there are not as many tokens as sessions, if a session is of another model than the first or has
+    /// other adapters, or
     /// for a token outside the vocabulary; [`Error::ContextFull`] if one of them is full: nothing has happened then.
     /// [`Error::Cancelled`]: those sessions that were through hold their tokens, the others what they held.
     pub fn decode_together(sessions: &mut [&mut Session], tokens: &[TokenId]) -> Result<()> {
@@ -47,6 +48,7 @@ impl Session {
         first.check(&tokens[..1])?;
         for (session, token) in rest.iter().zip(&tokens[1..]) {
             first.check_kin(session)?;
+            first.check_same_adapters(session)?;
             session.check(&[*token])?;
         }
         // The first one is a column of the last batch, whose logits stay in its memory; to those before, it only lends it.

@@ -2,6 +2,7 @@
 //! sessions, and the macros that make one test per backend (they are the kernels').
 #![allow(dead_code, unused_imports, reason = "every test uses a part")]
 
+pub(crate) mod adapters;
 pub(crate) mod architectures;
 pub(crate) mod dequantized;
 pub(crate) mod gguf;

@@ -1,6 +1,7 @@
 //! `bantam inspect`: what a GGUF file holds, whether or not it can be run.
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod kernels;
 mod needs;
 
@@ -16,10 +17,11 @@ use crate::options::ModelFile;
 use crate::output;
 use crate::tokenize::escape;
 use crate::units;
+use adapter::Adapter;
 use needs::Needs;
 
 const EXPLANATION: &str = "\
-Any GGUF file can be inspected: one with a vocabulary only, or of an architecture that this version cannot run (it says why, and what a description of that architecture would need). \
+Any GGUF file can be inspected: a model, an adapter, one with a vocabulary only, or of an architecture that this version cannot run (it says why, and what a description of that architecture would need). \
 MB is 10^6 bytes. Long values of the metadata are cut; in JSON, long arrays become {\"array\": KIND, \"len\": N}.
 
 Examples:
@@ -28,7 +30,7 @@ Examples:
   bantam inspect model.gguf --kernels                  which instruction set multiplies what
   bantam inspect model.gguf --json | jq .formats";
 
-/// Show what a model file holds
+/// Show what a model file or an adapter holds
 #[derive(Args)]
 #[command(after_help = EXPLANATION)]
 pub(crate) struct Inspect {
@@ -66,6 +68,9 @@ struct Summary {
     tokenizer: Option<String>,
     pre_tokenizer: Option<String>,
     chat_template: bool,
+    /// What it is if it is an adapter, and no model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<Adapter>,
     /// Why this version cannot run the file; nothing if it can.
     cannot_run: Option<String>,
     /// What describing its architecture would take; nothing if that is known.
@@ -114,6 +119,7 @@ impl Inspect {
             let key = format!("{}.{key}", architecture.as_deref().unwrap_or_default());
             file.u32(&key).ok().flatten()
         };
+        let adapter = Adapter::of(file);
         // Opening it is the one sure way to know.
         let opened = Model::from_mapping(self.file.map()?, &Default::default());
         Ok(Summary {
@@ -136,7 +142,8 @@ impl Inspect {
             tokenizer: text("tokenizer.ggml.model"),
             pre_tokenizer: text("tokenizer.ggml.pre"),
             chat_template: file.get("tokenizer.chat_template").is_some(),
-            needs: Needs::of(file, architecture.as_deref()),
+            needs: Needs::of(file, architecture.as_deref()).filter(|_| adapter.is_none()),
+            adapter,
             cannot_run: opened.err().map(|error| error.to_string()),
             architecture,
         })
@@ -191,6 +198,10 @@ impl Summary {
                 (units::plural(share.tensors, "tensor"), units::count(share.parameters));
             format!("  {:<12} {size} in {tensors}, {parameters} parameters", share.format)
         }));
+        if let Some(adapter) = &self.adapter {
+            lines.push(adapter.line());
+            return lines;
+        }
         lines.push(format!("context        {} tokens", number(self.context_length)));
         lines.push(format!("layers         {}, {} wide", number(self.layers), number(self.dim)));
         // A file that does not state the number of key and value heads has one for each head.
