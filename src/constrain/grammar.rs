@@ -27,7 +27,7 @@ enum Language {
 
 /// Blanks between the pieces of JSON: one, or a line break with what indents the next line. Without a bound, a model that is
 /// unsure writes blanks for ever.
-const BLANKS: &str = r"\x20|\r?\n[\x20\t]{0,40}";
+const BLANKS: &str = r"\x20|\r?\n[\x20\t]{0,20}";
 
 /// What may stand behind a backslash in a text of JSON: not `u`, with which every name could be written in other ways than its
 /// own, and so taken for another.
