@@ -398,6 +398,9 @@ typedef struct bantam_tensor {
   uint64_t offset;
   // How many bytes it has.
   uint64_t bytes;
+  // The name of the backend whose kernels multiply with it, with a 0 at its end: the model's, or one that this takes the format's from. NULL if
+  // no kernel reads the type.
+  const char *kernels;
 } bantam_tensor;
 
 // A token of the vocabulary.
@@ -803,6 +806,11 @@ uint32_t bantam_features(void);
 //
 // Ownership: the text is the library's and stays. Threads: any. Errors: none.
 const char *bantam_backend_name(size_t i);
+
+// The name of the `i`-th feature that this CPU has of those that some backend asks for: "avx2", "fma", "dotprod". NULL behind the last.
+//
+// Ownership: the text is the library's and stays. Threads: any. Errors: none.
+const char *bantam_cpu_feature(size_t i);
 
 // The number of threads that suits this machine: that of its fast cores.
 //

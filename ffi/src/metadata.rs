@@ -2,12 +2,15 @@
 
 use core::ffi::c_char;
 
+use bantam::Backend;
+use bantam::format::TensorType;
 use bantam::gguf::{Array, TensorInfo, Value};
 
 use crate::boundary::{Caller, Out, call};
 use crate::model::bantam_model;
 use crate::options::Struct;
 use crate::status::{BANTAM_ARGUMENT, Result, bantam_error, bantam_status, fail};
+use crate::version::c_name;
 
 /// A whole number: in `integer`.
 pub const BANTAM_VALUE_INTEGER: i32 = 1;
@@ -207,6 +210,9 @@ pub struct bantam_tensor {
     pub offset: u64,
     /// How many bytes it has.
     pub bytes: u64,
+    /// The name of the backend whose kernels multiply with it, with a 0 at its end: the model's, or one that this takes the format's from. NULL if
+    /// no kernel reads the type.
+    pub kernels: *const c_char,
 }
 
 // SAFETY: repr(C), a usize first, and integers and pointers of any bytes.
@@ -245,17 +251,22 @@ pub unsafe extern "C" fn bantam_model_tensor_at(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let file = caller.shared(model)?.model.file();
+        let model = &caller.shared(model)?.model;
+        let file = model.file();
         let missing =
             || fail!(BANTAM_ARGUMENT, "there is no tensor {i}: the file has {}", file.tensors().count());
         let (name, found) = file.tensors().nth(i).ok_or_else(missing)?;
-        caller.fill(tensor, &tensor_in_c(name, found))
+        caller.fill(tensor, &tensor_in_c(name, found, model.backend()))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
 }
 
-fn tensor_in_c(name: &str, tensor: &TensorInfo) -> bantam_tensor {
+fn tensor_in_c(name: &str, tensor: &TensorInfo, backend: Backend) -> bantam_tensor {
+    let kernels = match tensor.kind {
+        TensorType::Known(format) => c_name(backend.origin(format)),
+        TensorType::Other(_) => core::ptr::null(),
+    };
     bantam_tensor {
         struct_size: 0,
         name: name.as_ptr().cast(),
@@ -265,5 +276,6 @@ fn tensor_in_c(name: &str, tensor: &TensorInfo) -> bantam_tensor {
         shape: tensor.shape,
         offset: tensor.data.start as u64,
         bytes: tensor.data.len() as u64,
+        kernels,
     }
 }

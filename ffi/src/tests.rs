@@ -112,8 +112,8 @@ fn a_panic_on_another_thread_of_the_host_is_still_told() {
 }
 
 #[test]
-fn every_backend_has_a_name_in_c() {
-    for name in Backend::names() {
+fn every_backend_and_feature_has_a_name_in_c() {
+    for name in Backend::names().chain(Backend::cpu_features()) {
         assert!(!c_name(name).is_null(), "{name} is missing in version.rs");
     }
 }

@@ -50,10 +50,21 @@ pub extern "C" fn bantam_backend_name(i: usize) -> *const c_char {
     Backend::available().nth(i).map_or(core::ptr::null(), |backend| c_name(backend.name()))
 }
 
-/// The name of a backend as C has it.
+/// The name of the `i`-th feature that this CPU has of those that some backend asks for: "avx2", "fma", "dotprod". NULL behind the last.
+///
+/// Ownership: the text is the library's and stays. Threads: any. Errors: none.
+#[unsafe(no_mangle)]
+pub extern "C" fn bantam_cpu_feature(i: usize) -> *const c_char {
+    Backend::cpu_features().nth(i).map_or(core::ptr::null(), c_name)
+}
+
+/// The name of a backend, or of what one asks a CPU for, as C has it.
 pub(crate) fn c_name(name: &str) -> *const c_char {
-    const NAMES: [&core::ffi::CStr; 8] =
-        [c"scalar", c"avx2", c"avxvnni", c"avx512", c"avx512bf16", c"neon", c"dotprod", c"i8mm"];
+    #[rustfmt::skip]
+    const NAMES: [&core::ffi::CStr; 14] = [
+        c"scalar", c"avx2", c"avxvnni", c"avx512", c"avx512bf16", c"neon", c"dotprod", c"i8mm",
+        c"fma", c"f16c", c"avx512f", c"avx512bw", c"avx512vl", c"avx512vnni",
+    ];
     let known = NAMES.iter().find(|known| known.to_bytes() == name.as_bytes());
     known.map_or(core::ptr::null(), |name| name.as_ptr())
 }

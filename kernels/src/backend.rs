@@ -122,6 +122,25 @@ static ALL: &[Table] = &[
     scalar::TABLE,
 ];
 
+/// A feature by the compiler's name, and whether this CPU has it.
+type Feature = (&'static str, fn() -> bool);
+
+/// What the backends ask a CPU for.
+static FEATURES: &[Feature] = {
+    #[allow(unused_macros, reason = "architectures without backends of their own have nothing to ask for")]
+    macro_rules! asked {
+        ($($name:tt)*) => { &[$(($name, || has!($name))),*] };
+    }
+    #[cfg(target_arch = "x86_64")]
+    let features: &[Feature] =
+        asked!["avx2" "fma" "f16c" "avxvnni" "avx512f" "avx512bw" "avx512vl" "avx512vnni" "avx512bf16"];
+    #[cfg(target_arch = "aarch64")]
+    let features: &[Feature] = asked!["neon" "dotprod" "i8mm"];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let features = &[];
+    features
+};
+
 /// A backend of this architecture, whether or not this CPU runs it, and where it has one kernel from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
@@ -167,6 +186,11 @@ impl Backend {
     /// The names of every backend of this architecture, best first, supported or not.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ALL.iter().map(|table| table.name)
+    }
+
+    /// The features of this CPU that some backend asks for, by the compiler's names: "avx2", "dotprod".
+    pub fn cpu_features() -> impl Iterator<Item = &'static str> {
+        FEATURES.iter().filter(|(_, is_there)| is_there()).map(|(name, _)| *name)
     }
 
     /// Whether products of a format have the same bits for any number of columns, and not only up to [`NARROW`]. The kernels

@@ -13,6 +13,12 @@ static void model_tells_of_itself(bantam_model *model) {
     CHECK(strcmp(info.backend, bantam_backend_name(0)) == 0 || getenv("BANTAM_BACKEND"));
     CHECK(info.is_file_backed == 1 && info.has_chat_template == 1);
 
+    // The best backend is one whose instructions this CPU has.
+    size_t features = 0;
+    while (bantam_cpu_feature(features)) CHECK(strlen(bantam_cpu_feature(features++)) > 1);
+    CHECK(features > 0 || strcmp(bantam_backend_name(0), "scalar") == 0);
+    CHECK(bantam_cpu_feature(SIZE_MAX) == NULL && bantam_backend_name(SIZE_MAX) == NULL);
+
     size_t count = 0;
     OK(bantam_model_metadata_count(model, &count, e));
     CHECK(count > 10);
@@ -37,6 +43,7 @@ static void model_tells_of_itself(bantam_model *model) {
     for (size_t i = 0; i < count; i++) {
         bantam_tensor tensor = {.struct_size = sizeof tensor};
         OK(bantam_model_tensor_at(model, i, &tensor, e));
+        CHECK(tensor.kernels && (strcmp(tensor.kernels, "scalar") != 0 || strcmp(info.backend, "scalar") == 0));
         CHECK(tensor.bytes > 0 && tensor.offset + tensor.bytes <= info.file_bytes && tensor.shape[3] == 1);
     }
     uint64_t resident = 0;
@@ -618,7 +625,9 @@ static void chats_and_grammars(bantam_model *model) {
 #endif
 
 // Everything runs on a thread that has no more stack than the library promises to make do with.
-enum { STACK_BYTES = 64 << 10 };
+#ifndef STACK_BYTES // Sanitizers and builds that are not optimised need more.
+#define STACK_BYTES (64 << 10)
+#endif
 
 static void *run(void *path) {
     char *argv[] = {NULL, (char *)path};

@@ -28,6 +28,18 @@ fn the_detected_backend_is_the_first_that_is_available() {
     assert_eq!(Backend::available().next().map(Backend::name), Some(Backend::detect().name()));
 }
 
+/// The kernel's own word: Linux names some features with an underscore more.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn the_features_of_this_cpu_are_those_of_proc_cpuinfo() {
+    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let flags = told.lines().find(|line| line.starts_with("flags")).unwrap().replace('_', "");
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let asked =
+        ["avx2", "fma", "f16c", "avxvnni", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512bf16"];
+    assert!(Backend::cpu_features().eq(asked.into_iter().filter(|name| flags.contains(name))));
+}
+
 #[test]
 fn an_unknown_name_is_an_error() {
     assert_eq!(Backend::by_name("abacus").map(Backend::name), Err(BackendError::Unknown));
