@@ -8,6 +8,7 @@ use crate::attention::{AttendMut, KvFormat, KvKernels};
 use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
+use crate::recurrent::{self, DeltaInputs, TAPS_MAX};
 use crate::scalar;
 use crate::scan::{SCAN_BLOCK, SpreadMut};
 use crate::tile::TileMut;
@@ -73,6 +74,8 @@ pub struct Table {
     pub soft_cap: unsafe fn(x: &mut [f32], scale: f32, cap: f32),
     /// See [`Backend::add`].
     pub add: unsafe fn(x: &mut [f32], y: &[f32]),
+    /// See [`Backend::delta_rule`].
+    pub delta_rule: unsafe fn(memory: &mut [f32], inputs: &DeltaInputs<'_>, out: &mut [f32]),
     /// See [`Backend::scan`].
     pub scan: unsafe fn(x: &[f32], scale: f32, out: &mut SpreadMut<'_>),
     /// The kernels of each way to keep keys and values, in the order of [`KvFormat::ALL`].
@@ -359,6 +362,61 @@ impl Backend {
         assert_eq!(x.len(), y.len());
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
         unsafe { (self.0.add)(x, y) }
+    }
+
+    /// `x[i] *= 1 / (1 + exp(-gate[i]))`: the same bits on every backend.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn sigmoid_mul(self, x: &mut [f32], gate: &[f32]) {
+        assert_eq!(x.len(), gate.len());
+        recurrent::sigmoid_mul(x, gate);
+    }
+
+    /// `x[i] *= y[i]`: the same bits on every backend.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn mul(self, x: &mut [f32], y: &[f32]) {
+        assert_eq!(x.len(), y.len());
+        x.iter_mut().zip(y).for_each(|(x, y)| *x *= y);
+    }
+
+    /// Brings a vector to length 1: `x[i] /= sqrt(sum of x^2 + eps)`. The same bits on every backend.
+    pub fn to_unit(self, x: &mut [f32], eps: f32) {
+        recurrent::to_unit(x, eps);
+    }
+
+    /// Convolves each row of `x` with its taps, in place: `x[c][r] = sum of taps[r][i] * x[c - length + 1 + i][r]`. `taps` are
+    /// `length` of each row, side by side; `before` are the rows' values in the `length - 1` columns before the first, the
+    /// oldest first, each `stride` behind the one before. The same bits on every backend, and for any number of columns.
+    ///
+    /// # Panics
+    /// If a length does not fit the others, or is not 2 to [`TAPS_MAX`].
+    pub fn convolve(self, x: &mut TileMut<'_>, taps: &[f32], length: usize, before: &[f32], stride: usize) {
+        assert!((2..=TAPS_MAX).contains(&length), "so many taps");
+        assert_eq!(Some(taps.len()), length.checked_mul(x.rows()), "taps of each row");
+        assert!(before.len() >= (length - 2) * stride + x.rows() && stride >= x.rows(), "columns before");
+        recurrent::convolve(x, taps, length, before, stride);
+    }
+
+    /// Takes columns through one head of the gated delta rule: `memory` is a matrix of `dim` rows of `dim`, a row for each value
+    /// and a place in it for each part of a key, and
+    /// ```text
+    /// memory *= decay;   memory[j] += rate * (v[j] - memory[j] . k) * k;   out[j] = memory[j] . q / sqrt(dim)
+    /// ```
+    /// column by column; `out` has `dim` values of each. The same bits on every backend, and however columns are cut up.
+    ///
+    /// # Panics
+    /// If a length does not fit the others.
+    pub fn delta_rule(self, memory: &mut [f32], inputs: &DeltaInputs<'_>, out: &mut [f32]) {
+        let DeltaInputs { columns, dim, .. } = *inputs;
+        assert!(dim > 0, "heads of some width");
+        assert_eq!(Some(memory.len()), dim.checked_mul(dim), "a square matrix");
+        assert_eq!(Some(out.len()), dim.checked_mul(columns), "values of every column");
+        inputs.check();
+        // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
+        unsafe { (self.0.delta_rule)(memory, inputs, out) }
     }
 
     /// Looks at logits once, block by block, as [`SpreadMut`] describes: `scale` is positive, 1 over a temperature. The greatest

@@ -36,6 +36,7 @@ pub mod ceiling;
 pub mod columns;
 pub mod dequantize;
 pub mod math;
+pub mod recurrent;
 pub mod scalar;
 pub mod scan;
 pub mod tile;

@@ -21,6 +21,7 @@ use crate::ceiling;
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
 use crate::dequantize::Weights;
 use crate::math;
+use crate::recurrent::delta_rule;
 use crate::scan::scan;
 use crate::tile::TileMut;
 
@@ -37,6 +38,7 @@ pub const TABLE: Table = Table {
     gelu_mul,
     soft_cap,
     add,
+    delta_rule,
     scan,
     kv: [cached::<BlockF16>(store_f16), cached::<BlockQ8_0>(store_q8_0), cached::<BlockQ4_0>(store_q4_0)],
     attend_join: |all, run| attend_join(all, run, math::exp),

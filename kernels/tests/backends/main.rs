@@ -11,4 +11,5 @@ mod bounds;
 mod ceiling;
 mod choice;
 mod matmul;
+mod recurrent;
 mod vectors;

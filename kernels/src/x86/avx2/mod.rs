@@ -30,6 +30,7 @@ pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx
         gelu_mul: vectors::gelu_mul,
         soft_cap: vectors::soft_cap,
         add: vectors::add,
+        delta_rule: vectors::delta_rule,
         scan: vectors::scan,
         kv: [
             KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },

@@ -8,6 +8,7 @@ use half::f16;
 use super::registers::*;
 use crate::backend::RopePairs;
 use crate::columns::{ColumnsMut, Q8_BLOCK};
+use crate::recurrent::{self, DeltaInputs};
 use crate::scan::SpreadMut;
 use crate::x86::curves;
 use crate::{math, scalar};
@@ -209,4 +210,10 @@ fn twice(x: &[f32; 4]) -> __m256 {
     // SAFETY: the reference is to four floats.
     let x = _mm256_castps128_ps256(unsafe { _mm_loadu_ps(x.as_ptr()) });
     _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))
+}
+
+/// See [`crate::Backend::delta_rule`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn delta_rule(memory: &mut [f32], inputs: &DeltaInputs<'_>, out: &mut [f32]) {
+    recurrent::delta_rule(memory, inputs, out);
 }
