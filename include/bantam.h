@@ -514,7 +514,7 @@ typedef struct bantam_session_options {
   size_t batch;
   // The most sessions that bantam_session_decode_together reads at once with this one as the first; 0 is 1.
   size_t together_max;
-  // The most tokens that are guessed and verified at once while answering; 0 guesses none.
+  // The most tokens that are guessed and verified at once while answering; 0 guesses none, as do models whose layers carry a state.
   size_t draft_max;
   // How keys and values are kept: BANTAM_KV_...
   int32_t kv_format;
@@ -544,7 +544,7 @@ typedef struct bantam_plan {
   size_t struct_size;
   // Positions of the cache.
   size_t context;
-  // Bytes of keys and values.
+  // Bytes of keys and values, and of the states of layers that carry one.
   size_t kv_bytes;
   // Bytes of everything else.
   size_t scratch_bytes;
@@ -566,7 +566,7 @@ typedef struct bantam_session_info {
   size_t batch;
   // Threads that it works with.
   size_t threads;
-  // Bytes of keys and values.
+  // Bytes of keys and values, and of the states of layers that carry one.
   size_t kv_bytes;
   // Bytes of everything else.
   size_t scratch_bytes;
@@ -1227,7 +1227,8 @@ bantam_status bantam_session_rewind(struct bantam_session *session,
 
 // Forgets `discard` tokens behind the first `keep`; those behind them move up, and an answer in progress goes on.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many.
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many, or if
+// layers of its model carry a state.
 bantam_status bantam_session_shift(struct bantam_session *session,
                                    size_t keep,
                                    size_t discard,

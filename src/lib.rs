@@ -60,6 +60,7 @@ mod memory;
 pub mod mmap;
 mod model;
 mod pool;
+mod recurrent;
 mod sample;
 mod session;
 mod speculate;

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use bantam::{Backend, Format, Model, Pool, Session, SessionOptions};
+use bantam::{Backend, Error, Format, Model, Pool, Session, SessionOptions};
 use common::architectures::architectures;
 use common::dequantized::dequantized;
 use common::reference::{self, CONTEXT, Golden, Variant, every_3rd, logits, nmse};
@@ -25,6 +25,11 @@ fn pairs() -> impl Iterator<Item = (Variant, Golden)> {
 
 fn is_f32(variant: &Variant) -> bool {
     variant.file.tensors.iter().all(|tensor| tensor.kind == common::tiny::number(Format::F32))
+}
+
+/// Whether layers of the model carry a state from token to token.
+fn carries(variant: &Variant) -> bool {
+    variant.file.tensors.iter().any(|tensor| tensor.name.contains("conv"))
 }
 
 #[test]
@@ -133,11 +138,83 @@ fn tokens_have_the_same_bits_alone_in_batches_and_together() {
     }
 }
 
+/// A state knows every token before it, so going back takes one from before, from near or far.
+#[test]
+fn states_that_went_back_are_those_of_the_tokens_that_are_left() {
+    for (variant, golden) in pairs().filter(|(variant, _)| carries(variant)) {
+        for backend in [Backend::detect(), Backend::by_name("scalar").unwrap()] {
+            let what = |position| format!("{} on {} at {position}", variant.name, backend.name());
+            let model = common::model(variant.file.write(), backend);
+            let text: Vec<u32> = golden.ids.iter().chain(&golden.generated).copied().collect();
+            let mut session = session(&model, 2, CONTEXT, 16);
+            session.prefill(&text[..60]).unwrap();
+            text[60..].iter().for_each(|&token| session.decode(token).unwrap());
+            let mut other = common::session(&model, 1, CONTEXT, 16);
+            for position in [89, 74, 60, 59, 48, 30, 0] {
+                session.rewind(position);
+                // Saved and copied as it is, before anything is read again.
+                let mut saved = vec![0; session.saved_bytes()];
+                assert_eq!(session.save_to(&mut saved), Ok(saved.len()), "{}", what(position));
+                let fork = session.fork().unwrap();
+                let mut straight = common::session(&model, 3, CONTEXT, 16);
+                straight.prefill(&text[..=position]).unwrap();
+                for mut copy in [fork, {
+                    other.restore_from(&saved).unwrap();
+                    other.fork().unwrap()
+                }] {
+                    copy.decode(text[position]).unwrap();
+                    assert!(bits(&copy) == bits(&straight), "{}: a copy", what(position));
+                }
+                // Another token first, so that what it leaves behind would be seen.
+                session.decode(text[position] ^ 1).unwrap();
+                session.rewind(position);
+                session.decode(text[position]).unwrap();
+                assert!(bits(&session) == bits(&straight), "{}", what(position));
+            }
+        }
+    }
+}
+
+/// What was cancelled left nothing of itself in a state, and what was spilled comes back with it.
+#[test]
+fn states_are_whole_after_work_was_cancelled_and_after_they_were_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variant, golden) in pairs().filter(|(variant, _)| carries(variant)) {
+        let model = Model::from_bytes(variant.file.write()).unwrap();
+        let mut straight = session(&model, 1, CONTEXT, 16);
+        straight.prefill(&golden.ids).unwrap();
+        let mut stopped = session(&model, 2, CONTEXT, 16);
+        stopped.prefill(&golden.ids[..40]).unwrap();
+        stopped.cancel().cancel();
+        stopped.prefill(&golden.ids[40..]).unwrap_err();
+        stopped.decode(1).unwrap_err();
+        stopped.cancel().reset();
+        stopped.spill(folder.path().join("spilled")).unwrap();
+        stopped.recall().unwrap();
+        stopped.prefill(&golden.ids[40..]).unwrap();
+        assert!(bits(&stopped) == bits(&straight), "{}", variant.name);
+    }
+}
+
+/// Out of a state no token can be taken: an error, after which all goes on.
+#[test]
+fn states_are_not_shifted() {
+    for (variant, golden) in pairs().filter(|(variant, _)| carries(variant)) {
+        let model = Model::from_bytes(variant.file.write()).unwrap();
+        let mut session = session(&model, 1, CONTEXT, 16);
+        session.prefill(&golden.ids).unwrap();
+        let before = bits(&session);
+        let refused = session.shift(4, 25).unwrap_err();
+        assert!(matches!(refused, Error::Argument(_)) && refused.to_string().contains("state"), "{refused}");
+        assert!(bits(&session) == before && session.position() == golden.ids.len(), "{}", variant.name);
+    }
+}
+
 /// Keys of the first layer know nothing but a token and its position. So a model of this layer alone, after tokens were
 /// forgotten, scores what follows as if it had never read them, but for the rounding of keys that turned twice.
 #[test]
 fn keys_turn_back_by_the_angles_of_their_layer() {
-    for (mut variant, golden) in pairs().filter(|(variant, _)| is_f32(variant)) {
+    for (mut variant, golden) in pairs().filter(|(variant, _)| is_f32(variant) && !carries(variant)) {
         let key = variant.file.entries.iter().find(|(key, _)| key.ends_with(".block_count")).unwrap();
         let key = key.0.clone();
         variant.file.set(&key, 1);

@@ -227,7 +227,8 @@ pub unsafe extern "C" fn bantam_session_rewind(
 
 /// Forgets `discard` tokens behind the first `keep`; those behind them move up, and an answer in progress goes on.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many.
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it does not hold so many, or if
+/// layers of its model carry a state.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_shift(
     session: *mut bantam_session,

@@ -113,7 +113,7 @@ pub struct bantam_session_options {
     pub batch: usize,
     /// The most sessions that bantam_session_decode_together reads at once with this one as the first; 0 is 1.
     pub together_max: usize,
-    /// The most tokens that are guessed and verified at once while answering; 0 guesses none.
+    /// The most tokens that are guessed and verified at once while answering; 0 guesses none, as do models whose layers carry a state.
     pub draft_max: usize,
     /// How keys and values are kept: BANTAM_KV_...
     pub kv_format: i32,
@@ -150,7 +150,7 @@ pub struct bantam_plan {
     pub struct_size: usize,
     /// Positions of the cache.
     pub context: usize,
-    /// Bytes of keys and values.
+    /// Bytes of keys and values, and of the states of layers that carry one.
     pub kv_bytes: usize,
     /// Bytes of everything else.
     pub scratch_bytes: usize,
@@ -335,7 +335,7 @@ pub struct bantam_session_info {
     pub batch: usize,
     /// Threads that it works with.
     pub threads: usize,
-    /// Bytes of keys and values.
+    /// Bytes of keys and values, and of the states of layers that carry one.
     pub kv_bytes: usize,
     /// Bytes of everything else.
     pub scratch_bytes: usize,

@@ -7,7 +7,10 @@
 use bantam_kernels::math;
 
 use super::Forward;
-use crate::model::program::{Buffer, Experts};
+use crate::model::program::{Buffer, Choice, Experts};
+
+/// The least sum of shares by a sigmoid: the least normal half.
+const SUM_LEAST: f32 = 6.103_515_6e-5;
 
 impl Forward<'_> {
     /// `Delta = sum of share[e] * down[e] . (activation(gate[e] . from) * (up[e] . from))` over the chosen experts.
@@ -26,24 +29,36 @@ impl Forward<'_> {
         }
     }
 
-    /// Chooses the experts of each column, those with the greatest scores and of equals the first, and their shares: the
-    /// softmax of the scores of the chosen.
+    /// Chooses the experts of each column, those with the greatest scores and of equals the first, and their shares.
     fn choose(&mut self, n: usize, experts: &Experts) {
-        let Experts { count, used, scale, .. } = *experts;
+        let Experts { count, used, scale, ref choice, .. } = *experts;
+        let bias = match choice {
+            Choice::Softmax => None,
+            Choice::Sigmoid { bias } => Some(bias.values(self.file)),
+        };
         let range = self.scratch.range(Buffer::Scores, n);
         let scratch = &mut *self.scratch;
         let columns = scratch.buffers[range].chunks_exact_mut(count);
         let routes = scratch.chosen.chunks_exact_mut(used).zip(scratch.shares.chunks_exact_mut(used));
         for (scores, (chosen, shares)) in columns.zip(routes) {
+            if bias.is_some() {
+                scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + math::exp(-*score)));
+            }
             for (chosen, share) in chosen.iter_mut().zip(shares.iter_mut()) {
                 let (mut best, mut greatest) = (0, f32::NEG_INFINITY);
                 for (expert, &score) in scores.iter().enumerate() {
+                    let score = bias.map_or(score, |bias| score + bias[expert]);
                     if score > greatest {
                         (best, greatest) = (expert, score);
                     }
                 }
-                (*chosen, *share) = (best as u32, greatest);
+                (*chosen, *share) = (best as u32, scores[best]);
                 scores[best] = f32::NEG_INFINITY;
+            }
+            if bias.is_some() {
+                let sum = shares.iter().sum::<f32>().max(SUM_LEAST);
+                shares.iter_mut().for_each(|share| *share = *share / sum * scale);
+                continue;
             }
             let greatest = shares[0];
             shares.iter_mut().for_each(|share| *share = math::exp(*share - greatest));

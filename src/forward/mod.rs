@@ -10,6 +10,7 @@ mod attention;
 mod experts;
 mod linear;
 mod positions;
+mod recurrent;
 mod scratch;
 mod shift;
 
@@ -51,8 +52,8 @@ impl<'a> Forward<'a> {
         Forward { model, file, backend: model.backend(), pool, cancel, before: cancel.state(), scratch }
     }
 
-    /// Runs `tokens`, at most a batch of them, each at its position. Their keys and values are in the caches afterwards,
-    /// and the last layer's streams in scratch. The caller has checked tokens and positions.
+    /// Runs `tokens`, at most a batch of them, each at its position. Their keys and values are in the caches afterwards, what
+    /// the layers carry in the next states, and the last layer's streams in scratch. The caller has checked tokens and positions.
     pub(crate) fn run(&mut self, tokens: &[TokenId], positions: &mut dyn Positions) -> Result<()> {
         let program = self.model.program();
         let n = tokens.len();
@@ -77,6 +78,14 @@ impl<'a> Forward<'a> {
                 }
                 Step::Experts { from, experts } => self.experts(n, *from, experts),
                 Step::Add { from, to, scale } => self.add(n, *from, *to, *scale),
+                Step::Part { len } => self.part(n, *len),
+                Step::Share => self.share(n),
+                Step::Gate { from, to, gate } => self.gate(n, *from, *to, *gate),
+                Step::Convolve(convolution) => self.convolve(n, positions, convolution),
+                Step::Recall(recall) => self.recall(n, positions, recall),
+                Step::Release { gain, len } => {
+                    self.release(n, positions.run(n), gain.values(self.file), *len);
+                }
             }
         }
         self.check_cancel()

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::kv::KvCache;
+use crate::recurrent::{Recurrent, Turn};
 
 /// The cache of each column, and its position there: the keys before it are what it attends to.
 ///
@@ -12,11 +13,18 @@ pub(crate) trait Positions: Sync {
 
     /// Of column `c`, to write its key and value.
     fn at_mut(&mut self, c: usize) -> (&mut KvCache, usize);
+
+    /// How many columns belong to each sequence: all of them to one, or one to each.
+    fn run(&self, columns: usize) -> usize;
+
+    /// What the sequence of column `c` carries from token to token.
+    fn turn(&mut self, c: usize) -> Turn<'_>;
 }
 
 /// The next positions of one sequence.
 pub(crate) struct Consecutive<'a> {
     pub(crate) kv: &'a mut KvCache,
+    pub(crate) recurrent: &'a mut Recurrent,
     /// Of the first column.
     pub(crate) position: usize,
 }
@@ -28,5 +36,13 @@ impl Positions for Consecutive<'_> {
 
     fn at_mut(&mut self, c: usize) -> (&mut KvCache, usize) {
         (self.kv, self.position + c)
+    }
+
+    fn run(&self, columns: usize) -> usize {
+        columns
+    }
+
+    fn turn(&mut self, _: usize) -> Turn<'_> {
+        self.recurrent.turn()
     }
 }

@@ -8,13 +8,15 @@ use alloc::vec::Vec;
 
 use bantam_kernels::backend::RopePairs;
 use bantam_kernels::math;
+use bantam_kernels::recurrent::TAPS_MAX;
 
 use super::hyper::{HyperParameters, Keys};
 use super::program::{
-    Activation, Attention, Buffer, Experts, Logits, Program, Projection, ROPES_MAX, Step, Steps,
+    Activation, Attention, Buffer, Choice, Convolution, Experts, Gate, Logits, Program, Projection,
+    ROPES_MAX, Recall, Step, Steps,
 };
 use super::rope::Rope;
-use super::weights::Tensors;
+use super::weights::{Matrix, Tensors};
 use super::windows::Windows;
 use crate::error::{Error, Result, text};
 
@@ -36,6 +38,19 @@ pub(crate) struct Description<'a> {
     exact_hidden: usize,
     /// Experts of a layer.
     experts: usize,
+    /// The tensor with the gains of the norm behind all layers.
+    pub(crate) output_norm: &'static str,
+    /// Layers so far that keep keys and values, and those that carry a state.
+    caches: usize,
+    states: usize,
+    /// Channels of a convolution, values of what gates what is behind it, and heads that recall with the values of theirs.
+    channels: usize,
+    outlets: usize,
+    recalling: (usize, usize),
+    /// Whether a matrix makes gates beside the queries.
+    gates_heads: bool,
+    /// Whether a column takes a share of an expert that all go through.
+    shares: bool,
 }
 
 /// How tokens choose experts.
@@ -47,6 +62,8 @@ pub(crate) struct Routing {
     pub(crate) ffn: usize,
     /// Multiplies what the experts make.
     pub(crate) scale: f32,
+    /// Whether scores go through a sigmoid, and `exp_probs_b` is added where they are compared.
+    pub(crate) sigmoid: bool,
 }
 
 /// One layer of it.
@@ -73,6 +90,14 @@ impl<'a> Description<'a> {
             steps: Steps::new(),
             exact_hidden: 0,
             experts: 0,
+            output_norm: "output_norm",
+            caches: 0,
+            states: 0,
+            channels: 0,
+            outlets: 0,
+            recalling: (0, 0),
+            gates_heads: false,
+            shares: false,
         }
     }
 
@@ -98,6 +123,11 @@ impl<'a> Description<'a> {
         let rope = Rope::read(self.keys, self.hyper, self.tensors, pairs)?;
         let rope = rope.by_context(self.tensors)?;
         self.add_rope(rope)
+    }
+
+    /// Pairs of a head that the first rotation turns.
+    pub(crate) fn rope_pairs(&self) -> usize {
+        self.ropes.first().map_or(0, |rope| rope.width / 2)
     }
 
     /// A rotation as that one, of another base and never stretched: the base of the key, or `base`, or that one's.
@@ -153,7 +183,7 @@ impl<'a> Description<'a> {
             )));
         }
         let scale = self.keys.factor("expert_weights_scale")?.unwrap_or(1.0);
-        Ok(Some(Routing { count, used, ffn: self.hyper.ffn, scale }))
+        Ok(Some(Routing { count, used, ffn: self.hyper.ffn, scale, sigmoid: false }))
     }
 
     pub(crate) fn layer(&mut self, index: usize) -> Layer<'_, 'a> {
@@ -175,7 +205,7 @@ impl<'a> Description<'a> {
         Ok(Program {
             ropes: self.ropes,
             steps: self.steps.finish(),
-            output_norm: self.tensors.vector(text!("output_norm.weight"), dim)?,
+            output_norm: self.tensors.vector(text!("{}.weight", self.output_norm), dim)?,
             // Without an output matrix of its own, the model scores tokens with the embedding.
             output: output.unwrap_or_else(|| embedding.clone()),
             embedding,
@@ -187,6 +217,14 @@ impl<'a> Description<'a> {
                 Buffer::Key | Buffer::Value => kv_heads * head_dim,
                 Buffer::Hidden => self.exact_hidden,
                 Buffer::Scores => self.experts,
+                Buffer::Joint if self.gates_heads => 2 * heads * head_dim,
+                Buffer::Gates if self.gates_heads => heads * head_dim,
+                Buffer::Joint | Buffer::Gates => 0,
+                Buffer::Mixed => self.channels,
+                Buffer::Outlet => self.outlets,
+                Buffer::Forgets | Buffer::Learns => self.recalling.0,
+                Buffer::Recalled => self.recalling.1,
+                Buffer::Share => usize::from(self.shares),
                 Buffer::Gathered | Buffer::Expert => {
                     if self.experts > 0 {
                         dim
@@ -251,13 +289,123 @@ impl Layer<'_, '_> {
     /// Keeps keys and values, gathers the values of those that the queries find, and projects them into the delta:
     /// `attn_output`. Where the file has them, `attn_sinks` take their share of each head's attention.
     pub(crate) fn attend(&mut self, attention: Attention) -> Result<()> {
-        let (layer, hyper) = (self.index, self.model.hyper);
-        let output = self.project("attn_output", hyper.heads * hyper.head_dim, hyper.dim)?;
-        self.model.steps.push(Step::Store { layer })?;
-        let sinks = text!("blk.{}.attn_sinks.weight", self.index);
-        let sinks = self.model.tensors.vector_if_any(sinks, hyper.heads)?;
-        self.model.steps.push(Step::Attend { layer, attention, sinks })?;
+        self.look_up(attention)?;
+        let HyperParameters { dim, heads, head_dim, .. } = *self.model.hyper;
+        let output = self.project("attn_output", heads * head_dim, dim)?;
         self.model.steps.linear(Buffer::Attended, [(output, Buffer::Delta)])
+    }
+
+    /// The same, with what the heads gather gated by those of [`Layer::project_gated_heads`].
+    pub(crate) fn attend_gated(&mut self, attention: Attention) -> Result<()> {
+        self.look_up(attention)?;
+        let HyperParameters { dim, heads, head_dim, .. } = *self.model.hyper;
+        let output = self.project("attn_output", heads * head_dim, dim)?;
+        let gate = Step::Gate { from: Buffer::Gates, to: Buffer::Attended, gate: Gate::Sigmoid };
+        self.model.steps.push(gate)?;
+        self.model.steps.linear(Buffer::Attended, [(output, Buffer::Delta)])
+    }
+
+    /// Keeps keys and values, and gathers.
+    fn look_up(&mut self, attention: Attention) -> Result<()> {
+        if !self.model.keys.has_keys(self.index) {
+            let (architecture, index) = (self.model.keys.architecture, self.index);
+            return Err(Error::Inconsistent(text!(
+                "{architecture}.attention.head_count_kv gives layer {index}, which attends, no key heads"
+            )));
+        }
+        let layer = self.model.caches;
+        self.model.caches += 1;
+        let sinks = text!("blk.{}.attn_sinks.weight", self.index);
+        let sinks = self.model.tensors.vector_if_any(sinks, self.model.hyper.heads)?;
+        self.model.steps.push(Step::Store { layer })?;
+        self.model.steps.push(Step::Attend { layer, attention, sinks })
+    }
+
+    /// Queries with a gate behind each, keys and values: `attn_q`, `attn_k`, `attn_v`.
+    pub(crate) fn project_gated_heads(&mut self, from: Buffer) -> Result<()> {
+        let HyperParameters { dim, heads, kv_heads, head_dim, .. } = *self.model.hyper;
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let joint = self.project("attn_q", dim, 2 * q)?;
+        let (key, value) = (self.project("attn_k", dim, kv)?, self.project("attn_v", dim, kv)?);
+        self.model.gates_heads = true;
+        let to = [(joint, Buffer::Joint), (key, Buffer::Key), (value, Buffer::Value)];
+        self.model.steps.linear(from, to)?;
+        self.model.steps.push(Step::Part { len: head_dim })
+    }
+
+    /// A convolution over the last `length` tokens of values that are gated before and behind it, into the delta:
+    /// `shortconv.in_proj` makes the gates before, those behind and the values, `shortconv.conv` has the taps, and
+    /// `shortconv.out_proj` mixes the channels.
+    pub(crate) fn short_convolution(&mut self, from: Buffer, length: usize) -> Result<()> {
+        let dim = self.model.hyper.dim;
+        let all = self.project("shortconv.in_proj", dim, 3 * dim)?;
+        let out = self.project("shortconv.out_proj", dim, dim)?;
+        let convolution = self.convolution("shortconv.conv", dim, length, false)?;
+        self.model.outlets = self.model.outlets.max(dim);
+        // The delta is free until the end.
+        let (before, behind, values) = (all.part(0, dim), all.part(dim, dim), all.part(2 * dim, dim));
+        let to = [(before, Buffer::Delta), (behind, Buffer::Outlet), (values, Buffer::Mixed)];
+        self.model.steps.linear(from, to)?;
+        let gated = |from| Step::Gate { from, to: Buffer::Mixed, gate: Gate::Plain };
+        self.model.steps.push(gated(Buffer::Delta))?;
+        self.model.steps.push(Step::Convolve(convolution))?;
+        self.model.steps.push(gated(Buffer::Outlet))?;
+        self.model.steps.linear(Buffer::Mixed, [(out, Buffer::Delta)])
+    }
+
+    /// Heads that remember by the gated delta rule, into the delta. `attn_qkv` makes queries, keys and values, which `ssm_conv1d`
+    /// convolves over `length` tokens; `ssm_alpha`, `ssm_dt` and `ssm_a` say what is forgotten, `ssm_beta` what is learned; what is
+    /// recalled is normed by `ssm_norm`, gated by `attn_gate`, and mixed by `ssm_out`.
+    pub(crate) fn recall(
+        &mut self,
+        from: Buffer,
+        (heads, key_heads, head_dim): (usize, usize, usize),
+        length: usize,
+    ) -> Result<()> {
+        let (dim, inner) = (self.model.hyper.dim, heads * head_dim);
+        let channels = inner + 2 * key_heads * head_dim;
+        let mixed = self.project("attn_qkv", dim, channels)?;
+        let outlet = self.project("attn_gate", dim, inner)?;
+        // Its bias is added before the curve that it goes through.
+        let alpha = Projection { weight: self.matrix("ssm_alpha", dim, heads)?, bias: None };
+        let beta = Projection { weight: self.matrix("ssm_beta", dim, heads)?, bias: None };
+        let out = self.project("ssm_out", inner, dim)?;
+        let gain = self.model.tensors.vector(text!("blk.{}.ssm_norm.weight", self.index), head_dim)?;
+        let convolution = self.convolution("ssm_conv1d", channels, length, true)?;
+        let recall = Recall {
+            layer: convolution.layer,
+            heads,
+            key_heads,
+            dim: head_dim,
+            bias: self.model.tensors.vector(text!("blk.{}.ssm_dt.bias", self.index), heads)?,
+            slope: self.model.tensors.vector(text!("blk.{}.ssm_a", self.index), heads)?,
+        };
+        self.model.outlets = self.model.outlets.max(inner);
+        self.model.recalling = (heads, inner);
+        let to = [
+            (mixed, Buffer::Mixed),
+            (outlet, Buffer::Outlet),
+            (alpha, Buffer::Forgets),
+            (beta, Buffer::Learns),
+        ];
+        self.model.steps.linear(from, to)?;
+        self.model.steps.push(Step::Convolve(convolution))?;
+        self.model.steps.push(Step::Recall(recall))?;
+        self.model.steps.push(Step::Release { gain, len: head_dim })?;
+        self.model.steps.linear(Buffer::Outlet, [(out, Buffer::Delta)])
+    }
+
+    fn convolution(&mut self, name: &str, channels: usize, length: usize, silu: bool) -> Result<Convolution> {
+        if !(2..=TAPS_MAX).contains(&length) {
+            return Err(Error::Unsupported(text!(
+                "a convolution over {length} tokens; 2 to {TAPS_MAX} can be run"
+            )));
+        }
+        let taps = self.model.tensors.rows(text!("blk.{}.{name}.weight", self.index), length, channels)?;
+        let layer = self.model.states;
+        self.model.states += 1;
+        self.model.channels = self.model.channels.max(channels);
+        Ok(Convolution { layer, channels, length, taps, silu })
     }
 
     /// The gated feed-forward layer into the delta: `ffn_gate`, `ffn_up`, `ffn_down`.
@@ -275,6 +423,21 @@ impl Layer<'_, '_> {
         let up = self.project("ffn_up_shexp", dim, ffn)?;
         let down = self.project("ffn_down_shexp", ffn, dim)?;
         self.gated(from, [gate, up, down], activation)
+    }
+
+    /// The same, of which each token takes the share that `ffn_gate_inp_shexp` gives it.
+    pub(crate) fn shared_expert_by_share(
+        &mut self,
+        from: Buffer,
+        ffn: usize,
+        activation: Activation,
+    ) -> Result<()> {
+        let dim = self.model.hyper.dim;
+        let share = self.project("ffn_gate_inp_shexp", dim, 1)?;
+        self.model.shares = true;
+        self.model.steps.linear(from, [(share, Buffer::Share)])?;
+        self.shared_expert(from, ffn, activation)?;
+        self.model.steps.push(Step::Share)
     }
 
     /// The same with gates and what they gate in one matrix, the gates first: `ffn_up`, `ffn_down`.
@@ -302,7 +465,7 @@ impl Layer<'_, '_> {
     /// The feed-forward layers of the chosen experts into the delta: `ffn_gate_inp` chooses, and `ffn_gate_exps`, `ffn_up_exps`
     /// and `ffn_down_exps` hold those of all.
     pub(crate) fn experts(&mut self, from: Buffer, routing: Routing, activation: Activation) -> Result<()> {
-        let (dim, Routing { count, used, ffn, scale }) = (self.model.hyper.dim, routing);
+        let (dim, Routing { count, used, ffn, scale, sigmoid }) = (self.model.hyper.dim, routing);
         let router = self.project("ffn_gate_inp", dim, count)?;
         let all = |name: &str, k, rows| {
             let weight = text!("blk.{}.{name}.weight", self.index);
@@ -321,7 +484,14 @@ impl Layer<'_, '_> {
         self.model.experts = self.model.experts.max(count);
         self.model.steps.linear(from, [(router, Buffer::Scores)])?;
         let matrices = [gate, up, down];
-        let experts = Experts { count, used, scale, activation, exact, matrices };
+        let choice = match sigmoid {
+            false => Choice::Softmax,
+            true => {
+                let bias = text!("blk.{}.exp_probs_b.bias", self.index);
+                Choice::Sigmoid { bias: self.model.tensors.vector(bias, count)? }
+            }
+        };
+        let experts = Experts { count, used, choice, scale, activation, exact, matrices };
         self.model.steps.push(Step::Experts { from, experts })
     }
 
@@ -329,6 +499,10 @@ impl Layer<'_, '_> {
     pub(crate) fn add(&mut self, from: Buffer) -> Result<()> {
         let scale = self.model.residual_scale;
         self.model.steps.push(Step::Add { from, to: Buffer::Stream, scale })
+    }
+
+    fn matrix(&self, name: &str, k: usize, rows: usize) -> Result<Matrix> {
+        self.model.tensors.matrix(text!("blk.{}.{name}.weight", self.index), k, rows)
     }
 
     fn project(&self, name: &str, k: usize, rows: usize) -> Result<Projection> {

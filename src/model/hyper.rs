@@ -54,6 +54,54 @@ impl Keys<'_> {
         self.file.u32(key.as_str())
     }
 
+    /// The key heads of the layers that have some, which may be missing: files of models in which not every layer attends
+    /// have an array with zeros.
+    fn key_heads(self) -> Result<Option<usize>> {
+        let key = text!("{}.attention.head_count_kv", self.architecture);
+        let Some(Value::Array(array)) = self.file.get(key.as_str()) else {
+            return self.count_if_any("attention.head_count_kv");
+        };
+        let mut counts = array.iter().map(|value| value.as_integer()).filter(|count| *count != Some(0));
+        let first = counts.next().flatten().and_then(|count| usize::try_from(count).ok());
+        let first = first.filter(|&count| count <= SHAPE_MAX as usize);
+        if first.is_none() || !counts.all(|count| count == first.map(|first| first as i128)) {
+            return Err(Error::Unsupported(text!("{key} differs between layers that attend")));
+        }
+        Ok(first)
+    }
+
+    /// Blocks that a token goes through. Those behind them, of which some files have one, guess further tokens.
+    fn layers(self) -> Result<usize> {
+        let (blocks, guessing) = (self.count("block_count")?, self.guessing_blocks()?);
+        blocks.checked_sub(guessing).filter(|&layers| layers > 0).ok_or_else(|| {
+            let architecture = self.architecture;
+            Error::Inconsistent(text!(
+                "{architecture}.nextn_predict_layers is {guessing} of {blocks} blocks; it must leave some"
+            ))
+        })
+    }
+
+    /// Blocks behind the layers that guess further tokens.
+    pub(crate) fn guessing_blocks(self) -> Result<usize> {
+        /// No real model has more.
+        const MOST: u32 = 16;
+        match self.u32_if_any("nextn_predict_layers")?.unwrap_or(0) {
+            count @ 0..=MOST => Ok(count as usize),
+            count => Err(Error::Unsupported(text!("{count} blocks that guess further tokens"))),
+        }
+    }
+
+    /// Whether a layer has key heads, as far as the file says.
+    pub(crate) fn has_keys(self, layer: usize) -> bool {
+        let key = text!("{}.attention.head_count_kv", self.architecture);
+        match self.file.get(key.as_str()) {
+            Some(Value::Array(array)) => {
+                array.iter().nth(layer).is_none_or(|count| count.as_integer() != Some(0))
+            }
+            _ => true,
+        }
+    }
+
     /// A count, 1 to a million, that may be missing.
     pub(crate) fn count_if_any(self, key: &str) -> Result<Option<usize>> {
         self.count_up_to(SHAPE_MAX, key)
@@ -116,7 +164,7 @@ impl HyperParameters {
     pub(crate) fn read(keys: Keys<'_>) -> Result<HyperParameters> {
         let dim = keys.count("embedding_length")?;
         let heads = keys.count("attention.head_count")?;
-        let kv_heads = keys.count_if_any("attention.head_count_kv")?.unwrap_or(heads);
+        let kv_heads = keys.key_heads()?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(Error::Inconsistent(text!("{heads} query heads cannot share {kv_heads} key heads")));
         }
@@ -161,7 +209,7 @@ impl HyperParameters {
         Ok(HyperParameters {
             context_length: context_length.ok_or_else(|| keys.missing("context_length"))?,
             dim,
-            layers: keys.count("block_count")?,
+            layers: keys.layers()?,
             ffn,
             heads,
             kv_heads,

@@ -7,12 +7,14 @@ mod gemma3;
 mod gpt_oss;
 mod granite;
 pub(crate) mod hyper;
+mod lfm2;
 mod llama;
 mod olmo2;
 mod phi3;
 pub(crate) mod program;
 mod qwen2;
 mod qwen3;
+mod qwen35;
 mod qwen3moe;
 pub(crate) mod rope;
 mod smollm3;
@@ -42,11 +44,15 @@ const ARCHITECTURES: &[(&str, Describe)] = &[
     ("gpt-oss", gpt_oss::describe),
     ("granite", granite::describe),
     ("granitemoe", granite::describe),
+    ("lfm2", lfm2::describe),
+    ("lfm2moe", lfm2::describe),
     ("llama", llama::describe),
     ("olmo2", olmo2::describe),
     ("phi3", phi3::describe),
     ("qwen2", qwen2::describe),
     ("qwen3", qwen3::describe),
+    ("qwen35", qwen35::describe),
+    ("qwen35moe", qwen35::describe),
     ("qwen3moe", qwen3moe::describe),
     ("smollm3", smollm3::describe),
 ];

@@ -11,6 +11,7 @@ use bantam_kernels::attention::Score;
 use super::rope::Rope;
 use super::weights::{Matrix, Vector};
 use crate::error::{Error, Result};
+use crate::recurrent::RecurrentShape;
 
 /// A working buffer: one column of values per token of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,10 +38,26 @@ pub(crate) enum Buffer {
     Gathered,
     /// What an expert makes of them: `dim`, in models with experts.
     Expert,
+    /// Queries and gates of all heads, as one matrix makes them: `2 * heads * head_dim`.
+    Joint,
+    /// What gates the values that the heads have gathered: `heads * head_dim`.
+    Gates,
+    /// What a short convolution reads, and what it makes of it: its channels.
+    Mixed,
+    /// What gates that behind it: `dim`, or what the heads of a [`Step::Recall`] recall.
+    Outlet,
+    /// How much each head of a [`Step::Recall`] forgets: one value for each.
+    Forgets,
+    /// How much it learns: one value for each.
+    Learns,
+    /// What it recalls: `heads * head_dim` of its own heads.
+    Recalled,
+    /// How much a column takes of an expert that all go through: 1.
+    Share,
 }
 
 impl Buffer {
-    pub(crate) const ALL: [Buffer; 11] = [
+    pub(crate) const ALL: [Buffer; 19] = [
         Buffer::Stream,
         Buffer::Normed,
         Buffer::Query,
@@ -52,6 +69,14 @@ impl Buffer {
         Buffer::Scores,
         Buffer::Gathered,
         Buffer::Expert,
+        Buffer::Joint,
+        Buffer::Gates,
+        Buffer::Mixed,
+        Buffer::Outlet,
+        Buffer::Forgets,
+        Buffer::Learns,
+        Buffer::Recalled,
+        Buffer::Share,
     ];
     pub(crate) const COUNT: usize = Buffer::ALL.len();
 
@@ -78,7 +103,7 @@ impl Projection {
 }
 
 /// The most projections that one step computes from the same input.
-pub(crate) const PROJECTIONS_MAX: usize = 3;
+pub(crate) const PROJECTIONS_MAX: usize = 4;
 /// The most rotations that a program has.
 pub(crate) const ROPES_MAX: usize = 2;
 
@@ -102,12 +127,23 @@ pub(crate) struct Attention {
     pub(crate) window: Option<usize>,
 }
 
+/// How the scores of experts become a choice and shares.
+#[derive(Clone, Debug)]
+pub(crate) enum Choice {
+    /// The greatest are chosen; their shares are the softmax of them.
+    Softmax,
+    /// Each score becomes `1 / (1 + exp(-x))`. With these biases added the greatest are chosen; their shares are their parts of
+    /// the sum without.
+    Sigmoid { bias: Vector },
+}
+
 /// Feed-forward layers of which each token goes through a few.
 #[derive(Clone, Debug)]
 pub(crate) struct Experts {
     /// How many there are, and how many a token chooses.
     pub(crate) count: usize,
     pub(crate) used: usize,
+    pub(crate) choice: Choice,
     /// Multiplies what they make.
     pub(crate) scale: f32,
     pub(crate) activation: Activation,
@@ -124,6 +160,62 @@ impl Experts {
             let rows = all.weight.rows / self.count;
             all.part(expert * rows, rows)
         })
+    }
+}
+
+/// What becomes of a gate before it multiplies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Gate {
+    /// Nothing.
+    Plain,
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+}
+
+/// A convolution over the last few tokens, each channel by itself: `out[t] = sum of taps[i] * x[t - length + 1 + i]`. The inputs
+/// of the `length - 1` tokens before a batch are in the layer's part of the recurrent state.
+#[derive(Clone, Debug)]
+pub(crate) struct Convolution {
+    /// Which layer with a state it is.
+    pub(crate) layer: usize,
+    pub(crate) channels: usize,
+    /// Taps of a channel, which lie side by side, the last that of the token itself.
+    pub(crate) length: usize,
+    pub(crate) taps: Vector,
+    /// Whether each result `x` becomes `x / (1 + exp(-x))`.
+    pub(crate) silu: bool,
+}
+
+/// Heads that remember by a matrix each: the gated delta rule (arXiv:2412.06464). Of a token with query `q`, key `k`, both
+/// of length 1, and value `v`
+/// ```text
+/// M = forget * M;   M += learn * (v - M k) k';   recalled = M q / sqrt(dim)
+/// forget = exp(slope * softplus(Forgets + bias)),   learn = 1 / (1 + exp(-Learns))
+/// ```
+/// A column of [`Buffer::Mixed`] holds the queries of `key_heads` heads, their keys, and the values of `heads`; head `h` has the
+/// key of head `h % key_heads`. The matrices are in the layer's part of the recurrent state, behind its convolution's.
+#[derive(Clone, Debug)]
+pub(crate) struct Recall {
+    /// Which layer with a state it is.
+    pub(crate) layer: usize,
+    pub(crate) heads: usize,
+    pub(crate) key_heads: usize,
+    /// Width of a key and of a value.
+    pub(crate) dim: usize,
+    pub(crate) bias: Vector,
+    pub(crate) slope: Vector,
+}
+
+impl Recall {
+    /// Values of a column of [`Buffer::Mixed`].
+    pub(crate) fn channels(&self) -> usize {
+        (2 * self.key_heads + self.heads) * self.dim
+    }
+
+    /// Values of all matrices.
+    pub(crate) fn state_len(&self) -> usize {
+        // What overflows asks for more than there can be, which the arena refuses.
+        self.heads.saturating_mul(self.dim).saturating_mul(self.dim)
     }
 }
 
@@ -149,6 +241,18 @@ pub(crate) enum Step {
     Attend { layer: usize, attention: Attention, sinks: Option<Vector> },
     /// `to += from * scale`
     Add { from: Buffer, to: Buffer, scale: f32 },
+    /// `Delta *= 1 / (1 + exp(-Share))`, one share for a column.
+    Share,
+    /// Gives the first half of every `2 * len` values of [`Buffer::Joint`] to the queries and the second to the gates.
+    Part { len: usize },
+    /// `to *= gate(from)`
+    Gate { from: Buffer, to: Buffer, gate: Gate },
+    /// Convolves [`Buffer::Mixed`].
+    Convolve(Convolution),
+    /// `Recalled`, from the `Mixed` and what the layer remembers.
+    Recall(Recall),
+    /// `Outlet = silu(Outlet) * norm(Recalled)`, normed for every `len` values by themselves: the length of the gain.
+    Release { gain: Vector, len: usize },
 }
 
 impl Step {
@@ -168,7 +272,15 @@ impl Step {
             Step::Rope { buffer, .. } => (buffer.bit(), buffer.bit()),
             Step::Store { .. } => (Buffer::Key.bit() | Buffer::Value.bit(), 0),
             Step::Attend { .. } => (Buffer::Query.bit(), Buffer::Attended.bit()),
-            Step::Add { from, to, .. } => (from.bit() | to.bit(), to.bit()),
+            Step::Add { from, to, .. } | Step::Gate { from, to, .. } => (from.bit() | to.bit(), to.bit()),
+            Step::Share => (Buffer::Share.bit() | Buffer::Delta.bit(), Buffer::Delta.bit()),
+            Step::Part { .. } => (Buffer::Joint.bit(), Buffer::Query.bit() | Buffer::Gates.bit()),
+            Step::Convolve(_) => (Buffer::Mixed.bit(), Buffer::Mixed.bit()),
+            Step::Recall(_) => {
+                let own = Buffer::Mixed.bit() | Buffer::Forgets.bit() | Buffer::Learns.bit();
+                (own, own | Buffer::Recalled.bit())
+            }
+            Step::Release { .. } => (Buffer::Recalled.bit() | Buffer::Outlet.bit(), Buffer::Outlet.bit()),
         }
     }
 }
@@ -205,9 +317,33 @@ impl Program {
         self.matrices().map(|each| each.matrix.k).max().unwrap_or(0)
     }
 
+    /// Layers with keys and values of their own.
+    pub(crate) fn caches(&self) -> usize {
+        self.steps.iter().filter(|step| matches!(step, Step::Store { .. })).count()
+    }
+
+    /// What the layers carry from token to token.
+    pub(crate) fn recurrent(&self) -> RecurrentShape {
+        let mut shape = RecurrentShape::default();
+        for step in &self.steps {
+            match step {
+                Step::Convolve(convolution) => {
+                    shape.layers = shape.layers.max(convolution.layer + 1);
+                    shape.inputs = shape.inputs.max((convolution.length - 1) * convolution.channels);
+                }
+                Step::Recall(recall) => shape.matrices = shape.matrices.max(recall.state_len()),
+                _ => {}
+            }
+        }
+        shape
+    }
+
     /// The longest part that is normed by itself.
     pub(crate) fn parts_max(&self) -> usize {
-        let len = |step: &Step| if let Step::NormParts { len, .. } = step { *len } else { 0 };
+        let len = |step: &Step| match step {
+            Step::NormParts { len, .. } | Step::Release { len, .. } => *len,
+            _ => 0,
+        };
         self.steps.iter().map(len).max().unwrap_or(0)
     }
 

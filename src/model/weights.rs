@@ -107,6 +107,16 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// Leaves out the tensors of a block, which stands behind the layers and is no part of what they compute.
+    pub(crate) fn skip_block(&self, index: usize) {
+        let block = text!("blk.{index}.");
+        for ((name, _), taken) in self.file.tensors().zip(&self.taken) {
+            if name.starts_with(block.as_str()) {
+                taken.set(true);
+            }
+        }
+    }
+
     fn take(&self, name: Text) -> Option<&'a TensorInfo> {
         let taken = self.taken.get(self.file.tensor_position(name.as_str())?)?;
         taken.set(true);
@@ -145,6 +155,11 @@ impl<'a> Tensors<'a> {
     /// A vector of floats that must be there.
     pub(crate) fn vector(&self, name: Text, len: usize) -> Result<Vector> {
         self.vector_if_any(name, len)?.ok_or_else(|| missing(name))
+    }
+
+    /// Rows of floats that must be there, `len` each, one behind the other.
+    pub(crate) fn rows(&self, name: Text, len: usize, rows: usize) -> Result<Vector> {
+        self.vectors_if_any(name, len, rows)?.ok_or_else(|| missing(name))
     }
 
     /// A vector of floats that may be missing.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, text};
 
 impl Session {
     /// A session of the same options that holds what this one holds, logits included. It shares the model and the pool, and
-    /// has memory and a cancel switch of its own; the keys and values are copied.
+    /// has memory and a cancel switch of its own; the keys and values are copied, and what else the layers carry.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -42,6 +42,7 @@ impl Session {
         self.take_adapters(other);
         let heads = self.kv.heads_mut(held).zip(other.kv.heads(held));
         heads.for_each(|(own, other)| own.copy_from_slice(other));
+        self.recurrent.copy_from(&other.recurrent, held);
         self.work.tokens[..held].copy_from_slice(other.tokens());
         self.position = held;
         if other.scored {

@@ -8,6 +8,7 @@ mod ahead;
 mod choose;
 mod fork;
 mod plan;
+mod recurrent;
 mod saved;
 mod shift;
 mod together;
@@ -23,6 +24,7 @@ use crate::forward::{Consecutive, Forward};
 use crate::kv::KvCache;
 use crate::model::Model;
 use crate::pool::Pool;
+use crate::recurrent::Recurrent;
 use crate::speculate::Costs;
 use crate::tokenizer::TokenId;
 pub use ahead::Drafts;
@@ -72,6 +74,8 @@ pub struct Session {
     /// Which column of the logits they are; those of the guesses follow it.
     column: usize,
     kv: KvCache,
+    /// What the layers carry: of the tokens that are held, or of some of them, or of more.
+    recurrent: Recurrent,
     work: Work,
     costs: Costs,
     drafts: Drafts,
@@ -145,7 +149,7 @@ impl Session {
         (mut kv, mut arena): (Arena, Arena),
     ) -> Result<Session> {
         let kv_shape = Session::kv_shape(model, options, plan.context);
-        let kv = KvCache::carve(kv_shape, &mut kv)?;
+        let (kv, recurrent) = Session::carve_held(model, kv_shape, &mut kv)?;
         let threads = pool.capacity();
         let mut work = Work::carve(model, options, kv_shape, threads, &mut arena)?;
         work.scratch.prepare(&model.program().ropes, model.file().mapping().bytes(), plan.context);
@@ -160,6 +164,7 @@ impl Session {
             scored: false,
             column: 0,
             kv,
+            recurrent,
             work,
             costs: Costs::new(options.draft_min),
             drafts: Drafts::default(),
@@ -316,6 +321,10 @@ impl Session {
     }
 
     /// Forgets every token behind the first `position`. A session that holds fewer stays as it is.
+    ///
+    /// Nothing is computed. Some architectures carry a state from token to token that cannot be cut shorter; sessions of such
+    /// models keep a few of older tokens, and the next call reads the tokens that are held once more from the last of those on.
+    /// One is always from before the last batch of the last prompt.
     pub fn rewind(&mut self, position: usize) {
         if position < self.position {
             self.position = position;
@@ -357,7 +366,7 @@ impl Session {
 
     /// Guesses that can be read at once.
     fn guesses_max(&self) -> usize {
-        self.options.draft_max.min(self.columns() - 1)
+        if self.recurrent.is_none() { self.options.draft_max.min(self.columns() - 1) } else { 0 }
     }
 
     /// What comes next is not what the logits belong to, nor what was read ahead.
@@ -367,9 +376,17 @@ impl Session {
 
     /// Takes one batch through the layers. It is held once its caller says so.
     fn run(&mut self, batch: &[TokenId]) -> Result<()> {
-        let mut positions = Consecutive { kv: &mut self.kv, position: self.position };
+        self.catch_up()?;
+        if batch.len() > 1 {
+            self.recurrent.mark();
+        }
+        let Session { kv, recurrent, position, .. } = self;
+        recurrent.begin();
+        let mut positions = Consecutive { kv, recurrent, position: *position };
         let scratch = &mut self.work.scratch;
-        Forward::new(&self.model, &self.pool, &self.cancel, scratch).run(batch, &mut positions)
+        Forward::new(&self.model, &self.pool, &self.cancel, scratch).run(batch, &mut positions)?;
+        self.recurrent.commit(batch.len());
+        Ok(())
     }
 
     /// Scores what follows some columns of the last batch, in the first columns of the logits.

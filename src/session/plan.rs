@@ -8,7 +8,7 @@ use super::Session;
 use crate::arena::{Arena, Slab};
 use crate::error::{Error, Result, text};
 use crate::forward::Scratch;
-use crate::kv::{KvCache, KvShape};
+use crate::kv::KvShape;
 use crate::model::Model;
 use crate::sample::Room;
 use crate::speculate::DRAFT_MAX;
@@ -38,7 +38,8 @@ pub struct SessionOptions {
     /// How keys and values are kept.
     pub kv_format: KvFormat,
     /// The most guesses that [`Session::speculate`] verifies at once: up to [`DRAFT_MAX`], and one less than the batch. Each
-    /// takes memory for the logits behind it. 0, the default, reads one token at a time.
+    /// takes memory for the logits behind it. 0, the default, reads one token at a time, and so do sessions of models whose
+    /// layers carry a state from token to token: it would have to be taken back with every guess that is wrong.
     pub draft_max: usize,
     /// The fewest that it verifies, if there are as many, whether or not that seems to pay.
     pub draft_min: usize,
@@ -61,7 +62,7 @@ pub struct SessionOptions {
 pub struct Plan {
     /// Positions of the cache.
     pub context: usize,
-    /// Bytes of keys and values.
+    /// Bytes of keys and values, and of the states of layers that carry one.
     pub kv_bytes: usize,
     /// Bytes of everything else: buffers of a batch, logits, candidates.
     pub scratch_bytes: usize,
@@ -97,7 +98,7 @@ impl Session {
         let kv_shape = Session::kv_shape(model, options, context);
         kv_shape.check()?;
         let mut kv = Arena::counting("the KV cache of the context");
-        KvCache::carve(kv_shape, &mut kv)?;
+        Session::carve_held(model, kv_shape, &mut kv)?;
         let mut scratch = Arena::counting("the session's scratch");
         Work::carve(model, options, kv_shape, threads, &mut scratch)?;
         let plan = Plan { context, kv_bytes: kv.used_bytes(), scratch_bytes: scratch.used_bytes() };
@@ -107,7 +108,7 @@ impl Session {
     pub(super) fn kv_shape(model: &Model, options: &SessionOptions, context: usize) -> KvShape {
         let hyper = model.hyper();
         KvShape {
-            layers: hyper.layers,
+            layers: model.program().caches(),
             kv_heads: hyper.kv_heads,
             head_dim: hyper.head_dim,
             context,

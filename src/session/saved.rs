@@ -5,6 +5,7 @@
 //! positions x token: u32
 //! logits x f32
 //! keys of each layer and head: positions x row, then the values likewise
+//! of a model whose layers carry a state:  tokens that it has read: u64 | if any, state x f32
 //! checksum of all before it: u64
 //! ```
 //! All numbers are little-endian. The cache's format has ggml's number; `model` is [`Model::fingerprint`], `angles` the sum
@@ -23,6 +24,8 @@ const MAGIC: &[u8; 8] = b"BantamSE";
 const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 56;
 const CHECKSUM_BYTES: usize = 8;
+/// The number of tokens that a state has read.
+const STATE_HEADER_BYTES: usize = 8;
 /// What is converted or summed at a time; it lies on the stack.
 const PIECE_BYTES: usize = 4096;
 
@@ -35,7 +38,21 @@ impl Session {
     /// Bytes that the session takes when it is saved, as it is.
     pub fn saved_bytes(&self) -> usize {
         let logits = if self.scored { self.model.hyper().vocab_size } else { 0 };
-        HEADER_BYTES + 4 * (self.position + logits) + self.kv.bytes(self.position) + CHECKSUM_BYTES
+        let recurrent = self.state_bytes(self.recurrent.at(self.position).is_some());
+        HEADER_BYTES
+            + 4 * (self.position + logits)
+            + self.kv.bytes(self.position)
+            + recurrent
+            + CHECKSUM_BYTES
+    }
+
+    /// Bytes of what the layers carry, if there is anything to be carried.
+    fn state_bytes(&self, carried: bool) -> usize {
+        match (self.recurrent.is_none(), carried) {
+            (true, _) => 0,
+            (false, false) => STATE_HEADER_BYTES,
+            (false, true) => STATE_HEADER_BYTES + 4 * self.recurrent.len(),
+        }
     }
 
     /// Saves what the session holds, logits included, to the start of `out`; how many bytes that took. Nothing is allocated.
@@ -136,6 +153,11 @@ impl Session {
             put_words(self.logits().iter().map(|logit| logit.to_le_bytes()), &mut put)?;
         }
         self.kv.heads(self.position).try_for_each(&mut put)?;
+        if !self.recurrent.is_none() {
+            let (read, state) = self.recurrent.at(self.position).unwrap_or((0, &[]));
+            put(&(read as u64).to_le_bytes())?;
+            put_words(state.iter().map(|value| value.to_le_bytes()), &mut put)?;
+        }
         let sum = checksum.sum();
         write(&sum.to_le_bytes())
     }
@@ -181,6 +203,17 @@ impl Session {
             take_words(&mut self.work.logits[..vocab_size], f32::from_le_bytes, &mut take)?;
         }
         self.kv.heads_mut(positions).try_for_each(&mut take)?;
+        if !self.recurrent.is_none() {
+            let mut read = [0; STATE_HEADER_BYTES];
+            take(&mut read)?;
+            let read = u64::from_le_bytes(read).min(positions as u64) as usize;
+            let state = self.recurrent.reset(read);
+            if read == 0 {
+                state.fill(0.0);
+            } else {
+                take_words(state, f32::from_le_bytes, &mut take)?;
+            }
+        }
         let mut sum = [0; CHECKSUM_BYTES];
         read(at, &mut sum)?;
         if u64::from_le_bytes(sum) != checksum.sum() {
@@ -244,7 +277,20 @@ impl Session {
             let needed = usize::try_from(positions).unwrap_or(usize::MAX);
             return Err(Error::ContextFull { needed, context });
         };
-        let body = 4 * (positions + logits) + self.kv.bytes(held) as u64;
+        let mut body = 4 * (positions + logits) + self.kv.bytes(held) as u64;
+        if !self.recurrent.is_none() {
+            let mut tokens = [0; STATE_HEADER_BYTES];
+            let at = HEADER_BYTES as u64 + body;
+            if at + self.state_bytes(false) as u64 + CHECKSUM_BYTES as u64 > len {
+                return Err(damaged());
+            }
+            read(at, &mut tokens)?;
+            let tokens = u64::from_le_bytes(tokens);
+            if tokens > positions {
+                return Err(damaged());
+            }
+            body += self.state_bytes(tokens > 0) as u64;
+        }
         if (HEADER_BYTES + CHECKSUM_BYTES) as u64 + body != len {
             return Err(damaged());
         }

@@ -14,7 +14,8 @@ impl Session {
     /// The first tokens matter most: keep at least one, and what must not be forgotten, such as the system text.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the session does not hold so many tokens: nothing has happened then.
+    /// [`Error::Argument`] if the session does not hold so many tokens, or if layers of its model carry a state from token to
+    /// token, out of which none can be taken: nothing has happened then.
     pub fn shift(&mut self, keep: usize, discard: usize) -> Result<()> {
         self.check_memory()?;
         let held = self.position;
@@ -25,6 +26,11 @@ impl Session {
         })?;
         if discard == 0 {
             return Ok(());
+        }
+        if !self.recurrent.is_none() {
+            return Err(Error::Argument(text!(
+                "layers of this model carry a state, which cannot forget tokens in its middle: rewind, and prefill what is to stay"
+            )));
         }
         // Guesses lie behind the tokens that move, and would have to be moved as well.
         self.ahead = 0;

@@ -8,6 +8,7 @@ use super::{Session, Work};
 use crate::error::{Error, Result, text};
 use crate::forward::{Forward, Positions};
 use crate::kv::KvCache;
+use crate::recurrent::{Recurrent, Turn};
 use crate::tokenizer::TokenId;
 
 impl Session {
@@ -63,9 +64,17 @@ impl Session {
 
     /// Reads a token in each of `others`, and in this session before them if it is `among` them, with this one's buffers.
     fn decode_with(&mut self, among: bool, others: &mut [&mut Session], tokens: &[TokenId]) -> Result<()> {
-        let Session { kv, work: Work { scratch, logits, .. }, position, .. } = self;
-        others.iter_mut().for_each(|session| session.forget_logits());
-        let own = among.then_some((kv, *position));
+        if among {
+            self.catch_up()?;
+            self.recurrent.begin();
+        }
+        for session in others.iter_mut() {
+            session.forget_logits();
+            session.catch_up()?;
+            session.recurrent.begin();
+        }
+        let Session { kv, recurrent, work: Work { scratch, logits, .. }, position, .. } = self;
+        let own = among.then_some((kv, recurrent, *position));
         let mut forward = Forward::new(&self.model, &self.pool, &self.cancel, scratch);
         (self.scored, self.column, self.ahead) = (false, 0, 0);
         forward.run(tokens, &mut Several { own, others })?;
@@ -75,10 +84,12 @@ impl Session {
         let columns = logits.chunks_exact(vocab_size).skip(own);
         for ((session, token), column) in others.iter_mut().zip(&tokens[own..]).zip(columns) {
             session.work.logits[..vocab_size].copy_from_slice(column);
+            session.recurrent.commit(1);
             session.hold(&[*token]);
             session.scored = true;
         }
         if among {
+            self.recurrent.commit(1);
             self.hold(&tokens[..1]);
             self.scored = true;
         }
@@ -88,15 +99,15 @@ impl Session {
 
 /// The next position of each of several sessions.
 struct Several<'a, 'b> {
-    /// The cache of the session that lends its buffers, if it is one of them, and its position.
-    own: Option<(&'a mut KvCache, usize)>,
+    /// The cache and the states of the session that lends its buffers, if it is one of them, and its position.
+    own: Option<(&'a mut KvCache, &'a mut Recurrent, usize)>,
     others: &'a mut [&'b mut Session],
 }
 
 impl Positions for Several<'_, '_> {
     fn at(&self, c: usize) -> (&KvCache, usize) {
         match (&self.own, c) {
-            (Some((kv, position)), 0) => (kv, *position),
+            (Some((kv, _, position)), 0) => (kv, *position),
             (own, c) => {
                 let session = &self.others[c - usize::from(own.is_some())];
                 (&session.kv, session.position)
@@ -106,11 +117,22 @@ impl Positions for Several<'_, '_> {
 
     fn at_mut(&mut self, c: usize) -> (&mut KvCache, usize) {
         match (&mut self.own, c) {
-            (Some((kv, position)), 0) => (kv, *position),
+            (Some((kv, _, position)), 0) => (kv, *position),
             (own, c) => {
                 let session = &mut self.others[c - usize::from(own.is_some())];
                 (&mut session.kv, session.position)
             }
+        }
+    }
+
+    fn run(&self, _: usize) -> usize {
+        1
+    }
+
+    fn turn(&mut self, c: usize) -> Turn<'_> {
+        match (&mut self.own, c) {
+            (Some((_, recurrent, _)), 0) => recurrent.turn(),
+            (own, c) => self.others[c - usize::from(own.is_some())].recurrent.turn(),
         }
     }
 }

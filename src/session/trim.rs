@@ -33,7 +33,7 @@ impl Session {
         self.work.scratch.release() + self.work.room.release()
     }
 
-    /// As [`Session::trim`], and writes keys, values and logits to a file, and gives their memory back as well: how many bytes
+    /// As [`Session::trim`], and writes what is held and the logits to a file, and gives their memory back as well: how many bytes
     /// in all. [`Session::tokens`] stay. Until [`Session::recall`], what needs them is an error.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Session {
         self.save(path.as_ref())?;
         self.ahead = 0;
         self.spilled.file = Some(path.as_ref().to_owned());
-        let held = self.kv.release() + self.work.logits.release();
+        let held = self.kv.release() + self.recurrent.release() + self.work.logits.release();
         Ok(held + self.trim())
     }
 

@@ -15,7 +15,7 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 14] = [
+    let all: [(&str, &str, Fill); 18] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
@@ -30,6 +30,10 @@ pub(crate) fn architectures() -> Vec<Variant> {
         ("gemma2", "gemma2-q4_0", gemma2),
         ("gemma3", "gemma3-q4_0", gemma3),
         ("gpt-oss", "gpt-oss-mxfp4", gpt_oss),
+        ("lfm2", "lfm2-q4_0", lfm2),
+        ("lfm2moe", "lfm2moe-q4_0", lfm2moe),
+        ("qwen35", "qwen35-q4_0", qwen35),
+        ("qwen35moe", "qwen35moe-q4_0", qwen35moe),
     ];
     let make = |name, architecture, format, fill: Fill| {
         let mut maker = Maker::new(architecture, format);
@@ -121,6 +125,13 @@ impl Maker {
         tensor.shape = vec![k as u64, rows as u64, count as u64];
     }
 
+    /// A matrix that no converter quantises.
+    fn exact(&mut self, name: &str, k: usize, rows: usize) {
+        let format = std::mem::replace(&mut self.format, Format::F32);
+        self.matrix(name, k, rows);
+        self.format = format;
+    }
+
     /// Gains of a norm, between a half and three halves.
     fn gains(&mut self, name: &str, len: usize) {
         let gains = self.random.units(len).into_iter().map(|unit| 1.0 + unit / 2.0);
@@ -163,9 +174,8 @@ impl Maker {
     /// Feed-forward layers to choose from. What chooses is kept in F32, as converters do: where it is rounded, other experts
     /// are chosen.
     fn experts(&mut self, layer: &str, count: usize, ffn: usize) {
-        let (dim, format) = (self.shape.dim, std::mem::replace(&mut self.format, Format::F32));
-        self.matrix(&format!("{layer}.ffn_gate_inp"), dim, count);
-        self.format = format;
+        let dim = self.shape.dim;
+        self.exact(&format!("{layer}.ffn_gate_inp"), dim, count);
         self.matrices(&format!("{layer}.ffn_gate_exps"), dim, ffn, count);
         self.matrices(&format!("{layer}.ffn_up_exps"), dim, ffn, count);
         self.matrices(&format!("{layer}.ffn_down_exps"), ffn, dim, count);
@@ -386,6 +396,113 @@ fn gpt_oss(maker: &mut Maker) {
         maker.norm(format!("{layer}.post_attention_norm"));
         maker.experts(&layer, 6, 64);
         maker.expert_biases(&layer, 6, 64);
+    }
+}
+
+/// Two of five layers attend.
+fn lfm2(maker: &mut Maker) {
+    maker.start(Shape { layers: 5, ..ODD });
+    convolving_layers(maker, &[false, false, true, false, true], |maker, _, layer| maker.feed_forward(layer));
+}
+
+/// Three experts of four in all layers but the first; the second of three layers attends.
+fn lfm2moe(maker: &mut Maker) {
+    maker.start(ODD);
+    maker.set("expert_feed_forward_length", 64);
+    maker.set("leading_dense_block_count", 1);
+    maker.set("expert_gating_func", 2);
+    maker.routing(4, 3);
+    convolving_layers(maker, &[false, true, false], |maker, index, layer| match index {
+        0 => maker.feed_forward(layer),
+        _ => {
+            maker.experts(layer, 4, 64);
+            maker.bias(&format!("{layer}.exp_probs_b"), 4);
+        }
+    });
+}
+
+/// Layers that attend, and others that convolve three tokens.
+fn convolving_layers(maker: &mut Maker, attends: &[bool], feed_forward: fn(&mut Maker, usize, &str)) {
+    let norm = maker.file.tensors.last_mut().expect("the norm behind all layers");
+    norm.name = "token_embd_norm.weight".into();
+    let key_heads = attends.iter().map(|&attends| Meta::I32(attends.into()));
+    maker.set("attention.head_count_kv", Meta::Array(5, key_heads.collect()));
+    maker.set("shortconv.l_cache", 3);
+    maker.set("vocab_size", VOCAB_SIZE as u32);
+    for (index, layer) in maker.layers().enumerate() {
+        maker.norm(format!("{layer}.attn_norm"));
+        if attends[index] {
+            maker.attention(&layer);
+            maker.head_norms(&layer);
+        } else {
+            maker.matrix(&format!("{layer}.shortconv.in_proj"), ODD.dim, 3 * ODD.dim);
+            maker.exact(&format!("{layer}.shortconv.conv"), 3, ODD.dim);
+            maker.matrix(&format!("{layer}.shortconv.out_proj"), ODD.dim, ODD.dim);
+        }
+        maker.norm(format!("{layer}.ffn_norm"));
+        feed_forward(maker, index, &layer);
+    }
+}
+
+fn qwen35(maker: &mut Maker) {
+    maker.start(Shape { layers: 5, ..ODD });
+    remembering_layers(maker, Maker::feed_forward);
+}
+
+/// Three experts of four, and a share of one that all tokens go through.
+fn qwen35moe(maker: &mut Maker) {
+    maker.start(Shape { layers: 4, ..ODD });
+    maker.set("expert_feed_forward_length", 64);
+    maker.set("expert_shared_feed_forward_length", 32);
+    maker.routing(4, 3);
+    remembering_layers(maker, |maker, layer| {
+        maker.experts(layer, 4, 64);
+        let gate = maker.random.units(ODD.dim);
+        maker.file.tensors.push(vector(&format!("{layer}.ffn_gate_inp_shexp.weight"), gate.into_iter()));
+        maker.matrix(&format!("{layer}.ffn_gate_shexp"), ODD.dim, 32);
+        maker.matrix(&format!("{layer}.ffn_up_shexp"), ODD.dim, 32);
+        maker.matrix(&format!("{layer}.ffn_down_shexp"), 32, ODD.dim);
+    });
+}
+
+/// The fourth layer attends, turning half of each head; the others remember in six heads, which share the keys of two.
+fn remembering_layers(maker: &mut Maker, feed_forward: fn(&mut Maker, &str)) {
+    let (heads, key_heads, head_dim) = (6, 2, 32);
+    let (inner, channels) = (heads * head_dim, (heads + 2 * key_heads) * head_dim);
+    maker.set("rope.dimension_count", 16);
+    maker.set("rope.dimension_sections", Meta::Array(5, [3, 3, 2, 0].map(Meta::I32).into()));
+    maker.set("full_attention_interval", 4);
+    for (key, value) in [
+        ("conv_kernel", 4),
+        ("state_size", head_dim),
+        ("group_count", key_heads),
+        ("time_step_rank", heads),
+        ("inner_size", inner),
+    ] {
+        maker.set(&format!("ssm.{key}"), value as u32);
+    }
+    for (index, layer) in maker.layers().enumerate() {
+        maker.norm(format!("{layer}.attn_norm"));
+        if index % 4 == 3 {
+            maker.matrix(&format!("{layer}.attn_q"), 96, 2 * 96);
+            maker.matrix(&format!("{layer}.attn_k"), 96, 32);
+            maker.matrix(&format!("{layer}.attn_v"), 96, 32);
+            maker.matrix(&format!("{layer}.attn_output"), 96, 96);
+            maker.head_norms(&layer);
+        } else {
+            maker.matrix(&format!("{layer}.attn_qkv"), 96, channels);
+            maker.matrix(&format!("{layer}.attn_gate"), 96, inner);
+            maker.exact(&format!("{layer}.ssm_conv1d"), 4, channels);
+            maker.bias(&format!("{layer}.ssm_dt"), heads);
+            let slopes = maker.random.units(heads).into_iter().map(|unit| -1.0 - 0.8 * unit);
+            maker.file.tensors.push(vector(&format!("{layer}.ssm_a"), slopes));
+            maker.matrix(&format!("{layer}.ssm_alpha"), 96, heads);
+            maker.matrix(&format!("{layer}.ssm_beta"), 96, heads);
+            maker.gains(&format!("{layer}.ssm_norm"), head_dim);
+            maker.matrix(&format!("{layer}.ssm_out"), inner, 96);
+        }
+        maker.norm(format!("{layer}.post_attention_norm"));
+        feed_forward(maker, &layer);
     }
 }
 

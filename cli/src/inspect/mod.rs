@@ -134,7 +134,9 @@ impl Inspect {
             layers: number("block_count"),
             dim: number("embedding_length"),
             heads: number("attention.head_count"),
-            kv_heads: number("attention.head_count_kv"),
+            // Where not all layers attend, the file has a number for each.
+            kv_heads: number("attention.head_count_kv")
+                .or_else(|| opened.as_ref().ok().and_then(|model| model.hyper().kv_heads.try_into().ok())),
             vocab_size: match file.get("tokenizer.ggml.tokens") {
                 Some(Value::Array(tokens)) => Some(tokens.len()),
                 _ => None,
