@@ -104,17 +104,18 @@ impl<'a> Activations<'a> {
         Activations { n: x.n, blocks, stride, groups, all: Column { q: &q[from..], d: &x.d[from..], terms } }
     }
 
-    /// `C` columns from column `c` and block `b` on.
+    /// `C` columns from column `c` and block `b` on; behind the last column it is taken again.
     ///
     /// # Safety
-    /// There must be as many.
+    /// There must be that block.
     #[inline(always)]
     pub(crate) unsafe fn columns<const C: usize>(&self, c: usize, b: usize) -> [Column<'a>; C] {
         let mut columns = [self.all; C];
         let blocks = self.blocks - b;
         for (i, column) in columns.iter_mut().enumerate() {
-            let (at, term) = ((c + i) * self.stride + b, ((c + i) * self.blocks + b) * self.groups);
-            // SAFETY: column c + i < n is promised by the caller, and each has that many blocks.
+            let c = (c + i).min(self.n - 1);
+            let (at, term) = (c * self.stride + b, (c * self.blocks + b) * self.groups);
+            // SAFETY: there is that column, and each has that many blocks.
             unsafe {
                 column.q = self.all.q.get_unchecked(at..at + blocks);
                 column.d = self.all.d.get_unchecked(at..at + blocks);

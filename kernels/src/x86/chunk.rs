@@ -9,11 +9,10 @@ pub(crate) const CHUNK: usize = 32;
 /// Steps of a chunk: a step is the 4 bytes along `k` that one lane of a dot instruction multiplies.
 pub(crate) const STEPS: usize = CHUNK / 4;
 
-/// 32 weights of each of `R` strips of rows; a strip is as many rows as a register `V` has lanes, `N`.
+/// 32 weights of each row of a strip; a strip is as many rows as a register `V` has lanes, `N`.
 ///
 /// ```text
-///              strip 0                              strip 1 ..
-/// w[0]    | row 0: k 0 1 2 3 | row 1: k 0 1 2 3 | .. | row N: k 0 1 2 3 | ..          one byte per weight
+/// w[0]    | row 0: k 0 1 2 3 | row 1: k 0 1 2 3 | ..          one byte per weight
 /// w[1]    | row 0: k 4 5 6 7 | row 1: k 4 5 6 7 | ..
 ///   ..
 /// w[7]    | row 0: k 28 .. 31 | ..
@@ -23,10 +22,10 @@ pub(crate) const STEPS: usize = CHUNK / 4;
 /// A group is the whole chunk, or half of it where a format has a scale per 16 weights.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(crate) struct Chunk<V: Lanes<N>, const N: usize, const R: usize> {
-    pub(crate) w: [[V; R]; STEPS],
-    pub(crate) d: [[V::Floats; R]; 2],
-    pub(crate) m: [[V::Floats; R]; 2],
+pub(crate) struct Chunk<V: Lanes<N>, const N: usize> {
+    pub(crate) w: [V; STEPS],
+    pub(crate) d: [V::Floats; 2],
+    pub(crate) m: [V::Floats; 2],
 }
 
 /// What is added to the scaled sum of products of a group.
@@ -38,7 +37,7 @@ pub(crate) enum Term {
     Offset(i32),
 }
 
-impl<V: Lanes<N>, const N: usize> Chunk<V, N, 1> {
+impl<V: Lanes<N>, const N: usize> Chunk<V, N> {
     /// A chunk of one group without a minimum.
     ///
     /// # Safety
@@ -47,24 +46,20 @@ impl<V: Lanes<N>, const N: usize> Chunk<V, N, 1> {
     pub(crate) unsafe fn new(w: [V; STEPS], d: V::Floats) -> Self {
         // SAFETY: the CPU's features are promised by the caller.
         let zero = unsafe { V::Floats::splat(0.0) };
-        let mut chunk = Chunk { w: [[w[0]]; STEPS], d: [[d], [zero]], m: [[zero]; 2] };
-        for i in 0..STEPS {
-            chunk.w[i] = [w[i]];
-        }
-        chunk
+        Chunk { w, d: [d, zero], m: [zero; 2] }
     }
 
     /// The chunk with the scale of its second group.
     #[inline(always)]
     pub(crate) fn with_second(mut self, d: V::Floats) -> Self {
-        self.d[1] = [d];
+        self.d[1] = d;
         self
     }
 
     /// The chunk with a minimum for each group.
     #[inline(always)]
     pub(crate) fn with_minima(mut self, m: [V::Floats; 2]) -> Self {
-        self.m = [[m[0]], [m[1]]];
+        self.m = m;
         self
     }
 }
@@ -75,7 +70,7 @@ pub(crate) trait Sink<V: Lanes<N>, const N: usize> {
     ///
     /// # Safety
     /// The CPU must have the features of the tier that `V` belongs to.
-    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N, 1>);
+    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N>);
 }
 
 /// A block that can be unpacked into chunks.
@@ -86,6 +81,8 @@ pub(crate) trait Unpack: Block {
     const GROUPS: usize;
     /// How `w` follows from `q`.
     const TERM: Term;
+    /// Whether most models have most of their weights in this format: products of a few columns are compiled for it.
+    const COMMON: bool = false;
 
     /// Unpacks one block of each row of a strip into `LEN / 32` chunks.
     ///

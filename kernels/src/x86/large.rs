@@ -60,6 +60,7 @@ impl Unpack for BlockQ4K {
     const BITS: u32 = 4;
     const GROUPS: usize = 1;
     const TERM: Term = Term::Minimum;
+    const COMMON: bool = true;
 
     #[inline(always)]
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
@@ -221,7 +222,7 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
 
     /// Chunk `J` with its two scales, which are signed.
     #[inline(always)]
-    unsafe fn scaled<const J: usize>(&self, w: [V; STEPS], d: V::Floats) -> Chunk<V, N, 1> {
+    unsafe fn scaled<const J: usize>(&self, w: [V; STEPS], d: V::Floats) -> Chunk<V, N> {
         let (scales, at) = (self.scales[J / 2], 2 * (J % 2));
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {

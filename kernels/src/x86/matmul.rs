@@ -20,29 +20,30 @@ const GROUP: usize = 256;
 const TILES: usize = 16;
 /// Weights along `k` of a panel: it stays in the second cache, together with the activations of a group.
 const PANEL: usize = 2048;
+/// Weights along `k` of a panel for up to [`NARROW`] columns: it stays in the first cache, and is used up there.
+const NARROW_PANEL: usize = 512;
 
-/// How a tier multiplies: with registers of `N` rows, and panels of `R` of them.
+/// How a tier multiplies, with registers of `N` rows.
 ///
 /// `few`, `panel` and `tile` are this file's functions of the same name, compiled for the tier's features.
-pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
+pub(crate) trait Dot<const N: usize>: Sized {
     /// The name of the tier's backend.
     const NAME: &'static str;
     /// The tier's register.
     type V: Lanes<N>;
-    /// Up to this many columns, at most 8, are multiplied straight with what was unpacked; for more, a panel pays. Half as
-    /// many for formats with two scales per chunk, which unpack into more.
+    /// Columns of a common format that are multiplied straight with what was unpacked, at most: 4 or 8.
     const FEW: usize;
-    /// Columns of a tile: what is multiplied at once with a panel, at most 6.
-    const COLUMNS: usize;
+    /// How up to 4 columns are multiplied with a panel, and how more are.
+    const CUTS: [Cut; 2];
     /// What the kernel adds to weights that are signed bytes, to have them unsigned.
     const SIGNED_OFFSET: i32;
 
-    /// Adds the products of group `g` of a chunk with block `b` of each column to `dots`.
+    /// Adds the products of group `g` of a chunk of each strip with block `b` of each column to `dots`.
     ///
     /// # Safety
     /// The CPU must have the tier's features, and the columns a block `b`.
     unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
-        chunk: &Chunk<Self::V, N, S>,
+        chunks: [&Chunk<Self::V, N>; S],
         columns: &[Column<'_>; C],
         b: usize,
         g: usize,
@@ -52,27 +53,22 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
     /// See [`few`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; there are as many rows as `out` has, each as long as a column, and `C` columns.
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>);
+    /// The CPU must have the tier's features; there are as many rows of `B` as `out` has, each as long as a column.
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>);
 
     /// See [`panel`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features.
-    unsafe fn panel<B: Unpack>(
-        rows: &Rows<'_, B>,
-        row: usize,
-        from: usize,
-        panel: &mut [Chunk<Self::V, N, R>],
-        asks: bool,
-    );
+    /// The CPU must have the tier's features, the rows be of `B`, and the panel be aligned.
+    unsafe fn panel<B: Unpack>(rows: &Bytes<'_>, row: usize, from: usize, panel: &mut [u8], ahead: *const u8);
 
     /// See [`tile`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; the columns have as many blocks from `block` on as the panel has chunks.
-    unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, N, R>],
+    /// The CPU must have the tier's features; the panel is of `S` strips of `B`, and the columns have as many blocks from
+    /// `block` on as a strip has chunks.
+    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+        panel: &[u8],
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
@@ -80,35 +76,33 @@ pub(crate) trait Dot<const N: usize, const R: usize>: Sized {
 }
 
 /// A tier's table: that of the tier below, with this one's products of every quantised format.
-pub(crate) const fn table<T: Dot<N, R>, const N: usize, const R: usize>(
-    supported: fn() -> bool,
-    parent: Table,
-) -> Table {
-    Table { name: T::NAME, supported, scratch_bytes: scratch_bytes::<T, N, R>, ..parent }
-        .with(Format::Q8_0, kernels::<T, BlockQ8_0, N, R>(&parent))
-        .with(Format::Q4_0, kernels::<T, BlockQ4_0, N, R>(&parent))
-        .with(Format::Q4_1, kernels::<T, BlockQ4_1, N, R>(&parent))
-        .with(Format::Q5_0, kernels::<T, BlockQ5_0, N, R>(&parent))
-        .with(Format::Q5_1, kernels::<T, BlockQ5_1, N, R>(&parent))
-        .with(Format::Q2_K, kernels::<T, BlockQ2K, N, R>(&parent))
-        .with(Format::Q3_K, kernels::<T, BlockQ3K, N, R>(&parent))
-        .with(Format::Q4_K, kernels::<T, BlockQ4K, N, R>(&parent))
-        .with(Format::Q5_K, kernels::<T, BlockQ5K, N, R>(&parent))
-        .with(Format::Q6_K, kernels::<T, BlockQ6K, N, R>(&parent))
-        .with(Format::IQ4_NL, kernels::<T, BlockIQ4NL, N, R>(&parent))
-        .with(Format::IQ4_XS, kernels::<T, BlockIQ4XS, N, R>(&parent))
-        .with(Format::MXFP4, kernels::<T, BlockMXFP4, N, R>(&parent))
+pub(crate) const fn table<T: Dot<N>, const N: usize>(supported: fn() -> bool, parent: Table) -> Table {
+    Table { name: T::NAME, supported, scratch_bytes: scratch_bytes::<T, N>, ..parent }
+        .with(Format::Q8_0, kernels::<T, BlockQ8_0, N>(&parent))
+        .with(Format::Q4_0, kernels::<T, BlockQ4_0, N>(&parent))
+        .with(Format::Q4_1, kernels::<T, BlockQ4_1, N>(&parent))
+        .with(Format::Q5_0, kernels::<T, BlockQ5_0, N>(&parent))
+        .with(Format::Q5_1, kernels::<T, BlockQ5_1, N>(&parent))
+        .with(Format::Q2_K, kernels::<T, BlockQ2K, N>(&parent))
+        .with(Format::Q3_K, kernels::<T, BlockQ3K, N>(&parent))
+        .with(Format::Q4_K, kernels::<T, BlockQ4K, N>(&parent))
+        .with(Format::Q5_K, kernels::<T, BlockQ5K, N>(&parent))
+        .with(Format::Q6_K, kernels::<T, BlockQ6K, N>(&parent))
+        .with(Format::IQ4_NL, kernels::<T, BlockIQ4NL, N>(&parent))
+        .with(Format::IQ4_XS, kernels::<T, BlockIQ4XS, N>(&parent))
+        .with(Format::MXFP4, kernels::<T, BlockMXFP4, N>(&parent))
 }
 
-const fn kernels<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(parent: &Table) -> FormatKernels {
+const fn kernels<T: Dot<N>, B: Unpack, const N: usize>(parent: &Table) -> FormatKernels {
     let parent = parent.formats[B::FORMAT as usize];
-    FormatKernels { origin: T::NAME, matmul: matmul::<T, B, N, R>, ..parent }
+    FormatKernels { origin: T::NAME, matmul: matmul::<T, B, N>, ..parent }
 }
 
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.
-fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usize) -> usize {
+fn scratch_bytes<T: Dot<N>, const N: usize>(k: usize) -> usize {
     let values = usize::max(NARROW * k, GROUP * PANEL);
-    let products = PANEL / CHUNK * size_of::<Chunk<T::V, N, R>>() + values / Q8_SUM * size_of::<u32>();
+    let products =
+        PANEL / CHUNK * T::CUTS[1].strips * size_of::<Chunk<T::V, N>>() + values / Q8_SUM * size_of::<u32>();
     products.max(floats::scratch_bytes::<N>())
 }
 
@@ -116,79 +110,142 @@ fn scratch_bytes<T: Dot<N, R>, const N: usize, const R: usize>(k: usize) -> usiz
 ///
 /// # Safety
 /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
-pub(crate) unsafe fn matmul<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
+unsafe fn matmul<T: Dot<N>, B: Unpack, const N: usize>(
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
     scratch: &mut [u8],
 ) {
-    if x.k == 0 {
-        (0..x.n).for_each(|c| out.column(c).fill(0.0));
-        return;
+    // SAFETY: the same promises.
+    unsafe { multiply(const { &Product::of::<T, B, N>() }, weights, x, out, scratch) }
+}
+
+/// A product with a few columns.
+type Few = unsafe fn(&Bytes<'_>, &Activations<'_>, &mut TileMut<'_>);
+/// A product of a panel with the columns of a tile.
+type Tile = unsafe fn(&[u8], &Activations<'_>, Place, &mut TileMut<'_>);
+
+/// How rows and columns are cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Strips of a panel: 1 or 2.
+    pub(crate) strips: usize,
+    /// Columns of a tile at most: 4 of one strip, 6 of two.
+    pub(crate) columns: usize,
+}
+
+/// How a tier multiplies with a format, by numbers and functions alone: what cuts rows and columns is compiled once.
+pub(crate) struct Product {
+    /// Of 1, 2, 4 and 8 columns, if there are such.
+    few: [Option<Few>; 4],
+    /// Of one column, where a row is long.
+    long: Few,
+    panel: unsafe fn(&Bytes<'_>, usize, usize, &mut [u8], *const u8),
+    /// How few columns are cut, as many as one tile has; and how more are.
+    cuts: [Cut; 2],
+    /// The tiles of each cut, of 2, 4 and 6 columns. A tile of fewer takes the last one again.
+    tiles: [[Tile; 3]; 2],
+    /// Rows of a strip.
+    rows: usize,
+    /// Bytes of a chunk of a panel.
+    chunk: usize,
+    /// Weights and bytes of a block.
+    block: (usize, usize),
+    groups: usize,
+    term: Term,
+}
+
+impl Product {
+    pub(crate) const fn of<T: Dot<N>, B: Unpack, const N: usize>() -> Product {
+        Product {
+            few: few_of::<T, B, N>(),
+            long: T::few::<B, 1>,
+            panel: T::panel::<B>,
+            cuts: T::CUTS,
+            tiles: [tiles::<T, B, N>(T::CUTS[0]), tiles::<T, B, N>(T::CUTS[1])],
+            rows: N,
+            chunk: size_of::<Chunk<T::V, N>>(),
+            block: (B::LEN, size_of::<B>()),
+            groups: B::GROUPS,
+            term: term::<T, B, N>(),
+        }
     }
-    let rows = Rows { blocks: as_blocks::<B>(weights), len: x.k / B::LEN };
-    let (panel, terms) = scratch.split_at_mut(PANEL / CHUNK * size_of::<Chunk<T::V, N, R>>());
-    // SAFETY: any bits are values of both types.
-    let (panel, terms) = unsafe { (panel.align_to_mut().1, terms.align_to_mut().1) };
-    let term = term::<T, B, N, R>();
-    // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2. There is room
-    // for the terms of a few columns, or of a group and a panel.
-    unsafe {
-        if x.n <= T::FEW / B::GROUPS {
-            let x = &Activations::new(x, (0, x.k / CHUNK), term, B::GROUPS, terms);
-            match x.n {
-                1 => T::few::<B, 1>(&rows, x, out),
-                2 => T::few::<B, 2>(&rows, x, out),
-                3 if T::FEW / B::GROUPS > 2 => T::few::<B, 3>(&rows, x, out),
-                4 if T::FEW / B::GROUPS > 3 => T::few::<B, 4>(&rows, x, out),
-                5 if T::FEW / B::GROUPS > 4 => T::few::<B, 5>(&rows, x, out),
-                6 if T::FEW / B::GROUPS > 5 => T::few::<B, 6>(&rows, x, out),
-                7 if T::FEW / B::GROUPS > 6 => T::few::<B, 7>(&rows, x, out),
-                8 if T::FEW / B::GROUPS > 7 => T::few::<B, 8>(&rows, x, out),
-                _ => {}
-            }
-            return;
-        }
-        for c in (0..x.n).step_by(GROUP) {
-            let (x, out) = (&x.range(c, x.n.min(c + GROUP)), &mut out.columns(c, x.n.min(c + GROUP)));
-            // The terms of a narrow product are computed once, and those of a wide one panel by panel.
-            let run = if x.n <= NARROW { x.k } else { PANEL };
-            for from in (0..x.k).step_by(run) {
-                let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
-                let x = &Activations::new(x, blocks, term, B::GROUPS, terms);
-                many::<T, B, N, R>(&rows, x, blocks.0, out, panel);
-            }
-        }
+
+    /// With another kernel for one column of long rows.
+    pub(crate) const fn with_long(mut self, long: Few) -> Product {
+        self.long = long;
+        self
     }
 }
 
-/// See [`crate::Backend::matmul`]: of one column.
+/// The functions for few columns. What is not common is multiplied as a narrow panel from two columns on, which takes a tenth
+/// to a fifth more time, and as many functions less.
+const fn few_of<T: Dot<N>, B: Unpack, const N: usize>() -> [Option<Few>; 4] {
+    match (B::COMMON, T::FEW) {
+        (false, _) => [Some(T::few::<B, 1>), None, None, None],
+        (true, ..8) => [Some(T::few::<B, 1>), Some(T::few::<B, 2>), Some(T::few::<B, 4>), None],
+        (true, _) => [Some(T::few::<B, 1>), Some(T::few::<B, 2>), Some(T::few::<B, 4>), Some(T::few::<B, 8>)],
+    }
+}
+
+/// The tiles of a cut; one that is too wide for it is a narrower one.
+const fn tiles<T: Dot<N>, B: Unpack, const N: usize>(cut: Cut) -> [Tile; 3] {
+    match cut.strips {
+        1 => [T::tile::<B, 1, 2>, T::tile::<B, 1, 4>, T::tile::<B, 1, 4>],
+        _ => [T::tile::<B, 2, 2>, T::tile::<B, 2, 4>, T::tile::<B, 2, 6>],
+    }
+}
+
+/// A row of more bytes is long.
+const LONG: usize = 1536;
+
+/// See [`crate::Backend::matmul`].
 ///
 /// # Safety
-/// As [`matmul`].
-pub(crate) unsafe fn alone<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
+/// The CPU must have what the product's functions use, and the lengths must be what [`crate::Backend::matmul`] checks.
+pub(crate) unsafe fn multiply(
+    product: &Product,
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
     scratch: &mut [u8],
 ) {
-    if x.k == 0 {
-        out.column(0).fill(0.0);
+    if x.k == 0 || x.n == 0 {
+        (0..x.n).for_each(|c| out.column(c).fill(0.0));
         return;
     }
-    let rows = Rows { blocks: as_blocks::<B>(weights), len: x.k / B::LEN };
-    // SAFETY: any bits are integers, and there is room for the terms of a column; the CPU's features and the lengths are
-    // promised by the caller.
+    let (len, bytes) = product.block;
+    let rows = Bytes { weights, len: x.k / len };
+    let (panel, terms) = scratch.split_at_mut(PANEL / CHUNK * product.cuts[1].strips * product.chunk);
+    // SAFETY: any bits are integers.
+    let terms = unsafe { terms.align_to_mut().1 };
+    // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2. There is room
+    // for the terms of a few columns, or of a group and a panel.
     unsafe {
-        let terms = scratch.align_to_mut().1;
-        let x = Activations::new(x, (0, x.k / CHUNK), term::<T, B, N, R>(), B::GROUPS, terms);
-        T::few::<B, 1>(&rows, &x, out);
+        // Of a width that is no power of two, the last column is taken again.
+        let width = x.n.next_power_of_two().ilog2() as usize;
+        if let Some(&Some(few)) = product.few.get(width) {
+            let few = if x.n == 1 && rows.len * bytes > LONG { product.long } else { few };
+            let x = &Activations::new(x, (0, x.k / CHUNK), product.term, product.groups, terms);
+            return few(&rows, x, out);
+        }
+        // The terms of a narrow product are computed once, and those of a wide one panel by panel.
+        let (run, chunks) = if x.n <= NARROW { (x.k, NARROW_PANEL / CHUNK) } else { (PANEL, PANEL / CHUNK) };
+        let cut = usize::from(x.n > product.cuts[0].columns);
+        let panel = &mut panel[..chunks * product.cuts[cut].strips * product.chunk];
+        for c in (0..x.n).step_by(GROUP) {
+            let (x, out) = (&x.range(c, x.n.min(c + GROUP)), &mut out.columns(c, x.n.min(c + GROUP)));
+            for from in (0..x.k).step_by(run) {
+                let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
+                let x = &Activations::new(x, blocks, product.term, product.groups, terms);
+                many(product, cut, &rows, x, blocks.0, out, panel);
+            }
+        }
     }
 }
 
 /// What a tier adds for a group of a format.
-#[inline(always)]
-fn term<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>() -> Term {
+const fn term<T: Dot<N>, B: Unpack, const N: usize>() -> Term {
     match B::TERM {
         Term::Offset(offset) if B::BITS == 8 => Term::Offset(offset + T::SIGNED_OFFSET),
         term => term,
@@ -204,15 +261,8 @@ fn term<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>() -> Term {
 /// # Safety
 /// As [`Dot::dots`].
 #[inline(always)]
-unsafe fn multiply<
-    T: Dot<N, R>,
-    B: Unpack,
-    const N: usize,
-    const R: usize,
-    const S: usize,
-    const C: usize,
->(
-    chunk: &Chunk<T::V, N, S>,
+unsafe fn add<T: Dot<N>, B: Unpack, const N: usize, const S: usize, const C: usize>(
+    chunks: [&Chunk<T::V, N>; S],
     columns: &[Column<'_>; C],
     b: usize,
     acc: &mut [[<T::V as Lanes<N>>::Floats; S]; C],
@@ -221,20 +271,20 @@ unsafe fn multiply<
         // SAFETY: the CPU's features, and that there is a block `b`, is promised by the caller.
         unsafe {
             let mut dots = [[T::V::splat(0); S]; C];
-            if let Term::Offset(1..) = term::<T, B, N, R>() {
+            if let Term::Offset(1..) = const { term::<T, B, N>() } {
                 for c in 0..C {
                     dots[c] = [T::V::splat(columns[c].offset(b, g, B::GROUPS)); S];
                 }
             }
-            T::dots::<B, S, C>(chunk, columns, b, g, &mut dots);
+            T::dots::<B, S, C>(chunks, columns, b, g, &mut dots);
             for c in 0..C {
                 let scale = Floats::splat(columns[c].scale(b));
                 for s in 0..S {
                     let scaled = dots[c][s].to_floats().times(scale);
-                    acc[c][s] = scaled.times_plus(chunk.d[g][s], acc[c][s]);
+                    acc[c][s] = scaled.times_plus(chunks[s].d[g], acc[c][s]);
                     if let Term::Minimum = B::TERM {
                         let sum = <T::V as Lanes<N>>::Floats::splat(columns[c].sum(b, g, B::GROUPS));
-                        acc[c][s] = sum.times_plus(chunk.m[g][s], acc[c][s]);
+                        acc[c][s] = sum.times_plus(chunks[s].m[g], acc[c][s]);
                     }
                 }
             }
@@ -243,66 +293,78 @@ unsafe fn multiply<
 }
 
 /// Multiplies a run of many columns: a panel of rows is unpacked into scratch once, and multiplied tile by tile.
-unsafe fn many<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize>(
-    rows: &Rows<'_, B>,
+unsafe fn many(
+    product: &Product,
+    cut: usize,
+    rows: &Bytes<'_>,
     x: &Activations<'_>,
     first: usize,
     out: &mut TileMut<'_>,
-    panel: &mut [Chunk<T::V, N, R>],
+    panel: &mut [u8],
 ) {
-    for row in (0..out.rows()).step_by(N * R) {
-        for block in (0..x.blocks).step_by(PANEL / CHUNK) {
-            let panel = &mut panel[..usize::min(PANEL / CHUNK, x.blocks - block)];
-            // Tiles of the same width, as far as that goes.
-            let tiles = x.n.div_ceil(T::COLUMNS);
-            // SAFETY: the CPU's features and the lengths are promised by the caller.
-            unsafe {
-                let from = (first + block) * CHUNK / B::LEN;
-                T::panel(rows, row, from, panel, tiles < TILES);
-                for t in 0..tiles {
-                    let (column, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
-                    if tiles >= TILES {
-                        let next = |t: usize| row + N * R + N * R * t / tiles;
-                        rows.ask_panel(next(t)..next(t + 1), from, panel.len() * CHUNK / B::LEN);
-                    }
-                    let place = Place { row, column, block, is_first: first + block == 0 };
-                    if !place.is_first {
-                        // Sums so far of many columns may lie in as few sets of a cache as columns share, hence far away.
-                        for c in to..x.n.min(to + T::COLUMNS) {
-                            prefetch::<_, _MM_HINT_T0>(out.column(c).as_ptr().wrapping_add(row), N * R);
-                        }
-                    }
-                    match to - column {
-                        1 => T::tile::<B, 1>(panel, x, place, out),
-                        2 => T::tile::<B, 2>(panel, x, place, out),
-                        3 => T::tile::<B, 3>(panel, x, place, out),
-                        4 => T::tile::<B, 4>(panel, x, place, out),
-                        5 => T::tile::<B, 5>(panel, x, place, out),
-                        _ => T::tile::<B, 6>(panel, x, place, out),
+    let (len, bytes) = product.block;
+    let Cut { strips, columns } = product.cuts[cut];
+    let chunks = panel.len() / (strips * product.chunk);
+    let height = strips * product.rows;
+    let tiles = x.n.div_ceil(columns);
+    for row in (0..out.rows()).step_by(height) {
+        for block in (0..x.blocks).step_by(chunks) {
+            let chunks = chunks.min(x.blocks - block);
+            let panel = &mut panel[..chunks * strips * product.chunk];
+            let from = (first + block) * CHUNK / len;
+            for (s, panel) in panel.chunks_exact_mut(chunks * product.chunk).enumerate() {
+                let row = row + s * product.rows;
+                // As much as is used of the strip, in the order of memory.
+                let next = (row + height) * rows.len + from * product.rows;
+                let ahead = if tiles < TILES {
+                    rows.weights.as_ptr().wrapping_add(next * bytes)
+                } else {
+                    core::ptr::null()
+                };
+                // SAFETY: the CPU's features and the lengths are promised by the caller, who has the scratch aligned.
+                unsafe { (product.panel)(rows, row, from, panel, ahead) };
+            }
+            let mut column = 0;
+            for t in 0..tiles {
+                if tiles >= TILES {
+                    let next = |t: usize| row + height + height * t / tiles;
+                    rows.ask_panel(next(t)..next(t + 1), from * bytes, chunks * CHUNK / len * bytes, bytes);
+                }
+                // Tiles of about the same width, as far as that goes.
+                let width = (x.n - column).div_ceil(tiles - t).next_multiple_of(2);
+                let place = Place { row, column, block, is_first: first + block == 0 };
+                column += width;
+                if !place.is_first {
+                    // Sums so far of many columns may lie in as few sets of a cache as columns share, hence far away.
+                    for c in column..x.n.min(column + columns) {
+                        prefetch::<_, _MM_HINT_T0>(out.column(c).as_ptr().wrapping_add(row), height);
                     }
                 }
+                // SAFETY: as above.
+                unsafe { (product.tiles[cut][width / 2 - 1])(panel, x, place, out) };
             }
         }
     }
 }
 
-/// Multiplies with `C` columns: each strip of rows is unpacked once, block by block, and used at once.
+/// Multiplies with up to `C` columns: each strip of rows is unpacked once, block by block, and used at once.
 ///
 /// # Safety
 /// As [`Dot::few`].
 #[inline(always)]
-pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize, const C: usize>(
-    all: &Rows<'_, B>,
+pub(crate) unsafe fn few<T: Dot<N>, B: Unpack, const N: usize, const C: usize>(
+    all: &Bytes<'_>,
     x: &Activations<'_>,
     out: &mut TileMut<'_>,
 ) {
+    let all = all.rows::<B>();
     for row in (0..out.rows()).step_by(N) {
         let rows: [&[B]; N] = all.strip(row);
         // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
         unsafe {
             let columns = x.columns::<C>(0, 0);
             let acc = [[Floats::splat(0.0)]; C];
-            let mut products = Products::<T, N, R, C> { columns, block: 0, acc, ahead: core::ptr::null() };
+            let mut products = Products::<T, N, C> { columns, block: 0, acc, ahead: core::ptr::null() };
             for b in 0..all.len {
                 products.ahead = all.at(row + N, N * b).cast();
                 let at = if B::LEN == CHUNK { opaque(b) } else { b };
@@ -315,74 +377,79 @@ pub(crate) unsafe fn few<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize
 }
 
 /// Multiplies chunks with `C` columns as they are unpacked.
-struct Products<'a, T: Dot<N, R>, const N: usize, const R: usize, const C: usize> {
+struct Products<'a, T: Dot<N>, const N: usize, const C: usize> {
     columns: [Column<'a>; C],
     /// The block of activations that the first chunk of the weights' block is multiplied with.
     block: usize,
     acc: [[<T::V as Lanes<N>>::Floats; 1]; C],
-    /// What is asked for while a block is multiplied, a part with each of its chunks: what [`Rows::ask_far`] asks for at once,
-    /// which of long blocks is more than can be on its way.
+    /// What is asked for while a block is multiplied, a part with each of its chunks, as all at once is more than can be on its
+    /// way: as much as is used of a strip. Memory is far, and gives most to who reads it in its own order, across the rows of a
+    /// strip, though they be another thread's.
     ahead: *const u8,
 }
 
-impl<T: Dot<N, R>, const N: usize, const R: usize, const C: usize> Sink<T::V, N>
-    for Products<'_, T, N, R, C>
-{
+impl<T: Dot<N>, const N: usize, const C: usize> Sink<T::V, N> for Products<'_, T, N, C> {
     #[inline(always)]
-    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<T::V, N, 1>) {
+    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<T::V, N>) {
         let part = const { N * size_of::<B>() / (B::LEN / CHUNK) };
         prefetch::<_, _MM_HINT_T0>(self.ahead.wrapping_add(i * part), part);
         // SAFETY: the CPU's features are promised by the caller; activations have a block for each chunk of the weights.
-        unsafe { multiply::<T, B, N, R, 1, C>(&chunk, &self.columns, self.block + i, &mut self.acc) }
+        unsafe { add::<T, B, N, 1, C>([&chunk], &self.columns, self.block + i, &mut self.acc) }
     }
 }
 
-/// Unpacks the rows from `row` on, and the blocks from block `from` on; `asks` for the next rows meanwhile.
+/// Unpacks the rows of the strip from `row` on, and the blocks from block `from` on, until the panel is full; asks meanwhile for
+/// as many bytes from `ahead` on, unless that is null.
 ///
 /// # Safety
 /// As [`Dot::panel`].
 #[inline(always)]
-pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize, const R: usize>(
-    all: &Rows<'_, B>,
+pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize>(
+    all: &Bytes<'_>,
     row: usize,
     from: usize,
-    panel: &mut [Chunk<V, N, R>],
-    asks: bool,
+    panel: &mut [u8],
+    ahead: *const u8,
 ) {
-    for strip in 0..R {
-        let row = row + strip * N;
-        let rows: [&[B]; N] = all.strip(row);
-        for (b, chunks) in panel.chunks_exact_mut(B::LEN / CHUNK).enumerate() {
-            if asks {
-                all.ask_far::<N>(row + N * R, from + b);
-            }
+    let all = all.rows::<B>();
+    // SAFETY: any bits are a chunk.
+    let panel: &mut [Chunk<V, N>] = unsafe { panel.align_to_mut().1 };
+    let rows: [&[B]; N] = all.strip(row);
+    let panel_start = panel.as_ptr().cast();
+    for (b, chunks) in panel.chunks_exact_mut(B::LEN / CHUNK).enumerate() {
+        // Else something is asked for that is there.
+        let mut strip = Strip { chunks, ahead: panel_start };
+        if ahead.is_null() {
             all.ask_near::<N>(row, from + b);
-            // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
-            unsafe {
-                let at = opaque(from + b);
-                B::unpack(rows.map(|row| row.get_unchecked(at)), &mut Strip { chunks, strip });
-            }
+        } else {
+            strip.ahead = ahead.wrapping_add(b * N * size_of::<B>());
+        }
+        // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
+        unsafe {
+            let at = opaque(from + b);
+            B::unpack(rows.map(|row| row.get_unchecked(at)), &mut strip);
         }
     }
 }
 
 /// One strip of a panel.
-struct Strip<'a, V: Lanes<N>, const N: usize, const R: usize> {
-    chunks: &'a mut [Chunk<V, N, R>],
-    strip: usize,
+struct Strip<'a, V: Lanes<N>, const N: usize> {
+    chunks: &'a mut [Chunk<V, N>],
+    /// What is asked for: as [`Products`] does.
+    ahead: *const u8,
 }
 
-impl<V: Lanes<N>, const N: usize, const R: usize> Sink<V, N> for Strip<'_, V, N, R> {
+impl<V: Lanes<N>, const N: usize> Sink<V, N> for Strip<'_, V, N> {
     #[inline(always)]
-    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N, 1>) {
+    unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N>) {
+        let part = const { N * size_of::<B>() / (B::LEN / CHUNK) };
+        prefetch::<_, _MM_HINT_T0>(self.ahead.wrapping_add(i * part), part);
         let place = &mut self.chunks[i];
-        for step in 0..STEPS {
-            place.w[step][self.strip] = chunk.w[step][0];
-        }
+        place.w = chunk.w;
         for g in 0..B::GROUPS {
-            place.d[g][self.strip] = chunk.d[g][0];
+            place.d[g] = chunk.d[g];
             if let Term::Minimum = B::TERM {
-                place.m[g][self.strip] = chunk.m[g][0];
+                place.m[g] = chunk.m[g];
             }
         }
     }
@@ -398,28 +465,51 @@ pub(crate) struct Place {
     is_first: bool,
 }
 
-/// Adds the product of a panel and `C` columns to a tile.
+/// Adds the product of a panel and `C` columns, or as many as there are, to a tile.
 ///
 /// # Safety
 /// As [`Dot::tile`].
 #[inline(always)]
-pub(crate) unsafe fn tile<T: Dot<N, R>, B: Unpack, const N: usize, const R: usize, const C: usize>(
-    panel: &[Chunk<T::V, N, R>],
+pub(crate) unsafe fn tile<T: Dot<N>, B: Unpack, const N: usize, const S: usize, const C: usize>(
+    panel: &[u8],
     x: &Activations<'_>,
     place: Place,
     out: &mut TileMut<'_>,
 ) {
-    // SAFETY: the CPU's features, and that there are those columns, and as many blocks as chunks, is promised by the caller.
+    // SAFETY: the CPU's features, and that there are those columns, and as many blocks as chunks, is promised by the caller;
+    // any bits are a chunk.
     unsafe {
+        let panel: &[Chunk<T::V, N>] = panel.align_to().1;
         let columns = x.columns::<C>(place.column, place.block);
-        let mut acc = [[Floats::splat(0.0); R]; C];
+        let mut acc = [[Floats::splat(0.0); S]; C];
         if !place.is_first {
             get(&mut acc, out, place.row, place.column);
         }
-        for (b, chunk) in panel.iter().enumerate() {
-            multiply::<T, B, N, R, R, C>(chunk, &columns, b, &mut acc);
+        let chunks = panel.len() / S;
+        for b in 0..chunks {
+            let strips = core::array::from_fn(|s| panel.get_unchecked(s * chunks + b));
+            add::<T, B, N, S, C>(strips, &columns, b, &mut acc);
         }
         put(&acc, out, place.row, place.column);
+    }
+}
+
+/// Rows of a matrix, each of `len` blocks, as bytes.
+pub(crate) struct Bytes<'a> {
+    weights: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Bytes<'a> {
+    #[inline(always)]
+    fn rows<B: Block>(&self) -> Rows<'a, B> {
+        Rows { blocks: as_blocks(self.weights), len: self.len }
+    }
+
+    /// Asks for `n` bytes of some rows of a panel, blocks of `bytes` each, from byte `from` on.
+    fn ask_panel(&self, rows: Range<usize>, from: usize, n: usize, bytes: usize) {
+        let row = |row: usize| self.weights.as_ptr().wrapping_add(row * self.len * bytes + from);
+        rows.for_each(|r| prefetch::<_, _MM_HINT_T1>(row(r), n));
     }
 }
 
@@ -447,13 +537,6 @@ impl<'a, B> Rows<'a, B> {
         self.blocks.as_ptr().wrapping_add(row * self.len + b)
     }
 
-    /// Asks for what lies `N * later` blocks behind row `row`: as much as is used of a strip with each block. Memory is far, and
-    /// gives most to who reads it in its own order, across the rows of a strip, though they be another thread's.
-    #[inline(always)]
-    fn ask_far<const N: usize>(&self, row: usize, later: usize) {
-        prefetch::<_, _MM_HINT_T0>(self.at(row, N * later), N);
-    }
-
     /// Asks again for long blocks of a strip, shortly before they are used: those of a strip may be more than the first cache
     /// holds.
     #[inline(always)]
@@ -461,12 +544,6 @@ impl<'a, B> Rows<'a, B> {
         if const { size_of::<B>() > 64 } && b + 2 < self.len {
             (row..row + N).for_each(|row| prefetch::<_, _MM_HINT_T0>(self.at(row, b + 2), 1));
         }
-    }
-
-    /// Asks for some rows of a panel, `n` blocks of each.
-    #[inline(always)]
-    fn ask_panel(&self, rows: Range<usize>, from: usize, n: usize) {
-        rows.for_each(|row| prefetch::<_, _MM_HINT_T1>(self.at(row, from), n));
     }
 }
 
@@ -490,7 +567,7 @@ fn opaque(mut index: usize) -> usize {
     index
 }
 
-/// Writes one float per lane to the rows from `row` on, as far as there are rows, and the columns from `column` on.
+/// Writes one float per lane to the rows from `row` on and the columns from `column` on, as far as there are any.
 ///
 /// # Safety
 /// `V` must be nothing but floats, here and below.
@@ -502,6 +579,9 @@ pub(crate) unsafe fn put<V: Copy, const S: usize, const C: usize>(
     column: usize,
 ) {
     for c in 0..C {
+        if column + c == out.cols() {
+            break;
+        }
         let out = &mut out.column(column + c)[row..];
         if out.len() >= size_of::<[V; S]>() / 4 {
             // SAFETY: there is room for as many floats, and their place needs no alignment.
@@ -524,6 +604,9 @@ pub(crate) unsafe fn get<V: Copy, const S: usize, const C: usize>(
     column: usize,
 ) {
     for c in 0..C {
+        if column + c == out.cols() {
+            break;
+        }
         let out = &out.column(column + c)[row..];
         if out.len() >= size_of::<[V; S]>() / 4 {
             // SAFETY: there are as many floats, and their place needs no alignment.

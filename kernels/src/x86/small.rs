@@ -9,6 +9,7 @@ impl Unpack for BlockQ8_0 {
     const BITS: u32 = 8;
     const GROUPS: usize = 1;
     const TERM: Term = Term::Offset(0);
+    const COMMON: bool = true;
 
     #[inline(always)]
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
@@ -26,6 +27,7 @@ impl Unpack for BlockQ4_0 {
     const BITS: u32 = 4;
     const GROUPS: usize = 1;
     const TERM: Term = Term::Offset(8);
+    const COMMON: bool = true;
 
     #[inline(always)]
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
@@ -41,6 +43,7 @@ impl Unpack for BlockQ4_1 {
     const BITS: u32 = 4;
     const GROUPS: usize = 1;
     const TERM: Term = Term::Minimum;
+    const COMMON: bool = true;
 
     #[inline(always)]
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {

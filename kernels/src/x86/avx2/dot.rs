@@ -6,22 +6,22 @@ use core::arch::x86_64::*;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Dot, Place, Rows};
+use crate::x86::matmul::{self, Bytes, Cut, Dot, Place};
 
 /// The dot products of AVX2.
 pub(super) struct Avx2;
 
-impl Dot<8, 1> for Avx2 {
+impl Dot<8> for Avx2 {
     const NAME: &'static str = "avx2";
     type V = __m256i;
     const FEW: usize = 4;
-    const COLUMNS: usize = 4;
+    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
     const SIGNED_OFFSET: i32 = 0;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
-        chunk: &Chunk<__m256i, 8, S>,
+        chunks: [&Chunk<__m256i, 8>; S],
         columns: &[Column<'_>; C],
         b: usize,
         g: usize,
@@ -36,7 +36,7 @@ impl Dot<8, 1> for Avx2 {
                     // SAFETY: there is a block `b`, promises the caller.
                     let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
                     for s in 0..S {
-                        let w = chunk.w[i][s];
+                        let w = chunks[s].w[i];
                         let products = if B::BITS == 8 {
                             // |w| (x sign(w)): 128 for -128 is an unsigned byte, and x is never -128.
                             _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
@@ -57,32 +57,32 @@ impl Dot<8, 1> for Avx2 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, 1, C>(rows, x, out) }
+        unsafe { matmul::few::<Self, B, 8, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn panel<B: Unpack>(
-        rows: &Rows<'_, B>,
+        rows: &Bytes<'_>,
         row: usize,
         from: usize,
-        panel: &mut [Chunk<Self::V, 8, 1>],
-        asks: bool,
+        panel: &mut [u8],
+        ahead: *const u8,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel, asks) }
+        unsafe { matmul::panel::<Self::V, B, 8>(rows, row, from, panel, ahead) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 8, 1>],
+    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+        panel: &[u8],
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, place, out) }
+        unsafe { matmul::tile::<Self, B, 8, S, C>(panel, x, place, out) }
     }
 }
 

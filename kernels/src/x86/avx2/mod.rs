@@ -20,7 +20,7 @@ use crate::x86::{attention as attend, matmul};
 use dot::Avx2;
 
 /// The kernels of AVX2.
-pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx2, 8, 1>(
+pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx2, 8>(
     supported,
     Table {
         quantize_q8: vectors::quantize_q8,

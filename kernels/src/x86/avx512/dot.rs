@@ -6,22 +6,22 @@ use core::arch::x86_64::*;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Dot, Place, Rows};
+use crate::x86::matmul::{self, Bytes, Cut, Dot, Place};
 
 /// The dot products of AVX-512 with VNNI.
 pub(super) struct Avx512;
 
-impl Dot<16, 2> for Avx512 {
+impl Dot<16> for Avx512 {
     const NAME: &'static str = "avx512";
     type V = __m512i;
     const FEW: usize = 8;
-    const COLUMNS: usize = 6;
+    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }, Cut { strips: 2, columns: 6 }];
     const SIGNED_OFFSET: i32 = 128;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
-        chunk: &Chunk<__m512i, 16, S>,
+        chunks: [&Chunk<__m512i, 16>; S],
         columns: &[Column<'_>; C],
         b: usize,
         g: usize,
@@ -29,7 +29,7 @@ impl Dot<16, 2> for Avx512 {
     ) {
         let steps = const { STEPS / B::GROUPS };
         for i in g * steps..(g + 1) * steps {
-            let mut w = chunk.w[i];
+            let mut w = chunks.map(|chunk| chunk.w[i]);
             if B::BITS == 8 {
                 for s in 0..S {
                     w[s] = _mm512_xor_si512(w[s], _mm512_set1_epi8(-128));
@@ -46,49 +46,49 @@ impl Dot<16, 2> for Avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 16, 2, C>(rows, x, out) }
+        unsafe { matmul::few::<Self, B, 16, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn panel<B: Unpack>(
-        rows: &Rows<'_, B>,
+        rows: &Bytes<'_>,
         row: usize,
         from: usize,
-        panel: &mut [Chunk<Self::V, 16, 2>],
-        asks: bool,
+        panel: &mut [u8],
+        ahead: *const u8,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel, asks) }
+        unsafe { matmul::panel::<Self::V, B, 16>(rows, row, from, panel, ahead) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 16, 2>],
+    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+        panel: &[u8],
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 16, 2, C>(panel, x, place, out) }
+        unsafe { matmul::tile::<Self, B, 16, S, C>(panel, x, place, out) }
     }
 }
 
 /// The same with half a register: strips of eight rows.
 pub(super) struct Half;
 
-impl Dot<8, 1> for Half {
+impl Dot<8> for Half {
     const NAME: &'static str = "avx512";
     type V = __m256i;
-    const FEW: usize = 1;
-    const COLUMNS: usize = 1;
+    const FEW: usize = 4;
+    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
     const SIGNED_OFFSET: i32 = 128;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
-        chunk: &Chunk<__m256i, 8, S>,
+        chunks: [&Chunk<__m256i, 8>; S],
         columns: &[Column<'_>; C],
         b: usize,
         g: usize,
@@ -96,7 +96,7 @@ impl Dot<8, 1> for Half {
     ) {
         let steps = const { STEPS / B::GROUPS };
         for i in g * steps..(g + 1) * steps {
-            let mut w = chunk.w[i];
+            let mut w = chunks.map(|chunk| chunk.w[i]);
             if B::BITS == 8 {
                 for s in 0..S {
                     w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
@@ -113,31 +113,31 @@ impl Dot<8, 1> for Half {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, 1, C>(rows, x, out) }
+        unsafe { matmul::few::<Self, B, 8, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn panel<B: Unpack>(
-        rows: &Rows<'_, B>,
+        rows: &Bytes<'_>,
         row: usize,
         from: usize,
-        panel: &mut [Chunk<Self::V, 8, 1>],
-        asks: bool,
+        panel: &mut [u8],
+        ahead: *const u8,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel, asks) }
+        unsafe { matmul::panel::<Self::V, B, 8>(rows, row, from, panel, ahead) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 8, 1>],
+    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+        panel: &[u8],
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, place, out) }
+        unsafe { matmul::tile::<Self, B, 8, S, C>(panel, x, place, out) }
     }
 }

@@ -17,11 +17,12 @@ use crate::columns::Columns;
 use crate::tile::TileMut;
 use crate::x86::chunk::Unpack;
 use crate::x86::floats::Float;
+use crate::x86::matmul::{Dot, Product};
 use crate::x86::{attention as attend, avx2, matmul};
 use dot::{Avx512, Half};
 
 /// The kernels of AVX-512.
-pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16, 2>(
+pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16>(
     supported,
     Table {
         quantize_q8: vectors::quantize_q8,
@@ -48,12 +49,9 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 .with(Format::IQ4_XS, streamed::<BlockIQ4XS>())
 .with(Format::MXFP4, streamed::<BlockMXFP4>());
 
-/// A row of more bytes is long. From memory, with two threads, one column of long rows is faster in strips of eight: the first
-/// cache holds such a strip and the next, which is asked for meanwhile, and of sixteen rows it does not. From the second cache,
-/// or with shorter rows, strips of sixteen are.
-const LONG: usize = 1536;
-
-/// A format of which one column with long rows is multiplied in strips of eight. The bits are the same.
+/// A format of which one column with long rows is multiplied in strips of eight: from memory, with two threads, that is faster,
+/// as the first cache holds such a strip and the next, which is asked for meanwhile, and of sixteen rows it does not. From the
+/// second cache, or with shorter rows, strips of sixteen are. The bits are the same.
 const fn streamed<B: Unpack>() -> FormatKernels {
     FormatKernels {
         origin: "avx512",
@@ -72,15 +70,9 @@ unsafe fn multiply_streamed<B: Unpack>(
     out: &mut TileMut<'_>,
     scratch: &mut [u8],
 ) {
+    let product = const { &Product::of::<Avx512, B, 16>().with_long(Half::few::<B, 1>) };
     // SAFETY: the same promises.
-    unsafe {
-        match x.n {
-            1 if x.k / B::LEN * size_of::<B>() > LONG => {
-                matmul::alone::<Half, B, 8, 1>(weights, x, out, scratch)
-            }
-            _ => matmul::matmul::<Avx512, B, 16, 2>(weights, x, out, scratch),
-        }
-    }
+    unsafe { matmul::multiply(product, weights, x, out, scratch) }
 }
 
 const fn floats<B: Float>() -> FormatKernels {

@@ -6,22 +6,22 @@ use core::arch::x86_64::*;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Dot, Place, Rows};
+use crate::x86::matmul::{self, Bytes, Cut, Dot, Place};
 
 /// The dot products of AVX-VNNI.
 pub(super) struct AvxVnni;
 
-impl Dot<8, 1> for AvxVnni {
+impl Dot<8> for AvxVnni {
     const NAME: &'static str = "avxvnni";
     type V = __m256i;
     const FEW: usize = 4;
-    const COLUMNS: usize = 4;
+    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
     const SIGNED_OFFSET: i32 = 128;
 
     #[inline]
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
     unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
-        chunk: &Chunk<__m256i, 8, S>,
+        chunks: [&Chunk<__m256i, 8>; S],
         columns: &[Column<'_>; C],
         b: usize,
         g: usize,
@@ -29,7 +29,7 @@ impl Dot<8, 1> for AvxVnni {
     ) {
         let steps = const { STEPS / B::GROUPS };
         for i in g * steps..(g + 1) * steps {
-            let mut w = chunk.w[i];
+            let mut w = chunks.map(|chunk| chunk.w[i]);
             if B::BITS == 8 {
                 for s in 0..S {
                     w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
@@ -46,31 +46,31 @@ impl Dot<8, 1> for AvxVnni {
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Rows<'_, B>, x: &Activations<'_>, out: &mut TileMut<'_>) {
+    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>) {
         // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, 1, C>(rows, x, out) }
+        unsafe { matmul::few::<Self, B, 8, C>(rows, x, out) }
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
     unsafe fn panel<B: Unpack>(
-        rows: &Rows<'_, B>,
+        rows: &Bytes<'_>,
         row: usize,
         from: usize,
-        panel: &mut [Chunk<Self::V, 8, 1>],
-        asks: bool,
+        panel: &mut [u8],
+        ahead: *const u8,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::panel(rows, row, from, panel, asks) }
+        unsafe { matmul::panel::<Self::V, B, 8>(rows, row, from, panel, ahead) }
     }
 
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn tile<B: Unpack, const C: usize>(
-        panel: &[Chunk<Self::V, 8, 1>],
+    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+        panel: &[u8],
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, 1, C>(panel, x, place, out) }
+        unsafe { matmul::tile::<Self, B, 8, S, C>(panel, x, place, out) }
     }
 }

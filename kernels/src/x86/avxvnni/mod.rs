@@ -11,7 +11,7 @@ use dot::AvxVnni;
 
 /// The kernels of AVX-VNNI.
 pub const TABLE: Table =
-    matmul::table::<AvxVnni, 8, 1>(supported, Table { ceiling: ceiling::CEILING, ..avx2::TABLE });
+    matmul::table::<AvxVnni, 8>(supported, Table { ceiling: ceiling::CEILING, ..avx2::TABLE });
 
 fn supported() -> bool {
     (avx2::TABLE.supported)() && has!("avxvnni")
