@@ -5,6 +5,7 @@
 //! Many columns: the rows of a panel are turned into floats, transposed and kept, and a lane is a row.
 
 use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1};
+use core::ops::Range;
 
 use super::lanes::Lanes;
 use super::matmul::{get, prefetch, put};
@@ -16,14 +17,9 @@ use crate::dequantize::Weights;
 use crate::tile::TileMut;
 
 /// Registers of rows of a panel.
-const STRIPS: usize = 2;
+pub(crate) const STRIPS: usize = 2;
 /// Weights along `k` of a panel: it stays in the first cache, beside the activations it is multiplied with.
 const PANEL: usize = 256;
-/// Columns of a tile of few, at most: the sums of four rows, the rows and a column fit into the 32 registers of sixteen floats;
-/// those of three rows into the 16 of eight.
-const fn columns<const N: usize>() -> usize {
-    if N == 16 { 6 } else { 4 }
-}
 
 /// Bytes of a panel.
 pub(crate) const fn scratch_bytes<const N: usize>() -> usize {
@@ -101,13 +97,37 @@ impl Float for BlockBF16 {
     }
 }
 
+/// What a tier compiles once for all formats, of the functions of the same name here.
+pub(crate) trait Tier<const N: usize> {
+    /// The tier's register.
+    type V: Lanes<N>;
+
+    /// See [`many_tile`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features, and the columns a value for each `k` of the panel.
+    unsafe fn many_tile<const C: usize>(
+        panel: &[[<Self::V as Lanes<N>>::Floats; STRIPS]],
+        x: &Columns<'_>,
+        from: usize,
+        out: &mut TileMut<'_>,
+        r: usize,
+        c: usize,
+    );
+
+    /// The sum of the lanes of each register.
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features.
+    unsafe fn totals(sums: &[<Self::V as Lanes<N>>::Floats], totals: &mut [f32]);
+}
+
 /// See [`crate::Backend::matmul`].
 ///
 /// # Safety
-/// The CPU must have the features of the tier that `V` belongs to, and the lengths must be what
-/// [`crate::Backend::matmul`] checks.
+/// The CPU must have the features of the tier, and the lengths must be what [`crate::Backend::matmul`] checks.
 #[inline(always)]
-pub(crate) unsafe fn matmul<V: Lanes<N>, B: Float, const N: usize>(
+pub(crate) unsafe fn matmul<T: Tier<N>, B: Float, const N: usize>(
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -117,103 +137,121 @@ pub(crate) unsafe fn matmul<V: Lanes<N>, B: Float, const N: usize>(
     // SAFETY: the CPU's features are promised by the caller; any bits are floats.
     unsafe {
         if x.n > NARROW && x.k > 0 {
-            many::<V, B, N>(weights, x, out, scratch.align_to_mut().1);
-        } else {
-            match x.n {
-                // Long rows leave more of the first cache to those that are on their way.
-                1 if N == 16 && size_of::<B>() == size_of::<f32>() => few::<V, B, N, 2>(weights, x, out),
-                3.. if N == 8 => few::<V, B, N, 3>(weights, x, out),
-                _ => few::<V, B, N, 4>(weights, x, out),
-            }
+            return many::<T, B, N>(weights, x, out, scratch.align_to_mut().1);
+        }
+        // The sums of four rows, the rows and a column fit into the 32 registers of sixteen floats; those of three rows into the
+        // 16 of eight.
+        match x.n {
+            // Long rows leave more of the first cache to those that are on their way.
+            1 if N == 16 && size_of::<B>() == size_of::<f32>() => few::<T, B, N, 2, 1>(weights, x, out),
+            1 => few::<T, B, N, 4, 1>(weights, x, out),
+            2 => few::<T, B, N, 4, 2>(weights, x, out),
+            _ if N == 8 => few::<T, B, N, 3, 4>(weights, x, out),
+            _ => few::<T, B, N, 4, 6>(weights, x, out),
         }
     }
 }
 
-/// Multiplies with few columns: `R` rows at once, as they lie.
+/// Multiplies with few columns: `R` rows at once, as they lie, with tiles of `MOST` columns at most.
 #[inline(always)]
-unsafe fn few<V: Lanes<N>, B: Float, const N: usize, const R: usize>(
+unsafe fn few<T: Tier<N>, B: Float, const N: usize, const R: usize, const MOST: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
 ) {
-    let tiles = x.n.div_ceil(const { columns::<N>() });
+    let tiles = x.n.div_ceil(MOST);
     for r in (0..out.rows()).step_by(R) {
         for t in 0..tiles {
             let (c, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
             // SAFETY: the CPU's features are promised by the caller; there are the rows and columns.
             unsafe {
                 match to - c {
-                    1 => few_tile::<V, B, N, R, 1>(weights, x, out, r, c),
-                    2 => few_tile::<V, B, N, R, 2>(weights, x, out, r, c),
-                    3 => few_tile::<V, B, N, R, 3>(weights, x, out, r, c),
-                    4 => few_tile::<V, B, N, R, 4>(weights, x, out, r, c),
-                    5 if N == 16 => few_tile::<V, B, N, R, 5>(weights, x, out, r, c),
-                    6 if N == 16 => few_tile::<V, B, N, R, 6>(weights, x, out, r, c),
-                    _ => {}
+                    _ if MOST == 1 => few_tile::<T, B, N, R, 1>(weights, x, out, r, c..to),
+                    2 => few_tile::<T, B, N, R, 2>(weights, x, out, r, c..to),
+                    3 | 4 if MOST > 2 => few_tile::<T, B, N, R, 4>(weights, x, out, r, c..to),
+                    5 | 6 if MOST > 4 => few_tile::<T, B, N, R, 6>(weights, x, out, r, c..to),
+                    _ => unreachable!("several tiles have two columns at least"),
                 }
             }
         }
     }
 }
 
-/// Multiplies the `R` rows from `r` on with `C` columns; what lies behind the last row is filled up with it. Meanwhile the next
-/// rows are asked for, in the order of memory: into the first cache, unless more columns have that for themselves.
+/// Multiplies the `R` rows from `r` on with up to `C` columns; what lies behind the last row or column is filled up with it.
+/// Meanwhile the next rows are asked for, in the order of memory: into the first cache, unless more columns have that for
+/// themselves.
 #[inline(always)]
-unsafe fn few_tile<V: Lanes<N>, B: Float, const N: usize, const R: usize, const C: usize>(
+unsafe fn few_tile<T: Tier<N>, B: Float, const N: usize, const R: usize, const C: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
     r: usize,
-    c: usize,
+    c: Range<usize>,
 ) {
     let last = out.rows() - 1;
     let rows: [&[B]; R] = core::array::from_fn(|i| &weights[(r + i).min(last) * x.k..][..x.k]);
-    let columns: [&[f32]; C] = core::array::from_fn(|j| &x.f32[(c + j) * x.k..][..x.k]);
+    let columns: [&[f32]; C] = core::array::from_fn(|j| &x.f32[(c.start + j).min(c.end - 1) * x.k..][..x.k]);
     let whole = x.k / N * N;
     // SAFETY: the CPU's features are promised by the caller; a row and a column have N values from a step on.
     unsafe {
         let next = weights.as_ptr().wrapping_add((r + R) * x.k);
-        let mut sums = [[V::Floats::splat(0.0); R]; C];
+        let mut sums = [[<T::V as Lanes<N>>::Floats::splat(0.0); R]; C];
         for k in (0..whole).step_by(N) {
             let asked = next.wrapping_add(R * k);
             match C {
-                1..=2 if c == 0 => prefetch::<_, _MM_HINT_T0>(asked, R * N),
-                3.. if c == 0 && N == 16 => prefetch::<_, _MM_HINT_T1>(asked, R * N),
+                1..=2 if c.start == 0 => prefetch::<_, _MM_HINT_T0>(asked, R * N),
+                3.. if c.start == 0 && N == 16 => prefetch::<_, _MM_HINT_T1>(asked, R * N),
                 _ => {}
             }
-            let mut w = [V::Floats::splat(0.0); R];
+            let mut w = [<T::V as Lanes<N>>::Floats::splat(0.0); R];
             for i in 0..R {
-                w[i] = B::load::<V, N>(rows[i].get_unchecked(k..k + N));
+                w[i] = B::load::<T::V, N>(rows[i].get_unchecked(k..k + N));
             }
             for j in 0..C {
-                let column: V::Floats = Floats::load(&*columns[j].as_ptr().add(k).cast());
+                let column: <T::V as Lanes<N>>::Floats = Floats::load(&*columns[j].as_ptr().add(k).cast());
                 for i in 0..R {
                     sums[j][i] = w[i].times_plus(column, sums[j][i]);
                 }
             }
         }
-        for j in 0..C {
-            let out = &mut out.column(c + j)[r..];
-            for i in 0..R.min(out.len()) {
-                let mut sum = sums[j][i].total();
+        // A copy: the sums themselves stay in registers, as nobody has their address.
+        let sums = sums;
+        let mut totals = [[0.0; R]; C];
+        T::totals(sums.as_flattened(), totals.as_flattened_mut());
+        for (j, totals) in totals.iter().enumerate().take(c.len()) {
+            let out = &mut out.column(c.start + j)[r..];
+            for (i, (out, &total)) in out.iter_mut().zip(totals).enumerate() {
+                let mut sum = total;
                 for (w, x) in rows[i][whole..].iter().zip(&columns[j][whole..]) {
                     let mut value = [0.0];
                     w.write(&mut value);
                     sum += value[0] * x;
                 }
-                out[i] = sum;
+                *out = sum;
             }
         }
     }
 }
 
+/// The sum of the lanes of each register.
+///
+/// # Safety
+/// As [`Tier::totals`].
+#[inline(always)]
+pub(crate) unsafe fn totals<F: Floats<N>, const N: usize>(sums: &[F], totals: &mut [f32]) {
+    for (sum, total) in sums.iter().zip(totals) {
+        // SAFETY: the CPU's features are promised by the caller.
+        *total = unsafe { sum.total() };
+    }
+}
+
 /// Multiplies with many columns: a panel of rows is turned into floats once, and multiplied tile by tile.
 #[inline(always)]
-unsafe fn many<V: Lanes<N>, B: Float, const N: usize>(
+unsafe fn many<T: Tier<N>, B: Float, const N: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
-    panel: &mut [[V::Floats; STRIPS]],
+    panel: &mut [[<T::V as Lanes<N>>::Floats; STRIPS]],
 ) {
     let tiles = x.n.div_ceil(6);
     for from in (0..x.k).step_by(PANEL) {
@@ -221,17 +259,17 @@ unsafe fn many<V: Lanes<N>, B: Float, const N: usize>(
         for r in (0..out.rows()).step_by(STRIPS * N) {
             // SAFETY: the CPU's features are promised by the caller; there are the rows and columns.
             unsafe {
-                unpack::<V, B, N>(weights, x.k, r, from, panel);
+                unpack::<T::V, B, N>(weights, x.k, r, from, panel);
+                let mut c = 0;
                 for t in 0..tiles {
-                    let (c, to) = (x.n * t / tiles, x.n * (t + 1) / tiles);
-                    match to - c {
-                        1 => many_tile::<V, N, 1>(panel, x, from, out, r, c),
-                        2 => many_tile::<V, N, 2>(panel, x, from, out, r, c),
-                        3 => many_tile::<V, N, 3>(panel, x, from, out, r, c),
-                        4 => many_tile::<V, N, 4>(panel, x, from, out, r, c),
-                        5 => many_tile::<V, N, 5>(panel, x, from, out, r, c),
-                        _ => many_tile::<V, N, 6>(panel, x, from, out, r, c),
+                    // Of about the same width; only the last may take a column again.
+                    let width = (x.n - c).div_ceil(tiles - t).next_multiple_of(2);
+                    match width {
+                        2 => T::many_tile::<2>(panel, x, from, out, r, c),
+                        4 => T::many_tile::<4>(panel, x, from, out, r, c),
+                        _ => T::many_tile::<6>(panel, x, from, out, r, c),
                     }
+                    c += width;
                 }
             }
         }
@@ -276,9 +314,12 @@ unsafe fn unpack<V: Lanes<N>, B: Float, const N: usize>(
     }
 }
 
-/// Adds the product of a panel and `C` columns to a tile.
+/// Adds the product of a panel and `C` columns from `c` on to a tile; behind the last column it is taken again.
+///
+/// # Safety
+/// As [`Tier::many_tile`].
 #[inline(always)]
-unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
+pub(crate) unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
     panel: &[[V::Floats; STRIPS]],
     x: &Columns<'_>,
     from: usize,
@@ -286,7 +327,8 @@ unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
     r: usize,
     c: usize,
 ) {
-    let columns: [&[f32]; C] = core::array::from_fn(|j| &x.f32[(c + j) * x.k + from..][..panel.len()]);
+    let columns: [&[f32]; C] =
+        core::array::from_fn(|j| &x.f32[(c + j).min(x.n - 1) * x.k + from..][..panel.len()]);
     // SAFETY: the CPU's features are promised by the caller; a column has a value for each `k` of the panel; registers
     // of floats are nothing but floats.
     unsafe {

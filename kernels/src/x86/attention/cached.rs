@@ -3,7 +3,7 @@
 
 use crate::attention::KvKernels;
 use crate::blocks::{Block, BlockQ4_0, BlockQ8_0, F16};
-use crate::x86::attention::Attention;
+use crate::x86::attention::all_wide;
 use crate::x86::avx2;
 use crate::x86::avx2::attention::{Avx2, attend_odd};
 use crate::x86::register::Floats;
@@ -45,7 +45,7 @@ unsafe impl Cached<8> for [F16; 8] {
     const PARTS: usize = 1;
     const ODD: KvKernels = KvKernels {
         attend: attend_odd,
-        attend_wide: Avx2::wide::<Self>,
+        attend_wide: all_wide::<Avx2, Self, 8>,
         ..scalar::TABLE.kv[KvFormat::F16 as usize]
     };
 

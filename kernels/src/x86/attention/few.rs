@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
-use super::{AttendMut, Cached, Floats, Score, Scores};
+use super::{AttendMut, Attention, Cached, Floats, Score, Scores};
 use crate::attention::ATTEND_KEYS;
 use crate::math;
 use crate::x86::avx2::registers::runs;
@@ -14,7 +14,7 @@ use crate::x86::curves::capped;
 /// # Safety
 /// As [`super::Attention::few`].
 #[inline(always)]
-pub(crate) unsafe fn few<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize>(
+pub(crate) unsafe fn few<T: Attention<N>, C: Cached<N>, const N: usize, const H: usize>(
     query: &[f32],
     keys: &[C],
     values: &[C],
@@ -27,17 +27,19 @@ pub(crate) unsafe fn few<F: Floats<N>, C: Cached<N>, const N: usize, const H: us
     let mut weights = [[0.0; ATTEND_KEYS]; H];
     // SAFETY: the CPU's features and the lengths are promised by the caller.
     unsafe {
-        scores::<F, C, N, H>(query, keys, values, row_blocks, &mut weights);
+        scores::<T::F, C, N, H>(query, keys, values, row_blocks, &mut weights);
         for (h, weights) in weights.iter_mut().enumerate() {
-            let shrink = weigh::<F, N>(weights, n, score, &mut state.max[h], &mut state.sum[h]);
+            let shrink = T::weigh(weights, n, score, &mut state.max[h], &mut state.sum[h]);
             state.acc[h * dim..][..dim].iter_mut().for_each(|acc| *acc *= shrink);
         }
         let mut block = 0;
         while block < row_blocks {
             block += match (C::PARTS, row_blocks - block) {
-                (1, 4..) => add_values::<F, C, N, H, 4>(&weights, values, row_blocks, block, state.acc),
-                (1 | 2, 2..) => add_values::<F, C, N, H, 2>(&weights, values, row_blocks, block, state.acc),
-                _ => add_values::<F, C, N, H, 1>(&weights, values, row_blocks, block, state.acc),
+                (1, 4..) => add_values::<T::F, C, N, H, 4>(&weights, values, row_blocks, block, state.acc),
+                (1 | 2, 2..) => {
+                    add_values::<T::F, C, N, H, 2>(&weights, values, row_blocks, block, state.acc)
+                }
+                _ => add_values::<T::F, C, N, H, 1>(&weights, values, row_blocks, block, state.acc),
             }
         }
     }
@@ -111,8 +113,11 @@ pub(super) unsafe fn cap_scores<F: Floats<N>, const N: usize>(
 
 /// Turns the products of one head with `n` keys into weights relative to the new maximum, and those behind them into 0;
 /// adds them to `sum`, and tells by what everything summed before must be multiplied.
+///
+/// # Safety
+/// As [`Attention::weigh`].
 #[inline(always)]
-pub(super) unsafe fn weigh<F: Floats<N>, const N: usize>(
+pub(crate) unsafe fn weigh<F: Floats<N>, const N: usize>(
     scores: &mut Scores,
     n: usize,
     score: Score,

@@ -13,12 +13,15 @@ use crate::backend::Table;
 use crate::blocks::{BlockQ4_0, BlockQ8_0, F16};
 use crate::tile::TileMut;
 pub(crate) use cached::Cached;
-pub(crate) use few::few;
+pub(crate) use few::{few, weigh};
 pub(crate) use odd::odd;
-pub(crate) use wide::{Lanes, products, wide};
+pub(crate) use wide::{Lanes, products, to_floats, wide};
 
 /// The scores of one head with up to one run of keys, and then their weights.
 pub(crate) type Scores = [f32; ATTEND_KEYS];
+
+/// Turns keys or values of a format into floats.
+pub(crate) type ToFloats = unsafe fn(bytes: &[u8], dim: usize, out: &mut [f32]);
 
 /// How a tier attends: with registers of `N` floats.
 ///
@@ -30,7 +33,7 @@ pub(crate) trait Attention<const N: usize>: Sized {
     type F: Floats<N>;
     /// The same register, seen as integers.
     type V: super::lanes::Lanes<N, Floats = Self::F>;
-    /// The heads that go through keys together, at most 4.
+    /// The heads that go through keys together: 2 or 4.
     const HEADS: usize;
 
     /// See [`fn@few`].
@@ -46,18 +49,32 @@ pub(crate) trait Attention<const N: usize>: Sized {
         state: &mut AttendMut<'_>,
     );
 
+    /// See [`weigh`]: a function of its own, as it is the same for any number of heads and every format.
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features.
+    unsafe fn weigh(scores: &mut Scores, n: usize, score: Score, max: &mut f32, sum: &mut f32) -> f32;
+
     /// See [`fn@wide`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks.
-    unsafe fn wide<C: Cached<N>>(
+    /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::attend_wide`] checks, of keys of
+    /// the format that `to_floats` turns.
+    unsafe fn wide(
         queries: &Queries<'_>,
+        cached: (KvFormat, ToFloats),
         piece: Piece,
         keys: &[u8],
         values: &[u8],
         out: &mut TileMut<'_>,
         scratch: &mut [f32],
     );
+
+    /// See [`wide::to_floats`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features.
+    unsafe fn to_floats<C: Cached<N>>(bytes: &[u8], dim: usize, out: &mut [f32]);
 
     /// See [`fn@products`]: a function of its own, as it wants all registers.
     ///
@@ -119,8 +136,9 @@ unsafe fn attend<T: Attention<N>, C: Cached<N>, const N: usize>(
             match to - from {
                 1 => T::few::<C, 1>(query, keys, values, score, state),
                 2 => T::few::<C, 2>(query, keys, values, score, state),
-                3 => T::few::<C, 3>(query, keys, values, score, state),
-                _ => T::few::<C, 4>(query, keys, values, score, state),
+                3 if T::HEADS > 2 => T::few::<C, 3>(query, keys, values, score, state),
+                4 if T::HEADS > 2 => T::few::<C, 4>(query, keys, values, score, state),
+                _ => unreachable!("a tier takes HEADS heads at most"),
             }
         }
         from = to;
@@ -142,9 +160,25 @@ unsafe fn attend_wide<T: Attention<N>, C: Cached<N>, const N: usize>(
     // SAFETY: the CPU's features and the lengths are promised by the caller.
     unsafe {
         if queries.dim.is_multiple_of(C::PARTS * N) {
-            T::wide::<C>(queries, piece, keys, values, out, scratch);
+            all_wide::<T, C, N>(queries, piece, keys, values, out, scratch);
         } else {
             (C::ODD.attend_wide)(queries, piece, keys, values, out, scratch);
         }
     }
+}
+
+/// [`Attention::wide`] for keys and values of a format, and heads that need not be whole registers.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn all_wide<T: Attention<N>, C: Cached<N>, const N: usize>(
+    queries: &Queries<'_>,
+    piece: Piece,
+    keys: &[u8],
+    values: &[u8],
+    out: &mut TileMut<'_>,
+    scratch: &mut [f32],
+) {
+    // SAFETY: the same promises.
+    unsafe { T::wide(queries, (C::FORMAT, T::to_floats::<C>), piece, keys, values, out, scratch) }
 }

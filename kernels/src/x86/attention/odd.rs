@@ -1,7 +1,6 @@
 //! [`few`](fn@super::few) for heads of halves that are not whole registers: the last one is filled up with zeroes.
 
-use super::few::weigh;
-use super::{AttendMut, Floats, Score};
+use super::{AttendMut, Attention, Floats, Score};
 use crate::attention::ATTEND_KEYS;
 use crate::blocks::{BlockF16, F16};
 
@@ -10,7 +9,7 @@ use crate::blocks::{BlockF16, F16};
 /// # Safety
 /// The CPU must have the features of `F`, and the lengths must be what [`crate::Backend::attend`] checks.
 #[inline(always)]
-pub(crate) unsafe fn odd<F: Floats<N>, const N: usize>(
+pub(crate) unsafe fn odd<T: Attention<N>, const N: usize>(
     query: &[f32],
     keys: &[BlockF16],
     values: &[BlockF16],
@@ -25,22 +24,22 @@ pub(crate) unsafe fn odd<F: Floats<N>, const N: usize>(
             for (keys, scores) in keys.chunks(4 * dim).zip(weights.as_chunks_mut::<4>().0) {
                 // Behind the last key, it is taken again.
                 let last = keys.len() / dim - 1;
-                let mut sums = [F::splat(0.0); 4];
+                let mut sums = [T::F::splat(0.0); 4];
                 for (i, query) in query.chunks(N).enumerate() {
-                    let query = F::load(&filled(query, 0.0));
+                    let query = T::F::load(&filled(query, 0.0));
                     for (j, sum) in sums.iter_mut().enumerate() {
                         let key = &keys[j.min(last) * dim..][..dim];
                         *sum = query.times_plus(part(key, i), *sum);
                     }
                 }
-                *scores = F::totals(sums);
+                *scores = T::F::totals(sums);
             }
             let n = keys.len() / dim;
-            let shrink = weigh::<F, N>(&mut weights, n, score, &mut state.max[h], &mut state.sum[h]);
+            let shrink = T::weigh(&mut weights, n, score, &mut state.max[h], &mut state.sum[h]);
             for (i, acc) in state.acc[h * dim..][..dim].chunks_mut(N).enumerate() {
-                let mut sum = F::splat(0.0);
+                let mut sum = T::F::splat(0.0);
                 for (value, weight) in values.chunks_exact(dim).zip(weights) {
-                    sum = F::splat(weight).times_plus(part(value, i), sum);
+                    sum = T::F::splat(weight).times_plus(part(value, i), sum);
                 }
                 let mut sums = [0.0; N];
                 sum.store(&mut sums);

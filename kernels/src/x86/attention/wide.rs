@@ -16,8 +16,8 @@ use core::ops::Range;
 
 use super::cached::as_blocks;
 use super::few::cap_scores;
-use super::{Attention, Cached, Floats, Queries};
-use crate::attention::{ATTEND_KEYS, Piece};
+use super::{Attention, Cached, Floats, Queries, ToFloats};
+use crate::attention::{ATTEND_KEYS, KvFormat, Piece};
 use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
 use crate::x86::lanes::Lanes as Integers;
@@ -70,8 +70,9 @@ impl<'a, const N: usize> Strip<'a, N> {
 /// # Safety
 /// As [`super::Attention::wide`].
 #[inline(always)]
-pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K: usize>(
+pub(crate) unsafe fn wide<T: Attention<N>, const N: usize, const K: usize>(
     queries: &Queries<'_>,
+    (format, to_floats): (KvFormat, ToFloats),
     piece: Piece,
     keys: &[u8],
     values: &[u8],
@@ -79,7 +80,7 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
     scratch: &mut [f32],
 ) {
     let dim = queries.dim;
-    let row_bytes = C::FORMAT.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
+    let row_bytes = format.row_bytes(dim).expect("the caller has checked that a head is whole blocks");
     let (end_of_piece, rows) = (piece.from + keys.len() / row_bytes, queries.rows());
     let exact = dim;
     let dim = dim.next_multiple_of(N);
@@ -98,8 +99,8 @@ pub(crate) unsafe fn wide<T: Attention<N>, C: Cached<N>, const N: usize, const K
         let run = (from - piece.from) * row_bytes..(to - piece.from) * row_bytes;
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            to_floats::<T::F, C, N>(&keys[run.clone()], exact, run_keys);
-            to_floats::<T::F, C, N>(&values[run], exact, run_values);
+            to_floats(&keys[run.clone()], exact, run_keys);
+            to_floats(&values[run], exact, run_values);
         }
         for (s, lanes) in strips.chunks_exact_mut(strip_lanes(dim)).enumerate() {
             // A later row is of the same token or a later one: its keys begin and end no earlier.
@@ -203,8 +204,15 @@ fn bytes(floats: &[f32]) -> &[u8; 16] {
 }
 
 /// Writes the values of all heads of `dim`, one after the other, each filled up to whole registers.
+///
+/// # Safety
+/// As [`Attention::to_floats`].
 #[inline(always)]
-unsafe fn to_floats<F: Floats<N>, C: Cached<N>, const N: usize>(bytes: &[u8], dim: usize, out: &mut [f32]) {
+pub(crate) unsafe fn to_floats<F: Floats<N>, C: Cached<N>, const N: usize>(
+    bytes: &[u8],
+    dim: usize,
+    out: &mut [f32],
+) {
     // Heads that need no filling are one long head.
     let odd = !dim.is_multiple_of(N);
     let len = if odd { C::FORMAT.row_bytes(dim).unwrap_or(bytes.len()) } else { bytes.len() };

@@ -2,11 +2,11 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{AttendMut, Piece, Queries, Score};
+use crate::attention::{AttendMut, KvFormat, Piece, Queries, Score};
 use crate::blocks::{BlockF16, as_blocks};
 use crate::scalar;
 use crate::tile::TileMut;
-use crate::x86::attention::{self, Attention, Cached, Lanes};
+use crate::x86::attention::{self, Attention, Cached, Lanes, Scores, ToFloats};
 use crate::x86::avx2::registers::exp;
 
 /// Attention with registers of eight floats.
@@ -27,12 +27,20 @@ impl Attention<8> for Avx2 {
         state: &mut AttendMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::few::<__m256, C, 8, H>(query, keys, values, score, state) }
+        unsafe { attention::few::<Self, C, 8, H>(query, keys, values, score, state) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn weigh(scores: &mut Scores, n: usize, score: Score, max: &mut f32, sum: &mut f32) -> f32 {
+        // SAFETY: the same promises.
+        unsafe { attention::weigh::<__m256, 8>(scores, n, score, max, sum) }
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn wide<C: Cached<8>>(
+    unsafe fn wide(
         queries: &Queries<'_>,
+        cached: (KvFormat, ToFloats),
         piece: Piece,
         keys: &[u8],
         values: &[u8],
@@ -40,7 +48,13 @@ impl Attention<8> for Avx2 {
         scratch: &mut [f32],
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::wide::<Self, C, 8, 4>(queries, piece, keys, values, out, scratch) }
+        unsafe { attention::wide::<Self, 8, 4>(queries, cached, piece, keys, values, out, scratch) }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn to_floats<C: Cached<8>>(bytes: &[u8], dim: usize, out: &mut [f32]) {
+        // SAFETY: the same promises.
+        unsafe { attention::to_floats::<__m256, C, 8>(bytes, dim, out) }
     }
 
     #[inline(never)]
@@ -69,5 +83,5 @@ pub(crate) unsafe fn attend_odd(
 ) {
     let (keys, values) = (as_blocks::<BlockF16>(keys), as_blocks::<BlockF16>(values));
     // SAFETY: the same promises.
-    unsafe { attention::odd::<__m256, 8>(query, keys, values, score, state) }
+    unsafe { attention::odd::<Avx2, 8>(query, keys, values, score, state) }
 }

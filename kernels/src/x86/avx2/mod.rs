@@ -7,7 +7,7 @@ mod lanes;
 pub(super) mod registers;
 pub(crate) mod vectors;
 
-use core::arch::x86_64::__m256i;
+use core::arch::x86_64::{__m256, __m256i};
 
 use crate::attention::{KvFormat, KvKernels};
 use crate::backend::{FormatKernels, Table};
@@ -15,7 +15,7 @@ use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format};
 use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
-use crate::x86::floats::Float;
+use crate::x86::floats::{self, Float};
 use crate::x86::{attention as attend, matmul};
 use dot::Avx2;
 
@@ -42,11 +42,39 @@ pub const TABLE: Table = attend::table::<attention::Avx2, 8>(matmul::table::<Avx
         ..scalar::TABLE
     },
 ))
-.with(Format::F32, floats::<BlockF32>())
-.with(Format::F16, floats::<BlockF16>())
-.with(Format::BF16, floats::<BlockBF16>());
+.with(Format::F32, floats_of::<BlockF32>())
+.with(Format::F16, floats_of::<BlockF16>())
+.with(Format::BF16, floats_of::<BlockBF16>());
 
-const fn floats<B: Float>() -> FormatKernels {
+/// The products of floats of this tier.
+struct Tier;
+
+impl floats::Tier<8> for Tier {
+    type V = __m256i;
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn many_tile<const C: usize>(
+        panel: &[[__m256; floats::STRIPS]],
+        x: &Columns<'_>,
+        from: usize,
+        out: &mut TileMut<'_>,
+        r: usize,
+        c: usize,
+    ) {
+        // SAFETY: the same promises.
+        unsafe { floats::many_tile::<__m256i, 8, C>(panel, x, from, out, r, c) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn totals(sums: &[__m256], totals: &mut [f32]) {
+        // SAFETY: the same promises.
+        unsafe { floats::totals(sums, totals) }
+    }
+}
+
+const fn floats_of<B: Float>() -> FormatKernels {
     FormatKernels {
         origin: "avx2",
         matmul: multiply_floats::<B>,
@@ -66,7 +94,7 @@ unsafe fn multiply_floats<B: Float>(
     scratch: &mut [u8],
 ) {
     // SAFETY: the same promises.
-    unsafe { crate::x86::floats::matmul::<__m256i, B, 8>(weights, x, out, scratch) }
+    unsafe { floats::matmul::<Tier, B, 8>(weights, x, out, scratch) }
 }
 
 fn supported() -> bool {

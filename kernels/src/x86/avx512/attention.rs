@@ -2,9 +2,9 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{AttendMut, Piece, Queries, Score};
+use crate::attention::{AttendMut, KvFormat, Piece, Queries, Score};
 use crate::tile::TileMut;
-use crate::x86::attention::{self, Attention, Cached, Lanes};
+use crate::x86::attention::{self, Attention, Cached, Lanes, Scores, ToFloats};
 
 /// Attention with registers of sixteen floats.
 pub(super) struct Avx512;
@@ -24,12 +24,20 @@ impl Attention<16> for Avx512 {
         state: &mut AttendMut<'_>,
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::few::<__m512, C, 16, H>(query, keys, values, score, state) }
+        unsafe { attention::few::<Self, C, 16, H>(query, keys, values, score, state) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn weigh(scores: &mut Scores, n: usize, score: Score, max: &mut f32, sum: &mut f32) -> f32 {
+        // SAFETY: the same promises.
+        unsafe { attention::weigh::<__m512, 16>(scores, n, score, max, sum) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn wide<C: Cached<16>>(
+    unsafe fn wide(
         queries: &Queries<'_>,
+        cached: (KvFormat, ToFloats),
         piece: Piece,
         keys: &[u8],
         values: &[u8],
@@ -37,7 +45,13 @@ impl Attention<16> for Avx512 {
         scratch: &mut [f32],
     ) {
         // SAFETY: the same promises.
-        unsafe { attention::wide::<Self, C, 16, 8>(queries, piece, keys, values, out, scratch) }
+        unsafe { attention::wide::<Self, 16, 8>(queries, cached, piece, keys, values, out, scratch) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn to_floats<C: Cached<16>>(bytes: &[u8], dim: usize, out: &mut [f32]) {
+        // SAFETY: the same promises.
+        unsafe { attention::to_floats::<__m512, C, 16>(bytes, dim, out) }
     }
 
     #[inline(never)]

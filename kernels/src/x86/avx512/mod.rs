@@ -9,14 +9,14 @@ mod lanes;
 mod registers;
 mod vectors;
 
-use core::arch::x86_64::__m512i;
+use core::arch::x86_64::{__m512, __m512i};
 
 use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::tile::TileMut;
 use crate::x86::chunk::Unpack;
-use crate::x86::floats::Float;
+use crate::x86::floats::{self, Float};
 use crate::x86::matmul::{Dot, Product};
 use crate::x86::{attention as attend, avx2, matmul};
 use dot::{Avx512, Half};
@@ -34,9 +34,9 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
         ..avx2::TABLE
     },
 ))
-.with(Format::F32, floats::<BlockF32>())
-.with(Format::F16, floats::<BlockF16>())
-.with(Format::BF16, floats::<BlockBF16>())
+.with(Format::F32, floats_of::<BlockF32>())
+.with(Format::F16, floats_of::<BlockF16>())
+.with(Format::BF16, floats_of::<BlockBF16>())
 .with(Format::Q8_0, streamed::<BlockQ8_0>())
 .with(Format::Q4_0, streamed::<BlockQ4_0>())
 .with(Format::Q4_1, streamed::<BlockQ4_1>())
@@ -75,7 +75,35 @@ unsafe fn multiply_streamed<B: Unpack>(
     unsafe { matmul::multiply(product, weights, x, out, scratch) }
 }
 
-const fn floats<B: Float>() -> FormatKernels {
+/// The products of floats of this tier.
+struct Tier;
+
+impl floats::Tier<16> for Tier {
+    type V = __m512i;
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn many_tile<const C: usize>(
+        panel: &[[__m512; floats::STRIPS]],
+        x: &Columns<'_>,
+        from: usize,
+        out: &mut TileMut<'_>,
+        r: usize,
+        c: usize,
+    ) {
+        // SAFETY: the same promises.
+        unsafe { floats::many_tile::<__m512i, 16, C>(panel, x, from, out, r, c) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn totals(sums: &[__m512], totals: &mut [f32]) {
+        // SAFETY: the same promises.
+        unsafe { floats::totals(sums, totals) }
+    }
+}
+
+const fn floats_of<B: Float>() -> FormatKernels {
     FormatKernels {
         origin: "avx512",
         matmul: multiply_floats::<B>,
@@ -95,7 +123,7 @@ unsafe fn multiply_floats<B: Float>(
     scratch: &mut [u8],
 ) {
     // SAFETY: the same promises.
-    unsafe { crate::x86::floats::matmul::<__m512i, B, 16>(weights, x, out, scratch) }
+    unsafe { floats::matmul::<Tier, B, 16>(weights, x, out, scratch) }
 }
 
 fn supported() -> bool {

@@ -11,6 +11,7 @@
 
 use core::arch::x86_64::*;
 use core::array;
+use core::ops::Range;
 
 use crate::backend::NARROW;
 use crate::blocks::{BlockBF16, Format, as_blocks};
@@ -123,21 +124,17 @@ fn few<const R: usize, const MOST: usize>(
         for t in 0..tiles {
             let (c, to) = (n * t / tiles, n * (t + 1) / tiles);
             match to - c {
-                1 => few_tile::<R, 1>(weights, k, lines, out, r, c),
-                2 => few_tile::<R, 2>(weights, k, lines, out, r, c),
-                3 => few_tile::<R, 3>(weights, k, lines, out, r, c),
-                4 => few_tile::<R, 4>(weights, k, lines, out, r, c),
-                5 => few_tile::<R, 5>(weights, k, lines, out, r, c),
-                6 => few_tile::<R, 6>(weights, k, lines, out, r, c),
-                7 if MOST > 6 => few_tile::<R, 7>(weights, k, lines, out, r, c),
-                8 if MOST > 6 => few_tile::<R, 8>(weights, k, lines, out, r, c),
-                _ => {}
+                _ if MOST == 8 => few_tile::<R, 8>(weights, k, lines, out, r, c..to),
+                1 => few_tile::<R, 1>(weights, k, lines, out, r, c..to),
+                2 => few_tile::<R, 2>(weights, k, lines, out, r, c..to),
+                3 | 4 => few_tile::<R, 4>(weights, k, lines, out, r, c..to),
+                _ => few_tile::<R, 6>(weights, k, lines, out, r, c..to),
             }
         }
     }
 }
 
-/// Multiplies the rows from `r` on with `C` columns; what lies behind the last row is filled up with it. Meanwhile the next rows
+/// Multiplies the rows from `r` on with up to `C` columns; what lies behind the last row or column is filled up with it. Meanwhile the next rows
 /// are asked for, in the order of memory.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -147,15 +144,16 @@ fn few_tile<const R: usize, const C: usize>(
     lines: &[__m512i],
     out: &mut TileMut<'_>,
     r: usize,
-    c: usize,
+    c: Range<usize>,
 ) {
     let last = out.rows() - 1;
     let rows: [&[BlockBF16]; R] = array::from_fn(|i| &weights[(r + i).min(last) * k..][..k]);
-    let columns: [&[__m512i]; C] = array::from_fn(|j| &lines[(c + j) * stride(k)..][..k / LINE]);
+    let columns: [&[__m512i]; C] =
+        array::from_fn(|j| &lines[(c.start + j).min(c.end - 1) * stride(k)..][..k / LINE]);
     let next = weights.as_ptr().wrapping_add((r + R) * k);
     let mut sums = [[_mm512_setzero_ps(); R]; C];
     for s in 0..k / LINE {
-        if c == 0 {
+        if c.start == 0 {
             prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * LINE * s), R * LINE);
         }
         // SAFETY: rows have 32 weights from each step on, and columns a line.
@@ -168,8 +166,8 @@ fn few_tile<const R: usize, const C: usize>(
             }
         }
     }
-    for j in 0..C {
-        let out = &mut out.column(c + j)[r..];
+    for j in 0..C.min(c.len()) {
+        let out = &mut out.column(c.start + j)[r..];
         // Behind the last row it is taken again.
         let four = array::from_fn(|i| sums[j][i.min(R - 1)]);
         // SAFETY: this function has the features that the callee asks for.
@@ -193,16 +191,16 @@ fn many(
     let tiles = n.div_ceil(6);
     for r in (0..out.rows()).step_by(PANEL_ROWS) {
         unpack(weights, k, r, from, panel);
+        let mut c = 0;
         for t in 0..tiles {
-            let (c, to) = (n * t / tiles, n * (t + 1) / tiles);
-            match to - c {
-                1 => many_tile::<1>(panel, lines, from == 0, out, r, c),
+            // Of about the same width; only the last may take a column again.
+            let width = (n - c).div_ceil(tiles - t).next_multiple_of(2);
+            match width {
                 2 => many_tile::<2>(panel, lines, from == 0, out, r, c),
-                3 => many_tile::<3>(panel, lines, from == 0, out, r, c),
                 4 => many_tile::<4>(panel, lines, from == 0, out, r, c),
-                5 => many_tile::<5>(panel, lines, from == 0, out, r, c),
                 _ => many_tile::<6>(panel, lines, from == 0, out, r, c),
             }
+            c += width;
         }
     }
 }
@@ -229,7 +227,7 @@ fn unpack(weights: &[BlockBF16], k: usize, r: usize, from: usize, panel: &mut [P
     }
 }
 
-/// Adds the product of a panel and `C` columns to a tile, or writes it if it is the `first`.
+/// Adds the product of a panel and up to `C` columns to a tile, or writes it if it is the `first`.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn many_tile<const C: usize>(
@@ -241,7 +239,8 @@ fn many_tile<const C: usize>(
     c: usize,
 ) {
     let stride = stride(2 * panel.len());
-    let columns: [*const i32; C] = array::from_fn(|j| lines[(c + j) * stride..][..stride].as_ptr().cast());
+    let columns: [*const i32; C] =
+        array::from_fn(|j| lines[(c + j).min(out.cols() - 1) * stride..][..stride].as_ptr().cast());
     let mut acc = [[_mm512_setzero_ps(); 2]; C];
     if !first {
         // SAFETY: the registers are nothing but floats, here and below.
