@@ -8,7 +8,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build lib header install test test-c test-swift test-kotlin aar firmware check-targets check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model build lib header install test test-c test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,15 @@ firmware: model ## Build examples/firmware for a board without an operating syst
 
 check-targets: ## Check that the library builds for every target, from phones to microcontrollers (TARGETS="..." checks some)
 	scripts/check-targets $(TARGETS)
+
+check-abi: ## Hold include/bantam.h against that of the last release (needs abigail-tools)
+	scripts/check-abi
+
+sanitize: model ## Run the C tests under sanitizers and valgrind (RUNS="address thread valgrind"; clang-22, nightly, rustc-web, valgrind)
+	scripts/sanitize $(RUNS)
+
+dist: model ## Make the archives for app developers in target/dist-files (PARTS="linux jvm android ..."), with checksums and bill of materials
+	scripts/dist $(if $(PARTS),--parts "$(PARTS)")
 
 check: fmt lint doc check-notices ## Check format, lints, documentation and notices; warnings are errors
 
