@@ -1,4 +1,4 @@
-//! Floor 7. Machines without an operating system: where a panic goes.
+//! Floor 7. Machines without an operating system, and WebAssembly: where a panic goes.
 
 use core::ffi::c_char;
 use core::panic::PanicInfo;

@@ -31,7 +31,7 @@ mod version;
 #[cfg(feature = "allocator")]
 mod memory;
 
-#[cfg(all(not(feature = "std"), target_os = "none"))]
+#[cfg(all(not(feature = "std"), any(target_os = "none", target_arch = "wasm32")))]
 mod bare;
 
 mod cancel;
