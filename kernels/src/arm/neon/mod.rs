@@ -33,7 +33,8 @@ pub const TABLE: Table = attention::table(Table {
     gelu_mul: curves::gelu_mul,
     soft_cap: curves::soft_cap,
     add: vectors::add,
-    // Compiled for any AArch64 CPU, it is compiled for NEON.
+    // Compiled for any AArch64 CPU, they are compiled for NEON.
+    delta_rule: scalar::TABLE.delta_rule,
     scan: scalar::TABLE.scan,
     kv: [
         KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
