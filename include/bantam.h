@@ -133,6 +133,9 @@
 // Keys and values are kept in blocks of 4 bits: about a quarter of the memory.
 #define BANTAM_KV_Q4_0 2
 
+// The most sessions that bantam_session_decode_together takes.
+#define BANTAM_TOGETHER_MAX 64
+
 // Gives back the memory of what is computed anew for each call. Nothing has to be done to take it again.
 #define BANTAM_TRIM_SCRATCH 1
 
@@ -164,6 +167,9 @@
 // The cancel object was set, or the function that takes the pieces did not return 0.
 #define BANTAM_STOP_CANCELLED 7
 
+// The most adapters that a session has at once.
+#define BANTAM_ADAPTERS_MAX 8
+
 // Any JSON value; the source is not looked at.
 #define BANTAM_GRAMMAR_JSON 1
 
@@ -190,6 +196,9 @@
 
 // What the model called.
 #define BANTAM_ROLE_TOOL 4
+
+// An open adapter of a model. Any number of threads and sessions may use it at once.
+typedef struct bantam_adapter bantam_adapter;
 
 // A switch that stops work. Once set it stays set until it is reset, so one that is set just before the work begins is not lost.
 typedef struct bantam_cancel bantam_cancel;
@@ -536,6 +545,8 @@ typedef struct bantam_session_options {
   bantam_deallocate deallocate;
   // Handed to both.
   void *allocator_user;
+  // Room for adapters: the most that the ranks of those set at once sum up to; 0 is none. See bantam_session_set_adapters.
+  size_t adapter_rank;
 } bantam_session_options;
 
 // What a session will take, known before it is opened.
@@ -696,6 +707,22 @@ typedef struct bantam_summary {
 // Takes a piece of an answer; returns 0 to go on, anything else to end it. It is called on the thread that called the library, and may call
 // nothing of it but cancel objects.
 typedef int32_t (*bantam_on_piece)(void *user, const struct bantam_piece *piece);
+
+// What an adapter is.
+typedef struct bantam_adapter_info {
+  // sizeof(bantam_adapter_info), set by the caller.
+  size_t struct_size;
+  // Its greatest rank: what it counts for in `adapter_rank` of bantam_session_options.
+  size_t rank;
+  // Matrices of the model that it adds to.
+  size_t matrices;
+  // Tells this adapter's file from another's.
+  uint64_t fingerprint;
+  // Multiplies what it adds, over the rank; 0 if the file has none.
+  float alpha;
+  // 0.
+  int32_t reserved;
+} bantam_adapter_info;
 
 // How to make a chat. Zeros mean defaults.
 typedef struct bantam_chat_options {
@@ -1007,7 +1034,7 @@ bantam_status bantam_model_metadata(const struct bantam_model *model,
                                     struct bantam_value *value,
                                     struct bantam_error *error);
 
-// The `i`-th value of the array under a metadata key. Texts are looked for from the first on.
+// The `i`-th value of the array under a metadata key. To read all of them in order takes one pass over the array.
 //
 // Ownership: the text is the model's, and stays as long as it does. Threads: any.
 // Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there is no such key, or not as many values.
@@ -1194,7 +1221,8 @@ bantam_status bantam_session_decode(struct bantam_session *session,
 // session's threads and cancel object are used; open it with `together_max`. Answers in progress are given up.
 //
 // Ownership: none taken. Threads: one at a time.
-// Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models.
+// Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models, have different
+// adapters, or are more than BANTAM_TOGETHER_MAX.
 bantam_status bantam_session_decode_together(struct bantam_session *const *sessions,
                                              const uint32_t *tokens,
                                              size_t count,
@@ -1352,6 +1380,69 @@ bantam_status bantam_session_generate(struct bantam_session *session,
                                       void *user,
                                       struct bantam_summary *summary,
                                       struct bantam_error *error);
+
+// Opens the adapter at a path: a GGUF file, mapped in place and checked against the model. An error names the tensor that does not fit.
+//
+// Ownership: the caller frees it with bantam_adapter_free; it keeps what it needs of the model, and sessions what they need of it.
+// Threads: any. Errors: BANTAM_HANDLE, BANTAM_IO, BANTAM_NOT_A_FILE, BANTAM_NOT_GGUF, BANTAM_MALFORMED, BANTAM_INCONSISTENT if it is no adapter or another
+// model's, BANTAM_UNSUPPORTED, BANTAM_MEMORY, BANTAM_ARGUMENT.
+bantam_status bantam_adapter_open(const struct bantam_model *model,
+                                  const char *path,
+                                  size_t path_bytes,
+                                  struct bantam_adapter **out,
+                                  struct bantam_error *error);
+
+// Opens `length` bytes of an open file from `offset` on (to its end if 0) as an adapter: an asset inside an archive. The descriptor is borrowed, and may
+// be closed when the call has returned.
+//
+// Ownership: as bantam_adapter_open; the descriptor stays the caller's.
+// Threads: any. Errors: as bantam_adapter_open; BANTAM_ARGUMENT if the range is not inside of the file.
+bantam_status bantam_adapter_open_fd(const struct bantam_model *model,
+                                     int32_t fd,
+                                     uint64_t offset,
+                                     uint64_t length,
+                                     struct bantam_adapter **out,
+                                     struct bantam_error *error);
+
+// Opens an adapter in memory, in place.
+//
+// Ownership: as bantam_adapter_open; the bytes stay the caller's, who keeps them there and unchanged until `release`, which may be NULL, is called with
+// `user`: when the last user of the bytes is gone, on whatever thread that is, or when opening fails.
+// Threads: any. Errors: as bantam_adapter_open.
+bantam_status bantam_adapter_open_memory(const struct bantam_model *model,
+                                         const void *bytes,
+                                         size_t length,
+                                         bantam_release release,
+                                         void *user,
+                                         struct bantam_adapter **out,
+                                         struct bantam_error *error);
+
+// Says what an adapter is.
+//
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT.
+bantam_status bantam_adapter_get_info(const struct bantam_adapter *adapter,
+                                      struct bantam_adapter_info *info,
+                                      struct bantam_error *error);
+
+// Has a session use these adapters, `scales[i]` being the scale of `adapters[i]`, instead of those that it had; `scales` may be NULL, and all are 1 then.
+// None at all takes them away, and the session computes what it did before, to the last bit.
+//
+// What the session holds was computed with other adapters, so it is forgotten, and an answer in progress is given up; with the adapters and scales
+// that are set already, nothing happens. Nothing is allocated: the session is opened with an `adapter_rank` of all ranks together.
+//
+// Ownership: none taken; the session keeps what it needs of the adapters, which may be freed. Threads: one at a time.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_CHANGED, BANTAM_ARGUMENT for more than BANTAM_ADAPTERS_MAX, one of another model, a scale that is no
+// number, or ranks that there is no room for: nothing has happened then.
+bantam_status bantam_session_set_adapters(struct bantam_session *session,
+                                          const struct bantam_adapter *const *adapters,
+                                          const float *scales,
+                                          size_t count,
+                                          struct bantam_error *error);
+
+// Frees an adapter; NULL is none. Sessions that have it go on working.
+//
+// Ownership: ends. Threads: any, while nobody else uses the handle. Errors: BANTAM_HANDLE, BANTAM_BUSY.
+bantam_status bantam_adapter_free(struct bantam_adapter *adapter);
 
 // Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
 //

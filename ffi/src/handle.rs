@@ -95,33 +95,20 @@ impl Caller {
         }
     }
 
-    /// Uses what is inside several handles alone.
-    pub(crate) fn exclusive_all<N: Noun, R>(
+    /// Uses what is inside several handles alone, of which there are at most `MOST`: their list lies on the stack.
+    pub(crate) fn exclusive_all<N: Noun, R, const MOST: usize>(
         self,
         pointers: &[*mut N],
-        body: impl FnOnce(&mut [&mut N::Inside]) -> Result<R>,
+        body: impl FnOnce(&mut dyn Iterator<Item = &mut N::Inside>) -> Result<R>,
     ) -> Result<R> {
+        let mut used: [Option<InUse<'_, N::Inside>>; MOST] = [const { None }; MOST];
         // One that is there twice is found in use.
-        let mut used: Vec<InUse<'_, N::Inside>> = Vec::new();
-        let refused = |_| fail!(BANTAM_MEMORY, "a list of {} handles cannot be had", pointers.len());
-        used.try_reserve_exact(pointers.len()).map_err(refused)?;
-        for &pointer in pointers {
-            match self.take(pointer) {
-                Ok(handle) => used.push(handle),
-                Err(failure) => {
-                    used.iter_mut().for_each(|used| used.state = FREE);
-                    return Err(failure);
-                }
-            }
-        }
-        let mut inside: Vec<&mut N::Inside> = Vec::new();
-        if let Err(error) = inside.try_reserve_exact(pointers.len()) {
-            used.iter_mut().for_each(|used| used.state = FREE);
-            return Err(refused(error));
-        }
-        inside.extend(used.iter_mut().map(InUse::inside));
-        let result = body(&mut inside);
-        used.iter_mut().for_each(|used| used.state = FREE);
+        let taken = pointers.iter().zip(&mut used).try_for_each(|(&pointer, used)| {
+            *used = Some(self.take(pointer)?);
+            Ok(())
+        });
+        let result = taken.and_then(|()| body(&mut used.iter_mut().flatten().map(InUse::inside)));
+        used.iter_mut().flatten().for_each(|used| used.state = FREE);
         result
     }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 6 | `status`, `boundary`, `handle`, `options`, `clock`: the rules |
 //! | 7 | `version`, `memory`, `bare`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`: what stands alone |
-//! | 8 | `session`, `reading`, `choosing`, `keeping`, `answer`, `grammar`, `chat`: conversations |
+//! | 8 | `session`, `reading`, `choosing`, `keeping`, `answer`, `lora`, `grammar`, `chat`: conversations |
 //!
 //! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -60,6 +60,8 @@ mod keeping;
 
 mod answer;
 
+mod lora;
+
 #[cfg(feature = "constrain")]
 mod grammar;
 
@@ -78,6 +80,7 @@ pub use choosing::*;
 #[cfg(feature = "constrain")]
 pub use grammar::*;
 pub use keeping::*;
+pub use lora::*;
 #[cfg(feature = "allocator")]
 pub use memory::*;
 pub use metadata::*;

@@ -1,6 +1,7 @@
 //! Floor 7. What is in a model's file: its metadata and its tensors.
 
 use core::ffi::c_char;
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use bantam::Backend;
 use bantam::format::TensorType;
@@ -115,7 +116,7 @@ pub unsafe extern "C" fn bantam_model_metadata(
     unsafe { call(error, body) }
 }
 
-/// The `i`-th value of the array under a metadata key. Texts are looked for from the first on.
+/// The `i`-th value of the array under a metadata key. To read all of them in order takes one pass over the array.
 ///
 /// Ownership: the text is the model's, and stays as long as it does. Threads: any.
 /// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there is no such key, or not as many values.
@@ -133,10 +134,54 @@ pub unsafe extern "C" fn bantam_model_metadata_element(
             return Err(fail!(BANTAM_ARGUMENT, "the value is no array"));
         };
         let missing = || fail!(BANTAM_ARGUMENT, "there is no value {i}: the array has {}", array.len());
-        caller.fill(value, &in_c(array.iter().nth(i).ok_or_else(missing)?))
+        let place = &caller.shared(model)?.place;
+        // Arrays are told apart by where their key lies.
+        let (entry, i) = (array.place(), i as u64);
+        let (found, end) = array.element(i, place.of(entry)).ok_or_else(missing)?;
+        place.set(entry, (i + 1, end));
+        caller.fill(value, &in_c(found))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
+}
+
+/// Where the last element of an array was found that somebody asked for, so that the next one is not looked for from the first on.
+///
+/// Any threads may ask at once: a place is taken over whole or not at all (a count that is odd while it is written), and whoever would
+/// have to wait starts at the first.
+#[derive(Default)]
+pub(crate) struct Place {
+    written: AtomicUsize,
+    array: AtomicUsize,
+    /// The number of an element, and where it begins.
+    element: AtomicUsize,
+    start: AtomicUsize,
+}
+
+impl Place {
+    /// The element of the array that is known, and where it begins.
+    fn of(&self, array: usize) -> (u64, usize) {
+        let before = self.written.load(Ordering::Acquire);
+        let known = self.array.load(Ordering::Relaxed) == array;
+        let found = (self.element.load(Ordering::Relaxed) as u64, self.start.load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        let is_whole = before.is_multiple_of(2) && before == self.written.load(Ordering::Relaxed);
+        if known && is_whole { found } else { (0, 0) }
+    }
+
+    fn set(&self, array: usize, (element, start): (u64, usize)) {
+        let before = self.written.load(Ordering::Relaxed);
+        let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
+        let is_free = before.is_multiple_of(2);
+        if !is_free || self.written.compare_exchange(before, before + 1, acquire, relaxed).is_err() {
+            return;
+        }
+        fence(Ordering::Release);
+        self.array.store(array, relaxed);
+        self.element.store(element as usize, relaxed);
+        self.start.store(start, relaxed);
+        self.written.store(before + 2, Ordering::Release);
+    }
 }
 
 fn find<'a>(

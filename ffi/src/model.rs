@@ -8,6 +8,7 @@ use bantam::{Cancel, Model, ModelOptions};
 use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, call, call_back};
 use crate::cancel::bantam_cancel;
 use crate::handle::{Noun, create_at};
+use crate::metadata::Place;
 use crate::options::{Struct, flag};
 use crate::pages::{Watch, bantam_progress};
 use crate::source::{LentBytes, bantam_part, map_fd, map_parts, map_path};
@@ -27,6 +28,8 @@ impl Noun for bantam_model {
 pub(crate) struct OpenModel {
     pub(crate) model: Model,
     pub(crate) log: Log,
+    /// Of an array of the metadata that is read element by element.
+    pub(crate) place: Place,
     #[cfg(feature = "constrain")]
     pub(crate) constrainer: std::sync::OnceLock<bantam::constrain::Constrainer>,
 }
@@ -155,7 +158,7 @@ pub unsafe extern "C" fn bantam_model_open_memory(
     let body = |caller: Caller| {
         open(caller, options, out, |options| {
             let bytes = caller.slice(bytes.cast::<u8>(), length, "the model's bytes");
-            let lent = LentBytes::new(bytes.as_ref().ok().copied(), options);
+            let lent = LentBytes::new(bytes.as_ref().ok().copied(), options.release, options.release_user);
             move || bytes.and_then(|_| Ok(Mapping::from_bytes(lent)?))
         })
     };
@@ -228,6 +231,7 @@ where
         OpenModel {
             model,
             log,
+            place: Place::default(),
             #[cfg(feature = "constrain")]
             constrainer: std::sync::OnceLock::new(),
         },

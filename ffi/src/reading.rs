@@ -6,9 +6,7 @@ use bantam::Session;
 
 use crate::boundary::{Caller, call};
 use crate::session::{OpenSession, bantam_session};
-use crate::status::{
-    BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_STATE, Result, bantam_error, bantam_status, fail,
-};
+use crate::status::{BANTAM_ARGUMENT, BANTAM_STATE, Result, bantam_error, bantam_status, fail};
 
 /// Makes `tokens` what the session holds, and reads only those behind what it holds of them already: a prompt that shares its beginning
 /// with the one before costs only the rest. `read`, which may be NULL, is how many were read, also when that was cancelled.
@@ -115,11 +113,15 @@ pub unsafe extern "C" fn bantam_session_decode(
     unsafe { call(error, body) }
 }
 
+/// The most sessions that bantam_session_decode_together takes.
+pub const BANTAM_TOGETHER_MAX: usize = 64;
+
 /// Reads one token in each of several sessions of one model at once, `tokens[i]` in `sessions[i]`: the weights are read once for all. The first
 /// session's threads and cancel object are used; open it with `together_max`. Answers in progress are given up.
 ///
 /// Ownership: none taken. Threads: one at a time.
-/// Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models.
+/// Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models, have different
+/// adapters, or are more than BANTAM_TOGETHER_MAX.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_decode_together(
     sessions: *const *mut bantam_session,
@@ -130,15 +132,23 @@ pub unsafe extern "C" fn bantam_session_decode_together(
     let body = |caller: Caller| {
         let sessions = caller.slice(sessions, count, "the sessions")?;
         let tokens = caller.slice(tokens, count, "the tokens")?;
-        caller.exclusive_all(sessions, |open| {
-            let mut sessions: alloc::vec::Vec<&mut Session> = alloc::vec::Vec::new();
-            let refused = |_| fail!(BANTAM_MEMORY, "a list of {count} sessions cannot be had");
-            sessions.try_reserve_exact(open.len()).map_err(refused)?;
-            for open in open.iter_mut() {
+        if count > BANTAM_TOGETHER_MAX {
+            return Err(fail!(
+                BANTAM_ARGUMENT,
+                "{count} sessions, and at most {BANTAM_TOGETHER_MAX} at once"
+            ));
+        }
+        caller.exclusive_all::<_, _, BANTAM_TOGETHER_MAX>(sessions, |open| {
+            let mut all: [Option<&mut Session>; BANTAM_TOGETHER_MAX] = [const { None }; BANTAM_TOGETHER_MAX];
+            let mut there = 0;
+            for (one, open) in all.iter_mut().zip(open) {
                 open.generator = None;
-                sessions.push(open.awake()?);
+                *one = Some(open.awake()?);
+                there += 1;
             }
-            Ok(Session::decode_together(&mut sessions, tokens)?)
+            let all = core::ptr::from_mut(&mut all[..there]) as *mut [&mut Session];
+            // SAFETY: the first `there` were set above, and an optional reference that is there is the reference.
+            Ok(Session::decode_together(unsafe { &mut *all }, tokens)?)
         })
     };
     // SAFETY: the caller keeps to what the header says of the pointers.

@@ -135,6 +135,8 @@ pub struct bantam_session_options {
     pub deallocate: bantam_deallocate,
     /// Handed to both.
     pub allocator_user: *mut c_void,
+    /// Room for adapters: the most that the ranks of those set at once sum up to; 0 is none. See bantam_session_set_adapters.
+    pub adapter_rank: usize,
 }
 
 // SAFETY: repr(C), a usize first, and integers and pointers, null or not, of any bytes.
@@ -179,6 +181,7 @@ fn read_options(options: &bantam_session_options) -> Result<SessionOptions> {
         kv_format,
         draft_max: options.draft_max,
         together_max: options.together_max,
+        adapter_rank: options.adapter_rank,
         exact: flag(options.exact, "exact of bantam_session_options")?,
         ..SessionOptions::default()
     })

@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_void};
 use bantam::mmap::Mapping;
 
 use crate::boundary::{Caller, Plain, call_back};
-use crate::model::{bantam_model_options, bantam_release};
+use crate::model::bantam_release;
 #[cfg(not(all(feature = "std", unix)))]
 use crate::status::BANTAM_UNSUPPORTED;
 use crate::status::{Result, fail};
@@ -41,9 +41,8 @@ pub(crate) struct LentBytes {
 
 impl LentBytes {
     /// Nothing, if there are no such bytes: they are released all the same.
-    pub(crate) fn new(bytes: Option<&[u8]>, options: &bantam_model_options) -> LentBytes {
+    pub(crate) fn new(bytes: Option<&[u8]>, release: bantam_release, user: *mut c_void) -> LentBytes {
         let bytes = bytes.unwrap_or_default();
-        let (release, user) = (options.release, options.release_user);
         LentBytes { start: bytes.as_ptr(), len: bytes.len(), release, user }
     }
 }

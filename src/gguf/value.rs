@@ -154,11 +154,40 @@ impl<'a> Array<'a> {
         self.len == 0
     }
 
+    /// Where the elements begin, in bytes from the start of the file: a number that no other array of it has, unless both are empty.
+    pub fn place(&self) -> usize {
+        self.elements.position()
+    }
+
     /// The elements of an array of bytes, with a sign or without; `None` for any other.
     pub fn bytes(&self) -> Option<&'a [u8]> {
         let Array { kind, len, elements: mut cursor } = *self;
         let is_bytes = matches!(kind, Kind::U8 | Kind::I8);
         cursor.take(len, "an array of bytes").ok().filter(|_| is_bytes)
+    }
+
+    /// The `i`-th element, and how many bytes behind the start of the elements the next one begins. Texts and arrays have to be
+    /// stepped over one by one: `known` is the number of an element and what this told of the one before it, for a
+    /// search to start there and not at the first.
+    pub fn element(&self, i: u64, known: (u64, usize)) -> Option<(Value<'a>, usize)> {
+        let Array { kind, len, elements } = *self;
+        if i >= len {
+            return None;
+        }
+        let (mut at, start) = match kind.size() {
+            Some(size) => (i, usize::try_from(i * size).ok()?),
+            None if known.0 <= i => known,
+            None => (0, 0),
+        };
+        let mut cursor = elements;
+        cursor.take(start as u64, "elements").ok()?;
+        loop {
+            let value = Value::read(kind, &mut cursor, 0).ok()?;
+            if at == i {
+                return Some((value, elements.left() - cursor.left()));
+            }
+            at += 1;
+        }
     }
 
     /// The elements in order. They were checked at open; should the mapped bytes have changed since, the iterator

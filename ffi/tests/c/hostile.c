@@ -59,6 +59,13 @@ static void null_is_an_error(void) {
     EXPECT(BANTAM_ARGUMENT, bantam_session_save_to(NULL, NULL, 1, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_session_restore_from(NULL, NULL, 1, e));
     EXPECT(BANTAM_HANDLE, bantam_session_trim(NULL, 1, NULL, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_adapter_open(NULL, NULL, 5, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_adapter_open_fd(NULL, 0, 0, 0, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_adapter_open_memory(NULL, NULL, 5, NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_adapter_get_info(NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_set_adapters(NULL, NULL, NULL, 1, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_set_adapters(NULL, NULL, NULL, 0, e));
+    CHECK(bantam_adapter_free(NULL) == BANTAM_OK);
     EXPECT(BANTAM_HANDLE, bantam_session_begin(NULL, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_session_next(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_session_generate(NULL, NULL, NULL, NULL, NULL, e));
@@ -237,6 +244,33 @@ static void *race(void *user) {
     return NULL;
 }
 
+static void count_release(void *user) { ++*(int *)user; }
+
+// Adapters that are none, of other kinds, and too many.
+static void adapters_are_checked(bantam_model *model, bantam_session *session, const char *path) {
+    bantam_adapter *adapter = NULL;
+    EXPECT(BANTAM_INCONSISTENT, bantam_adapter_open(model, path, BANTAM_NUL_TERMINATED, &adapter, e));
+    EXPECT(BANTAM_IO, bantam_adapter_open(model, "no such file", BANTAM_NUL_TERMINATED, &adapter, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_adapter_open(model, "", 0, &adapter, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_adapter_open_fd(model, -1, 0, 0, &adapter, e));
+    EXPECT(BANTAM_HANDLE, bantam_adapter_open((bantam_model *)session, path, BANTAM_NUL_TERMINATED, &adapter, e));
+    int released = 0;
+    EXPECT(BANTAM_NOT_GGUF, bantam_adapter_open_memory(model, "nothing at all, but long enough", 31, count_release, &released, &adapter, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_adapter_open_memory(model, NULL, 31, count_release, &released, &adapter, e));
+    CHECK(adapter == NULL && released == 2);
+    const bantam_adapter *none[9] = {NULL}, *other[1] = {(bantam_adapter *)model};
+    float scales[9] = {0};
+    EXPECT(BANTAM_HANDLE, bantam_session_set_adapters(session, none, scales, 1, e));
+    EXPECT(BANTAM_HANDLE, bantam_session_set_adapters(session, other, NULL, 1, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_set_adapters(session, none, scales, 9, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_set_adapters(session, none, scales, SIZE_MAX, e));
+    OK(bantam_session_set_adapters(session, NULL, NULL, 0, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_decode_together(NULL, NULL, SIZE_MAX, e));
+    bantam_session *many[BANTAM_TOGETHER_MAX + 1] = {session};
+    uint32_t tokens[BANTAM_TOGETHER_MAX + 1] = {0};
+    EXPECT(BANTAM_ARGUMENT, bantam_session_decode_together(many, tokens, BANTAM_TOGETHER_MAX + 1, e));
+}
+
 // Two threads on one session: one works, the other is told.
 static void two_threads_do_not_meet(bantam_model *model) {
     bantam_session *session = open_session(model, 128);
@@ -265,6 +299,7 @@ int main(int argc, char **argv) {
     other_handles_are_an_error(model, session);
     other_sizes_are_told_apart(model);
     values_are_checked(model);
+    adapters_are_checked(model, session, argv[1]);
     two_threads_do_not_meet(model);
     OK(bantam_session_free(session));
     OK(bantam_model_free(model));

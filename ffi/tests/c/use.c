@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 static const char *prompt = "The capital of France is";
 
@@ -624,6 +625,144 @@ static void chats_and_grammars(bantam_model *model) {
 }
 #endif
 
+// A GGUF file, written into memory.
+typedef struct {
+    uint8_t bytes[1 << 16];
+    size_t count;
+} gguf;
+
+static void put(gguf *file, const void *bytes, size_t count) {
+    CHECK(file->count + count <= sizeof file->bytes);
+    memcpy(file->bytes + file->count, bytes, count);
+    file->count += count;
+}
+
+static void put_u32(gguf *file, uint32_t value) { put(file, &value, 4); }
+static void put_u64(gguf *file, uint64_t value) { put(file, &value, 8); }
+
+static void put_text(gguf *file, const char *text) {
+    put_u64(file, strlen(text));
+    put(file, text, strlen(text));
+}
+
+static void put_key(gguf *file, const char *key, const char *value) {
+    put_text(file, key);
+    put_u32(file, 8);
+    put_text(file, value);
+}
+
+// An adapter of rank 4 for one matrix of the demo model.
+static void write_adapter(gguf *file) {
+    put(file, "GGUF", 4);
+    put_u32(file, 3);
+    put_u64(file, 2);
+    put_u64(file, 3);
+    put_key(file, "general.type", "adapter");
+    put_key(file, "general.architecture", "llama");
+    put_key(file, "adapter.type", "lora");
+    const uint64_t shapes[2][2] = {{576, 4}, {4, 576}};
+    for (int i = 0; i < 2; i++) {
+        put_text(file, i ? "blk.3.attn_q.weight.lora_b" : "blk.3.attn_q.weight.lora_a");
+        put_u32(file, 2);
+        put(file, shapes[i], 16);
+        put_u32(file, 0);
+        put_u64(file, i ? 4 * 4 * 576 : 0);
+    }
+    while (file->count % 32) put(file, "", 1);
+    for (int i = 0; i < 2 * 4 * 576; i++) {
+        float value = (float)(i % 7) / 7 - 0.4f;
+        put(file, &value, 4);
+    }
+}
+
+static void count_release(void *user) { ++*(int *)user; }
+
+// The logits behind a few tokens, with what is set.
+static void read_logits(bantam_session *session, float *out) {
+    const uint32_t tokens[] = {100, 200, 300};
+    OK(bantam_session_prompt(session, tokens, 3, NULL, e));
+    const float *logits = NULL;
+    size_t count = 0;
+    OK(bantam_session_logits(session, &logits, &count, e));
+    memcpy(out, logits, count * sizeof *out);
+}
+
+static void adapters_come_and_go(bantam_model *model) {
+    static gguf file;
+    file.count = 0;
+    write_adapter(&file);
+    bantam_adapter *adapter = NULL;
+    int released = 0;
+    OK(bantam_adapter_open_memory(model, file.bytes, file.count, count_release, &released, &adapter, e));
+    bantam_adapter_info info = {.struct_size = sizeof info};
+    OK(bantam_adapter_get_info(adapter, &info, e));
+    CHECK(info.rank == 4 && info.matrices == 1 && info.alpha == 0 && info.fingerprint != 0);
+
+    bantam_session_options options = {.struct_size = sizeof options, .context = 32, .threads = 2, .adapter_rank = 8};
+    bantam_session *session = NULL;
+    OK(bantam_session_open(model, &options, &session, e));
+    size_t bytes = 49152 * sizeof(float);
+    float *plain = malloc(bytes), *with = malloc(bytes), *again = malloc(bytes);
+    CHECK(plain && with && again);
+    read_logits(session, plain);
+    const bantam_adapter *one[] = {adapter}, *two[] = {adapter, adapter}, *three[] = {adapter, adapter, adapter};
+    OK(bantam_session_set_adapters(session, one, NULL, 1, e));
+    bantam_session_info at = {.struct_size = sizeof at};
+    OK(bantam_session_get_info(session, &at, e));
+    CHECK(at.position == 0);
+    read_logits(session, with);
+    CHECK(memcmp(with, plain, bytes) != 0);
+    // Twice as strong is as good as twice.
+    const float half[] = {0.5f, 0.5f}, none[] = {0};
+    OK(bantam_session_set_adapters(session, two, half, 2, e));
+    read_logits(session, again);
+    for (size_t i = 0; i < 49152; i++) CHECK(again[i] - with[i] < 0.5f && with[i] - again[i] < 0.5f);
+    EXPECT(BANTAM_ARGUMENT, bantam_session_set_adapters(session, three, NULL, 3, e));
+    // Sessions keep what they need of it.
+    OK(bantam_session_set_adapters(session, one, NULL, 1, e));
+    OK(bantam_adapter_free(adapter));
+    CHECK(released == 0);
+    read_logits(session, again);
+    CHECK(memcmp(with, again, bytes) == 0);
+    OK(bantam_session_set_adapters(session, NULL, none, 0, e));
+    CHECK(released == 1);
+    read_logits(session, again);
+    CHECK(memcmp(plain, again, bytes) == 0);
+    OK(bantam_session_free(session));
+
+    // From a file, and from a part of one.
+    char path[] = "/tmp/bantam-adapter-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && write(fd, "1234", 4) == 4 && write(fd, file.bytes, file.count) == (ssize_t)file.count);
+    OK(bantam_adapter_open_fd(model, fd, 4, 0, &adapter, e));
+    OK(bantam_adapter_free(adapter));
+    EXPECT(BANTAM_NOT_GGUF, bantam_adapter_open(model, path, BANTAM_NUL_TERMINATED, &adapter, e));
+    CHECK(close(fd) == 0 && remove(path) == 0);
+    // It is no model.
+    bantam_model *other = NULL;
+    EXPECT(BANTAM_UNSUPPORTED, bantam_model_open_memory(file.bytes, file.count, NULL, &other, e));
+    free(plain), free(with), free(again);
+}
+
+// All of a vocabulary, element by element and from two threads' places at once, in a time that grows with its length alone.
+static void arrays_are_read_by_element(bantam_model *model) {
+    const char *keys[] = {"tokenizer.ggml.tokens", "tokenizer.ggml.merges"};
+    for (size_t i = 0; i < 48900; i++) {
+        for (int k = 0; k < 1 + (i % 5000 == 0); k++) {
+            bantam_value value = {.struct_size = sizeof value}, token = value;
+            OK(bantam_model_metadata_element(model, keys[k], BANTAM_NUL_TERMINATED, i, &value, e));
+            bantam_token_info info = {.struct_size = sizeof info};
+            OK(bantam_model_token(model, (uint32_t)i, &info, e));
+            CHECK(value.kind == BANTAM_VALUE_TEXT && value.text_bytes > 0);
+            if (k == 0 && i % 97 == 0) {
+                OK(bantam_model_metadata_element(model, keys[k], BANTAM_NUL_TERMINATED, i / 2, &token, e));
+                OK(bantam_model_metadata_element(model, keys[k], BANTAM_NUL_TERMINATED, i, &token, e));
+                CHECK(token.text == value.text && token.text_bytes == value.text_bytes);
+            }
+        }
+    }
+}
+
 // Everything runs on a thread that has no more stack than the library promises to make do with.
 #ifndef STACK_BYTES // Sanitizers and builds that are not optimised need more.
 #define STACK_BYTES (64 << 10)
@@ -647,6 +786,8 @@ static void *run(void *path) {
     threads_are_the_callers(model);
     work_is_watched(model);
     models_come_from_anywhere(argv[1]);
+    adapters_come_and_go(model);
+    arrays_are_read_by_element(model);
 #ifndef CORE_ONLY
     chats_and_grammars(model);
 #endif
