@@ -13,6 +13,8 @@ use common::{bits, session, sized};
 
 /// Mean square error of a model in F32, in units of the expected logits' mean square.
 const F32_NMSE_MAX: f64 = 1e-5;
+/// The same where most of it is llama.cpp's own: its Gaussian unit goes through a table of halves.
+const GELU_NMSE_MAX: f64 = 1e-4;
 /// How much further from the F32 form of its weights a quantised model may be than llama.cpp, in mean square.
 const QUANTISED_MAX: f64 = 3.0;
 /// How far llama.cpp is from that form at most.
@@ -32,6 +34,10 @@ fn carries(variant: &Variant) -> bool {
     variant.file.tensors.iter().any(|tensor| tensor.name.contains("conv"))
 }
 
+fn nmse_max(variant: &Variant) -> f64 {
+    if variant.name == "gemma4" { GELU_NMSE_MAX } else { F32_NMSE_MAX }
+}
+
 #[test]
 fn models_in_f32_have_llama_cpps_logits() {
     let mut failed = Vec::new();
@@ -43,7 +49,7 @@ fn models_in_f32_have_llama_cpps_logits() {
             for batch in [128, 32, 5] {
                 let nmse = nmse(&logits(&model, &golden, batch), &golden.every_3rd);
                 println!("{} on {}, {batch}: nmse {nmse:.1e}", variant.name, backend.name());
-                if nmse.is_nan() || nmse > F32_NMSE_MAX {
+                if nmse.is_nan() || nmse > nmse_max(&variant) {
                     failed.push((variant.name, backend.name(), batch, nmse));
                 }
             }
@@ -85,7 +91,7 @@ fn prompts_of_any_length_have_llama_cpps_logits() {
             let mut session = session(&model, 2, CONTEXT, 128);
             session.prefill(&golden.ids[..=*position]).unwrap();
             let nmse = nmse(&[every_3rd(session.logits())], std::slice::from_ref(expected));
-            assert!(nmse < F32_NMSE_MAX, "{} at {position}: {nmse:.1e}", variant.name);
+            assert!(nmse < nmse_max(&variant), "{} at {position}: {nmse:.1e}", variant.name);
         }
     }
 }
@@ -222,6 +228,14 @@ fn keys_turn_back_by_the_angles_of_their_layer() {
             .file
             .tensors
             .retain(|tensor| !tensor.name.starts_with("blk.") || tensor.name.starts_with("blk.0."));
+        // What layers see of others, or get of tokens in one tensor for all of them.
+        if variant.name == "gemma4" {
+            let inputs = ["per_layer", "blk.0.inp_gate", "blk.0.proj", "blk.0.post_norm"];
+            let is_input = |name: &str| inputs.iter().any(|input| name.starts_with(input));
+            variant.file.tensors.retain(|tensor| !is_input(&tensor.name));
+            variant.file.remove("gemma4.attention.shared_kv_layers");
+            variant.file.remove("gemma4.embedding_length_per_layer_input");
+        }
         let model = Model::from_bytes(variant.file.write()).unwrap();
         let (mut shifted, mut short) = (session(&model, 2, CONTEXT, 16), session(&model, 2, CONTEXT, 16));
         shifted.prefill(&golden.ids[..60]).unwrap();

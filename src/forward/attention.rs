@@ -14,8 +14,8 @@ use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, HIDDEN_STEP, Piece, Quer
 use bantam_kernels::backend::NARROW;
 
 use super::{Forward, Positions};
-use crate::kv::{KvCache, KvShape};
-use crate::model::program::{Attention, Buffer};
+use crate::kv::KvCache;
+use crate::model::program::{Attention, Buffer, Program};
 
 /// Floats of the state of the `group` query heads that share a key head.
 fn state_len(group: usize, head_dim: usize) -> usize {
@@ -23,16 +23,20 @@ fn state_len(group: usize, head_dim: usize) -> usize {
 }
 
 /// Floats a thread needs: the state of all runs so far and of one run, or what a block of tokens asks for.
-pub(super) fn scratch_len(backend: Backend, group: usize, head_dim: usize, batch: usize) -> usize {
-    let wide = if batch > NARROW { backend.attend_scratch(group, head_dim) } else { 0 };
-    // Shares start at multiples of 64 bytes.
-    state_len(group, head_dim).saturating_mul(2).max(wide).next_multiple_of(16)
+pub(super) fn scratch_len(backend: Backend, program: &Program, batch: usize) -> usize {
+    let of = |group, dim| {
+        let wide = if batch > NARROW { backend.attend_scratch(group, dim) } else { 0 };
+        // Shares start at multiples of 64 bytes.
+        state_len(group, dim).saturating_mul(2).max(wide).next_multiple_of(16)
+    };
+    program.attended().map(|(group, kept)| of(group, kept.dim)).max().unwrap_or(0)
 }
 
 /// Floats of the states of all runs of one token.
-pub(super) fn runs_len(group: usize, kv: &KvShape) -> usize {
-    let runs = kv.context.div_ceil(ATTEND_KEYS);
-    runs.saturating_mul(kv.kv_heads).saturating_mul(state_len(group, kv.head_dim))
+pub(super) fn runs_len(program: &Program, context: usize) -> usize {
+    let states =
+        program.attended().map(|(group, kept)| kept.heads.saturating_mul(state_len(group, kept.dim)));
+    context.div_ceil(ATTEND_KEYS).saturating_mul(states.max().unwrap_or(0))
 }
 
 /// What one layer attends with.
@@ -52,12 +56,13 @@ impl Forward<'_> {
         n: usize,
         positions: &dyn Positions,
         layer: usize,
+        heads: usize,
         attention: &Attention,
         sinks: &[f32],
     ) {
-        let hyper = self.model.hyper();
-        let (kv_heads, head_dim) = (hyper.kv_heads, hyper.head_dim);
-        let group = hyper.heads / kv_heads;
+        let kept = &self.model.program().kept[layer];
+        let (kv_heads, head_dim) = (kept.heads, kept.dim);
+        let group = heads / kv_heads;
         // The query heads of one key head are neighbours, so they are one part of a column.
         let part = group * head_dim;
         let scratch = &mut *self.scratch;
@@ -65,6 +70,8 @@ impl Forward<'_> {
         let (kv, position) = positions.at(0);
         let ranges = [scratch.range(Buffer::Query, n), scratch.range(Buffer::Attended, n)];
         let [query, attended] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
+        // Where layers are of several widths, a narrow one takes a part of the buffer.
+        let attended = &mut attended[..n * kv_heads * part];
         let own = &mut scratch.threads.floats;
         if n > NARROW {
             let tile = TileMut::new(attended, kv_heads * part, n);
@@ -139,7 +146,7 @@ impl Layer<'_> {
         out: &mut [f32],
         own: &mut [f32],
     ) {
-        let dim = kv.shape().head_dim;
+        let dim = kv.kept(self.layer).dim;
         let group = query.len() / dim;
         let (all, rest) = own.split_at_mut(state_len(group, dim));
         let (all, run) = (&mut state(all, group), &mut rest[..state_len(group, dim)]);
@@ -184,9 +191,14 @@ impl Layer<'_> {
     ) {
         // Runs end where they do for a single token; what is before the first token's window is hidden.
         let first = self.seen(keys - queries.tokens).start / ATTEND_KEYS * ATTEND_KEYS;
-        let piece = Piece::whole(keys - first);
-        let (keys, values) = kv.head(self.layer, head, first, keys);
-        self.backend.attend_wide(kv.format(), queries, piece, keys, values, out, own);
+        let mut from = first;
+        while from < keys {
+            let to = kv.run_end(self.layer, from, keys);
+            let (piece, (keys, values)) =
+                (Piece { from: from - first, all: keys - first }, kv.head(self.layer, head, from, to));
+            self.backend.attend_wide(kv.format(), queries, piece, keys, values, out, own);
+            from = to;
+        }
     }
 }
 

@@ -42,12 +42,13 @@ impl Forward<'_> {
         let buffers = scratch.buffers.get_disjoint_mut(ranges).expect("a step's buffers are disjoint");
         let [input, outputs @ ..] = buffers;
         let mut rows = projections.iter().map(|(projection, _)| projection.weight.rows);
-        let mut tiles =
-            outputs.map(|out| rows.next().map_or(TileMut::empty(), |rows| TileMut::new(out, rows, n)));
+        let mut tiles = outputs.map(|out| {
+            rows.next().map_or(TileMut::empty(), |rows| TileMut::new(&mut out[..rows * n], rows, n))
+        });
         let x = match from {
             // Where layers are of several widths, the floats of a narrow one take a part of the buffer.
             Buffer::Hidden => scratch.hidden.columns(&input[..input.len().min(n * k)], k, n),
-            _ => scratch.quantized.columns(input, k, n),
+            _ => scratch.quantized.columns(&input[..n * k], k, n),
         };
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
         let (file, backend, adapters) = (self.file, self.backend, &scratch.adapters);

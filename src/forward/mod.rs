@@ -8,6 +8,7 @@ mod adapters;
 mod angles;
 mod attention;
 mod experts;
+mod inputs;
 mod linear;
 mod positions;
 mod recurrent;
@@ -63,15 +64,16 @@ impl<'a> Forward<'a> {
             self.check_cancel()?;
             match step {
                 Step::Norm { from, gain, to } => self.norm(n, *from, gain.values(self.file), *to),
-                Step::NormParts { buffer, gain, len } => {
-                    self.norm_parts(n, *buffer, gain.values(self.file), *len);
+                Step::NormParts { buffer, gain, len, count } => {
+                    let gain = gain.as_ref().map(|gain| gain.values(self.file));
+                    self.norm_parts(n, *buffer, gain, (*len, *count));
                 }
                 Step::Linear { from, projections } => self.linear(n, *from, projections),
-                Step::Rope { buffer, rope } => self.rope(n, *buffer, *rope),
+                Step::Rope { buffer, rope, heads, dim } => self.rope(n, *buffer, *rope, (*heads, *dim)),
                 Step::Store { layer } => self.store(n, positions, *layer),
-                Step::Attend { layer, attention, sinks } => {
+                Step::Attend { layer, heads, attention, sinks } => {
                     let sinks = sinks.as_ref().map_or(&[][..], |sinks| sinks.values(self.file));
-                    self.attend(n, positions, *layer, attention, sinks);
+                    self.attend(n, positions, *layer, *heads, attention, sinks);
                 }
                 Step::Gated { from, gate, up, activation, exact } => {
                     self.gated(n, *from, (gate, up, *activation), *exact);
@@ -86,6 +88,12 @@ impl<'a> Forward<'a> {
                 Step::Release { gain, len } => {
                     self.release(n, positions.run(n), gain.values(self.file), *len);
                 }
+                Step::Scale { buffer, by } => self.scale(n, *buffer, by.values(self.file)),
+                Step::Inputs { embedding, gain, layers, projected, embedded } => {
+                    let gain = gain.values(self.file);
+                    self.inputs(tokens, embedding, gain, *layers, [*projected, *embedded]);
+                }
+                Step::Inlet { layer, len } => self.inlet(n, *layer, *len),
             }
         }
         self.check_cancel()
@@ -136,40 +144,54 @@ impl<'a> Forward<'a> {
         });
     }
 
-    /// The same within a buffer, for every `len` values by themselves.
-    fn norm_parts(&mut self, n: usize, buffer: Buffer, gain: &[f32], len: usize) {
+    /// The same within a buffer, for each of `count` parts of `len` values by itself; gains of 1 if there are none.
+    fn norm_parts(&mut self, n: usize, buffer: Buffer, gain: Option<&[f32]>, (len, count): (usize, usize)) {
         let (backend, eps) = (self.backend, self.model.hyper().norm_eps);
-        let range = self.scratch.range(buffer, n);
+        let start = self.scratch.range(buffer, n).start;
         let scratch = &mut *self.scratch;
+        let parts = &mut scratch.buffers[start..start + n * len * count];
         let own = &mut scratch.threads.floats;
-        self.pool.parts((&mut scratch.buffers[range], len), own, None, &|_, part, own| {
-            own[..len].copy_from_slice(part);
-            backend.rms_norm(&own[..len], gain, eps, part);
+        self.pool.parts((parts, len), own, None, &|_, part, own| {
+            let (from, ones) = own.split_at_mut(len);
+            from.copy_from_slice(part);
+            let gain = gain.unwrap_or_else(|| {
+                ones[..len].fill(1.0);
+                &ones[..len]
+            });
+            backend.rms_norm(from, gain, eps, part);
         });
     }
 
     /// Turns every head of `buffer` by its column's position.
-    fn rope(&mut self, n: usize, buffer: Buffer, rope: usize) {
-        let (backend, head_dim) = (self.backend, self.model.hyper().head_dim);
+    fn rope(&mut self, n: usize, buffer: Buffer, rope: usize, (heads, dim): (usize, usize)) {
+        let backend = self.backend;
         let pairs = self.model.program().ropes[rope].pairs;
-        let (range, width) = (self.scratch.range(buffer, n), self.scratch.width(buffer));
+        let (start, width) = (self.scratch.range(buffer, n).start, heads * dim);
         let scratch = &mut *self.scratch;
         let angles = &scratch.angles[rope];
-        self.pool.columns(&mut scratch.buffers[range], width, &|c, heads| {
+        self.pool.columns(&mut scratch.buffers[start..start + n * width], width, &|c, heads| {
             let (cos, sin) = angles.column(c);
-            backend.rope(heads, head_dim, cos, sin, pairs);
+            backend.rope(heads, dim, cos, sin, pairs);
         });
     }
 
     /// Appends `Key` and `Value` to the caches of `layer`.
     fn store(&mut self, n: usize, positions: &mut dyn Positions, layer: usize) {
-        let width = self.scratch.width(Buffer::Key);
+        let kept = &self.model.program().kept[layer];
+        let width = kept.heads * kept.dim;
         let keys = self.scratch.columns(Buffer::Key, n).chunks_exact(width);
         let values = self.scratch.columns(Buffer::Value, n).chunks_exact(width);
-        for (c, (keys, values)) in keys.zip(values).enumerate() {
+        for (c, (keys, values)) in keys.zip(values).take(n).enumerate() {
             let (kv, position) = positions.at_mut(c);
             kv.store(self.backend, layer, position, keys, values);
         }
+    }
+
+    /// `buffer *= by`
+    fn scale(&mut self, n: usize, buffer: Buffer, by: &[f32]) {
+        let (backend, by) = (self.backend, by.first().copied().unwrap_or(1.0));
+        let (range, width) = (self.scratch.range(buffer, n), self.scratch.width(buffer));
+        self.pool.columns(&mut self.scratch.buffers[range], width, &|_, values| backend.scale(values, by));
     }
 
     /// `to += from * scale`

@@ -15,7 +15,6 @@ use super::linear::gated_len;
 use super::positions::Positions;
 use crate::arena::{Arena, Slab};
 use crate::error::{Error, Result};
-use crate::kv::KvShape;
 use crate::model::program::{Buffer, Program, ROPES_MAX};
 use crate::model::rope::Rope;
 
@@ -60,7 +59,7 @@ pub(crate) struct Threads {
 impl Scratch {
     pub(crate) fn carve(
         program: &Program,
-        kv: KvShape,
+        context: usize,
         backend: Backend,
         batch: usize,
         threads: usize,
@@ -82,9 +81,10 @@ impl Scratch {
             })
         };
         let (hidden, quantized) = (quantized(hidden)?, quantized(others)?);
-        let group = widths[Buffer::Query as usize] / (kv.kv_heads * kv.head_dim);
-        let floats =
-            scratch_len(backend, group, kv.head_dim, batch).max(gated_len(batch)).max(program.parts_max());
+        // A part that is normed lies beside its gains; so does what a layer gets of a token beside a row of the embedding.
+        let inputs = widths[Buffer::Inputs as usize] + widths[Buffer::Inlet as usize];
+        let floats = scratch_len(backend, program, batch).max(gated_len(batch)).max(inputs);
+        let floats = floats.max(2 * program.parts_max()).next_multiple_of(16);
         // Shares start at multiples of 64 bytes, as the kernels ask.
         let share = backend.scratch_bytes(program.k_max()).next_multiple_of(64);
         Ok(Scratch {
@@ -100,7 +100,7 @@ impl Scratch {
             ],
             chosen: arena.slab(per_column(program.experts_used()))?,
             shares: arena.slab(per_column(program.experts_used()))?,
-            runs: arena.slab(runs_len(group, &kv))?,
+            runs: arena.slab(runs_len(program, context))?,
             threads: Threads {
                 kernels: arena.slab(per_thread(share))?,
                 floats: arena.slab(per_thread(floats))?,

@@ -25,25 +25,36 @@ pub(crate) fn close_gap(
     let (backend, program) = (model.backend(), model.program());
     scratch.angles.iter_mut().for_each(|angles| angles.turn_back(gap.len()));
     let angles = &scratch.angles;
-    let shape = kv.shape();
-    let (dim, format) = (shape.head_dim, shape.format);
-    let (keys, values, head_bytes) = kv.parts_mut();
-    let row = head_bytes / shape.context;
-    let (from, to) = (gap.end * row..held * row, gap.start * row..(held - gap.len()) * row);
-    pool.columns(values, head_bytes, &|_, rows| rows.copy_within(from.clone(), to.start));
-    let own = &mut scratch.threads.floats;
-    pool.parts((keys, head_bytes), own, None, &|head, rows, own| {
-        rows.copy_within(from.clone(), to.start);
-        if let Some(rope) = rope_of_keys(&program.steps, head / shape.kv_heads) {
+    let (lowest, format) = (kv.lowest(), kv.format());
+    for layer in 0..program.kept.len() {
+        let (dim, turns) = (program.kept[layer].dim, kv.turns(layer, held));
+        let (keys, values, row, places) = kv.layer_mut(layer);
+        // Where the places of a layer begin anew, all rows move round, and those before the gap are lost.
+        let round = gap.len() % places * row;
+        let (from, to) = (gap.end * row..held * row, gap.start * row..(held - gap.len()) * row);
+        let close = |rows: &mut [u8]| {
+            if turns { rows.rotate_left(round) } else { rows.copy_within(from.clone(), to.start) }
+        };
+        let moved = if turns {
+            gap.start.max(lowest.max(held.saturating_sub(places)).saturating_sub(gap.len()))..held - gap.len()
+        } else {
+            gap.start..held - gap.len()
+        };
+        pool.columns(values, places * row, &|_, rows| close(rows));
+        let own = &mut scratch.threads.floats;
+        pool.parts((keys, places * row), own, None, &|_, rows, own| {
+            close(rows);
+            let Some(rope) = rope_of_keys(&program.steps, layer) else { return };
             let ((cos, sin), pairs) = (angles[rope].column(0), program.ropes[rope].pairs);
-            for key in rows[to.clone()].chunks_exact_mut(row) {
-                let values = &mut own[..dim];
+            for position in moved.clone() {
+                let (key, values) = (&mut rows[position % places * row..][..row], &mut own[..dim]);
                 backend.dequantize(format.format(), key, values);
                 backend.rope(values, dim, cos, sin, pairs);
                 backend.store_kv(format, values, key);
             }
-        }
-    });
+        });
+    }
+    kv.closed(gap, held);
 }
 
 /// What turns the keys of a layer before they are stored.
@@ -53,7 +64,7 @@ fn rope_of_keys(steps: &[Step], layer: usize) -> Option<usize> {
     let before = &steps[..stored.unwrap_or(0)];
     let since = before.iter().rposition(|step| matches!(step, Step::Store { .. })).unwrap_or(0);
     before[since..].iter().find_map(|step| match step {
-        Step::Rope { buffer: Buffer::Key, rope } => Some(*rope),
+        Step::Rope { buffer: Buffer::Key, rope, .. } => Some(*rope),
         _ => None,
     })
 }

@@ -10,9 +10,9 @@ use bantam_kernels::backend::RopePairs;
 use bantam_kernels::math;
 use bantam_kernels::recurrent::TAPS_MAX;
 
-use super::hyper::{HyperParameters, Keys};
+use super::hyper::{HyperParameters, Keys, SHAPE_MAX};
 use super::program::{
-    Activation, Attention, Buffer, Choice, Convolution, Experts, Gate, Logits, Program, Projection,
+    Activation, Attention, Buffer, Choice, Convolution, Experts, Gate, Kept, Logits, Program, Projection,
     ROPES_MAX, Recall, Step, Steps,
 };
 use super::rope::Rope;
@@ -40,8 +40,7 @@ pub(crate) struct Description<'a> {
     experts: usize,
     /// The tensor with the gains of the norm behind all layers.
     pub(crate) output_norm: &'static str,
-    /// Layers so far that keep keys and values, and those that carry a state.
-    caches: usize,
+    /// Layers so far that carry a state.
     states: usize,
     /// Channels of a convolution, values of what gates what is behind it, and heads that recall with the values of theirs.
     channels: usize,
@@ -51,6 +50,14 @@ pub(crate) struct Description<'a> {
     gates_heads: bool,
     /// Whether a column takes a share of an expert that all go through.
     shares: bool,
+    /// What the layers so far keep of past tokens, and how much the windows of some of them have.
+    kept: Vec<Kept>,
+    window: Option<usize>,
+    /// The most values of all queries, and of all keys, that a layer has.
+    queries: usize,
+    keyed: usize,
+    /// Values that each layer gets of a token beside the stream.
+    inputs: usize,
 }
 
 /// How tokens choose experts.
@@ -66,10 +73,25 @@ pub(crate) struct Routing {
     pub(crate) sigmoid: bool,
 }
 
+/// The heads of a layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Heads {
+    /// Of queries.
+    pub(crate) count: usize,
+    /// Of keys and values; each serves as many of queries as any other.
+    pub(crate) keys: usize,
+    /// Values of each.
+    pub(crate) dim: usize,
+}
+
 /// One layer of it.
 pub(crate) struct Layer<'m, 'a> {
     model: &'m mut Description<'a>,
     index: usize,
+    /// Its heads: those of the metadata, unless the architecture says otherwise.
+    pub(crate) heads: Heads,
+    /// Its hidden values, likewise.
+    pub(crate) ffn: usize,
 }
 
 impl<'a> Description<'a> {
@@ -91,13 +113,17 @@ impl<'a> Description<'a> {
             exact_hidden: 0,
             experts: 0,
             output_norm: "output_norm",
-            caches: 0,
             states: 0,
             channels: 0,
             outlets: 0,
             recalling: (0, 0),
             gates_heads: false,
             shares: false,
+            kept: Vec::new(),
+            window: None,
+            queries: 0,
+            keyed: 0,
+            inputs: 0,
         }
     }
 
@@ -135,6 +161,19 @@ impl<'a> Description<'a> {
         let base = self.keys.factor(key)?.or(base);
         let unscaled = self.ropes[rope].unscaled(base);
         self.add_rope(unscaled)
+    }
+
+    /// The same of another number of turned values.
+    pub(crate) fn narrow_rope(
+        &mut self,
+        rope: usize,
+        key: &str,
+        base: Option<f32>,
+        width: usize,
+    ) -> Result<usize> {
+        let rope = self.unscaled_rope(rope, key, base)?;
+        self.ropes[rope].width = width;
+        Ok(rope)
     }
 
     fn add_rope(&mut self, rope: Rope) -> Result<usize> {
@@ -186,25 +225,35 @@ impl<'a> Description<'a> {
         Ok(Some(Routing { count, used, ffn: self.hyper.ffn, scale, sigmoid: false }))
     }
 
+    /// Makes what each layer gets of a token beside the stream, `len` values: of a row of `per_layer_token_embd`, and of what
+    /// `per_layer_model_proj` makes of the stream at its start, normed by `per_layer_proj_norm`.
+    pub(crate) fn layer_inputs(&mut self, len: usize) -> Result<()> {
+        let HyperParameters { dim, layers, vocab_size, .. } = *self.hyper;
+        let tensors = self.tensors;
+        let embedding = tensors.matrix(text!("per_layer_token_embd.weight"), len * layers, vocab_size)?;
+        let weight = tensors.matrix(text!("per_layer_model_proj.weight"), dim, len * layers)?;
+        let gain = tensors.vector(text!("per_layer_proj_norm.weight"), len)?;
+        let (projected, embedded) = (1.0 / math::sqrt(dim as f32), math::sqrt(len as f32));
+        self.inputs = len;
+        self.steps.linear(Buffer::Stream, [(Projection { weight, bias: None }, Buffer::Inputs)])?;
+        self.steps.push(Step::Inputs { embedding, gain, layers, projected, embedded })
+    }
+
     pub(crate) fn layer(&mut self, index: usize) -> Layer<'_, 'a> {
-        Layer { model: self, index }
+        let HyperParameters { heads: count, kv_heads: keys, head_dim: dim, ffn, .. } = *self.hyper;
+        Layer { model: self, index, heads: Heads { count, keys, dim }, ffn }
     }
 
     /// The program of the steps so far, between an embedding and the scores of tokens.
     pub(crate) fn finish(self) -> Result<Program> {
-        let HyperParameters { dim, heads, kv_heads, head_dim, vocab_size, .. } = *self.hyper;
+        let HyperParameters { dim, vocab_size, .. } = *self.hyper;
         let embedding = self.tensors.matrix(text!("token_embd.weight"), dim, vocab_size)?;
         let output = self.tensors.matrix_if_any(text!("output.weight"), dim, vocab_size)?;
-        let odd = self.ropes.iter().map(|rope| rope.width).find(|&width| width != head_dim);
-        if let Some(turned) = odd.filter(|_| !self.turns_parts) {
-            let architecture = self.keys.architecture;
-            return Err(Error::Unsupported(text!(
-                "{architecture}.rope.dimension_count is {turned}; such a model turns whole heads of {head_dim}"
-            )));
-        }
         Ok(Program {
             ropes: self.ropes,
             steps: self.steps.finish(),
+            kept: self.kept,
+            window: self.window,
             output_norm: self.tensors.vector(text!("{}.weight", self.output_norm), dim)?,
             // Without an output matrix of its own, the model scores tokens with the embedding.
             output: output.unwrap_or_else(|| embedding.clone()),
@@ -213,12 +262,14 @@ impl<'a> Description<'a> {
             logits: self.logits,
             widths: Buffer::ALL.map(|buffer| match buffer {
                 Buffer::Stream | Buffer::Normed | Buffer::Delta => dim,
-                Buffer::Query | Buffer::Attended => heads * head_dim,
-                Buffer::Key | Buffer::Value => kv_heads * head_dim,
+                Buffer::Query | Buffer::Attended => self.queries,
+                Buffer::Key | Buffer::Value => self.keyed,
+                Buffer::Inputs => self.inputs * self.hyper.layers,
+                Buffer::Inlet => self.inputs,
                 Buffer::Hidden => self.exact_hidden,
                 Buffer::Scores => self.experts,
-                Buffer::Joint if self.gates_heads => 2 * heads * head_dim,
-                Buffer::Gates if self.gates_heads => heads * head_dim,
+                Buffer::Joint if self.gates_heads => 2 * self.queries,
+                Buffer::Gates if self.gates_heads => self.queries,
                 Buffer::Joint | Buffer::Gates => 0,
                 Buffer::Mixed => self.channels,
                 Buffer::Outlet => self.outlets,
@@ -247,27 +298,41 @@ impl Layer<'_, '_> {
 
     /// Norms each head of queries and keys by itself: `attn_q_norm`, `attn_k_norm`.
     pub(crate) fn norm_heads(&mut self) -> Result<()> {
-        let head_dim = self.model.hyper.head_dim;
-        self.norm_parts(Buffer::Query, "attn_q_norm", head_dim)?;
-        self.norm_parts(Buffer::Key, "attn_k_norm", head_dim)
+        self.norm_queries()?;
+        self.norm_keys()
+    }
+
+    /// The same of queries alone.
+    pub(crate) fn norm_queries(&mut self) -> Result<()> {
+        self.norm_parts(Buffer::Query, Some("attn_q_norm"), self.heads.dim, self.heads.count)
+    }
+
+    /// The same of keys alone.
+    pub(crate) fn norm_keys(&mut self) -> Result<()> {
+        self.norm_parts(Buffer::Key, Some("attn_k_norm"), self.heads.dim, self.heads.keys)
+    }
+
+    /// Norms the value of each head by itself, without gains.
+    pub(crate) fn norm_values(&mut self) -> Result<()> {
+        self.norm_parts(Buffer::Value, None, self.heads.dim, self.heads.keys)
     }
 
     /// Norms the queries of all heads together, and the keys: `attn_q_norm`, `attn_k_norm`.
     pub(crate) fn norm_all_heads(&mut self) -> Result<()> {
-        let HyperParameters { heads, kv_heads, head_dim, .. } = *self.model.hyper;
-        self.norm_parts(Buffer::Query, "attn_q_norm", heads * head_dim)?;
-        self.norm_parts(Buffer::Key, "attn_k_norm", kv_heads * head_dim)
+        let Heads { count, keys, dim } = self.heads;
+        self.norm_parts(Buffer::Query, Some("attn_q_norm"), count * dim, 1)?;
+        self.norm_parts(Buffer::Key, Some("attn_k_norm"), keys * dim, 1)
     }
 
-    fn norm_parts(&mut self, buffer: Buffer, name: &str, len: usize) -> Result<()> {
-        let gain = self.model.tensors.vector(text!("blk.{}.{name}.weight", self.index), len)?;
-        self.model.steps.push(Step::NormParts { buffer, gain, len })
+    fn norm_parts(&mut self, buffer: Buffer, name: Option<&str>, len: usize, count: usize) -> Result<()> {
+        let gain = |name| self.model.tensors.vector(text!("blk.{}.{name}.weight", self.index), len);
+        let gain = name.map(gain).transpose()?;
+        self.model.steps.push(Step::NormParts { buffer, gain, len, count })
     }
 
     /// Queries, keys and values: `attn_q`, `attn_k`, `attn_v`, or all of them in `attn_qkv`.
     pub(crate) fn project_heads(&mut self, from: Buffer) -> Result<()> {
-        let HyperParameters { dim, heads, kv_heads, head_dim, .. } = *self.model.hyper;
-        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let (dim, [q, kv]) = (self.model.hyper.dim, self.head_widths());
         let [query, key, value] = match self.project_if_any("attn_qkv", dim, q + 2 * kv)? {
             Some(all) => [all.part(0, q), all.part(q, kv), all.part(q + kv, kv)],
             None => [
@@ -280,57 +345,133 @@ impl Layer<'_, '_> {
         self.model.steps.linear(from, to)
     }
 
+    /// The same, where keys are values as well if the file has no `attn_v`.
+    pub(crate) fn project_heads_or_keys(&mut self, from: Buffer) -> Result<()> {
+        let (dim, [q, kv]) = (self.model.hyper.dim, self.head_widths());
+        let (query, key) = (self.project("attn_q", dim, q)?, self.project("attn_k", dim, kv)?);
+        let value = self.project_if_any("attn_v", dim, kv)?.unwrap_or_else(|| key.clone());
+        let to = [(query, Buffer::Query), (key, Buffer::Key), (value, Buffer::Value)];
+        self.model.steps.linear(from, to)
+    }
+
+    /// Queries alone: `attn_q`.
+    pub(crate) fn project_queries(&mut self, from: Buffer) -> Result<()> {
+        let [q, _] = self.head_widths();
+        let query = self.project("attn_q", self.model.hyper.dim, q)?;
+        self.model.steps.linear(from, [(query, Buffer::Query)])
+    }
+
+    /// Takes no notice of the tensors that would make keys and values: some files have them in layers that keep none.
+    pub(crate) fn leave_out_keys(&self) {
+        for name in ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"] {
+            self.model.tensors.leave_out(text!("blk.{}.{name}", self.index));
+        }
+    }
+
+    /// An error if the heads cannot be shared, or are wider than any should be.
+    pub(crate) fn check_heads(&self) -> Result<()> {
+        let (Heads { count, keys, dim }, index) = (self.heads, self.index);
+        if !count.is_multiple_of(keys)
+            || count.checked_mul(dim).is_none_or(|width| width > SHAPE_MAX as usize)
+        {
+            return Err(Error::Inconsistent(text!(
+                "layer {index}: {count} query heads of {dim} cannot share {keys} key heads"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Values of all queries, and of all keys.
+    fn head_widths(&mut self) -> [usize; 2] {
+        let Heads { count, keys, dim } = self.heads;
+        let widths = [count * dim, keys * dim];
+        self.model.queries = self.model.queries.max(widths[0]);
+        self.model.keyed = self.model.keyed.max(widths[1]);
+        widths
+    }
+
     /// Turns queries and keys by their positions.
     pub(crate) fn rope(&mut self, rope: usize) -> Result<()> {
-        self.model.steps.push(Step::Rope { buffer: Buffer::Query, rope })?;
-        self.model.steps.push(Step::Rope { buffer: Buffer::Key, rope })
+        self.rope_queries(rope)?;
+        let Heads { keys: heads, dim, .. } = self.heads;
+        self.model.steps.push(Step::Rope { buffer: Buffer::Key, rope, heads, dim })
+    }
+
+    /// The same of queries alone.
+    pub(crate) fn rope_queries(&mut self, rope: usize) -> Result<()> {
+        let Heads { count: heads, dim, .. } = self.heads;
+        let turned = self.model.ropes[rope].width;
+        if turned > dim || turned < dim && !self.model.turns_parts {
+            let architecture = self.model.keys.architecture;
+            return Err(Error::Unsupported(text!(
+                "{architecture}.rope.dimension_count is {turned}; such a model turns whole heads of {dim}"
+            )));
+        }
+        self.model.steps.push(Step::Rope { buffer: Buffer::Query, rope, heads, dim })
     }
 
     /// Keeps keys and values, gathers the values of those that the queries find, and projects them into the delta:
-    /// `attn_output`. Where the file has them, `attn_sinks` take their share of each head's attention.
-    pub(crate) fn attend(&mut self, attention: Attention) -> Result<()> {
-        self.look_up(attention)?;
-        let HyperParameters { dim, heads, head_dim, .. } = *self.model.hyper;
-        let output = self.project("attn_output", heads * head_dim, dim)?;
+    /// `attn_output`. Where the file has them, `attn_sinks` take their share of each head's attention. Says what number the keys
+    /// and values have.
+    pub(crate) fn attend(&mut self, attention: Attention) -> Result<usize> {
+        let layer = self.keep(attention)?;
+        self.attend_again(layer, attention)?;
+        Ok(layer)
+    }
+
+    /// The same, to the keys and values that an earlier layer has kept.
+    pub(crate) fn attend_again(&mut self, layer: usize, attention: Attention) -> Result<()> {
+        self.look_up(layer, attention)?;
+        let output = self.project("attn_output", self.heads.count * self.heads.dim, self.model.hyper.dim)?;
         self.model.steps.linear(Buffer::Attended, [(output, Buffer::Delta)])
     }
 
     /// The same, with what the heads gather gated by those of [`Layer::project_gated_heads`].
     pub(crate) fn attend_gated(&mut self, attention: Attention) -> Result<()> {
-        self.look_up(attention)?;
-        let HyperParameters { dim, heads, head_dim, .. } = *self.model.hyper;
-        let output = self.project("attn_output", heads * head_dim, dim)?;
+        let layer = self.keep(attention)?;
+        self.look_up(layer, attention)?;
+        let output = self.project("attn_output", self.heads.count * self.heads.dim, self.model.hyper.dim)?;
         let gate = Step::Gate { from: Buffer::Gates, to: Buffer::Attended, gate: Gate::Sigmoid };
         self.model.steps.push(gate)?;
         self.model.steps.linear(Buffer::Attended, [(output, Buffer::Delta)])
     }
 
-    /// Keeps keys and values, and gathers.
-    fn look_up(&mut self, attention: Attention) -> Result<()> {
+    /// Keeps keys and values, and says what number they have.
+    fn keep(&mut self, attention: Attention) -> Result<usize> {
         if !self.model.keys.has_keys(self.index) {
             let (architecture, index) = (self.model.keys.architecture, self.index);
             return Err(Error::Inconsistent(text!(
                 "{architecture}.attention.head_count_kv gives layer {index}, which attends, no key heads"
             )));
         }
-        let layer = self.model.caches;
-        self.model.caches += 1;
-        let sinks = text!("blk.{}.attn_sinks.weight", self.index);
-        let sinks = self.model.tensors.vector_if_any(sinks, self.model.hyper.heads)?;
+        let layer = self.model.kept.len();
+        let Heads { keys: heads, dim, .. } = self.heads;
+        let before = self.model.kept.last().map_or([0; 2], Kept::behind);
+        let memory = Error::Memory { what: "the model's program", bytes: size_of::<Kept>() as u64 };
+        self.model.kept.try_reserve(1).map_err(|_| memory)?;
+        self.model.kept.push(Kept { heads, dim, windowed: attention.window.is_some(), before });
+        self.model.window = self.model.window.max(attention.window);
         self.model.steps.push(Step::Store { layer })?;
-        self.model.steps.push(Step::Attend { layer, attention, sinks })
+        Ok(layer)
+    }
+
+    /// Gathers the values of those keys that the queries find.
+    fn look_up(&mut self, layer: usize, attention: Attention) -> Result<()> {
+        let heads = self.heads.count;
+        let sinks = text!("blk.{}.attn_sinks.weight", self.index);
+        let sinks = self.model.tensors.vector_if_any(sinks, heads)?;
+        self.model.steps.push(Step::Attend { layer, heads, attention, sinks })
     }
 
     /// Queries with a gate behind each, keys and values: `attn_q`, `attn_k`, `attn_v`.
     pub(crate) fn project_gated_heads(&mut self, from: Buffer) -> Result<()> {
-        let HyperParameters { dim, heads, kv_heads, head_dim, .. } = *self.model.hyper;
-        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let (dim, [q, kv]) = (self.model.hyper.dim, self.head_widths());
         let joint = self.project("attn_q", dim, 2 * q)?;
         let (key, value) = (self.project("attn_k", dim, kv)?, self.project("attn_v", dim, kv)?);
         self.model.gates_heads = true;
         let to = [(joint, Buffer::Joint), (key, Buffer::Key), (value, Buffer::Value)];
         self.model.steps.linear(from, to)?;
-        self.model.steps.push(Step::Part { len: head_dim })
+        self.model.steps.push(Step::Part { len: self.heads.dim })
     }
 
     /// A convolution over the last `length` tokens of values that are gated before and behind it, into the delta:
@@ -410,7 +551,7 @@ impl Layer<'_, '_> {
 
     /// The gated feed-forward layer into the delta: `ffn_gate`, `ffn_up`, `ffn_down`.
     pub(crate) fn feed_forward(&mut self, from: Buffer, activation: Activation) -> Result<()> {
-        let HyperParameters { dim, ffn, .. } = *self.model.hyper;
+        let (dim, ffn) = (self.model.hyper.dim, self.ffn);
         let (gate, up) = (self.project("ffn_gate", dim, ffn)?, self.project("ffn_up", dim, ffn)?);
         let down = self.project("ffn_down", ffn, dim)?;
         self.gated(from, [gate, up, down], activation)
@@ -493,6 +634,21 @@ impl Layer<'_, '_> {
         };
         let experts = Experts { count, used, choice, scale, activation, exact, matrices };
         self.model.steps.push(Step::Experts { from, experts })
+    }
+
+    /// Lets what the layer gets of the token beside the stream through `inp_gate`, and makes the delta of it: `proj`.
+    pub(crate) fn let_in(&mut self) -> Result<()> {
+        let (layer, len, dim) = (self.index, self.model.inputs, self.model.hyper.dim);
+        let (gate, out) = (self.project("inp_gate", dim, len)?, self.project("proj", len, dim)?);
+        self.model.steps.linear(Buffer::Stream, [(gate, Buffer::Inlet)])?;
+        self.model.steps.push(Step::Inlet { layer, len })?;
+        self.model.steps.linear(Buffer::Inlet, [(out, Buffer::Delta)])
+    }
+
+    /// Multiplies the stream with a number of the file's, if it has one.
+    pub(crate) fn scale_if_any(&mut self, name: &str) -> Result<()> {
+        let by = self.model.tensors.vector_if_any(text!("blk.{}.{name}.weight", self.index), 1)?;
+        by.map_or(Ok(()), |by| self.model.steps.push(Step::Scale { buffer: Buffer::Stream, by }))
     }
 
     /// Adds to the stream.

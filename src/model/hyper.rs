@@ -32,19 +32,29 @@ pub struct HyperParameters {
 pub(crate) struct Keys<'a> {
     pub(crate) file: &'a File,
     pub(crate) architecture: &'a str,
+    /// Whether layers may have other numbers than the rest of them.
+    pub(crate) uneven: bool,
 }
 
 /// No width or count of a real model is larger; products of three of them stay inside 64 bits.
-const SHAPE_MAX: u32 = 1 << 20;
+pub(crate) const SHAPE_MAX: u32 = 1 << 20;
+const MOST: usize = SHAPE_MAX as usize;
 /// No real model was trained for as many positions.
 const CONTEXT_MAX: u32 = 1 << 30;
 
 impl Keys<'_> {
-    /// A number that may be missing. An array of one number for all layers counts as that number.
+    /// A number that may be missing. An array of one number for all layers counts as that number; where layers may differ, an
+    /// array counts as the greatest.
     pub(crate) fn u32_if_any(self, key: &str) -> Result<Option<u32>> {
         let key = text!("{}.{key}", self.architecture);
         if let Some(Value::Array(array)) = self.file.get(key.as_str()) {
             let mut numbers = array.iter().map(|value| value.as_integer());
+            if self.uneven {
+                let greatest = numbers.try_fold(0, |most, number| Some(most.max(number?)));
+                let greatest = greatest.and_then(|greatest| u32::try_from(greatest).ok());
+                let wrong = || Error::Inconsistent(text!("{key} holds other things than numbers of layers"));
+                return greatest.map(Some).ok_or_else(wrong);
+            }
             let first = numbers.next().flatten().and_then(|number| u32::try_from(number).ok());
             if first.is_none() || !numbers.all(|number| number == first.map(i128::from)) {
                 return Err(Error::Unsupported(text!("{key} differs from layer to layer")));
@@ -58,7 +68,7 @@ impl Keys<'_> {
     /// have an array with zeros.
     fn key_heads(self) -> Result<Option<usize>> {
         let key = text!("{}.attention.head_count_kv", self.architecture);
-        let Some(Value::Array(array)) = self.file.get(key.as_str()) else {
+        let Some(Value::Array(array)) = self.file.get(key.as_str()).filter(|_| !self.uneven) else {
             return self.count_if_any("attention.head_count_kv");
         };
         let mut counts = array.iter().map(|value| value.as_integer()).filter(|count| *count != Some(0));
@@ -99,6 +109,17 @@ impl Keys<'_> {
                 array.iter().nth(layer).is_none_or(|count| count.as_integer() != Some(0))
             }
             _ => true,
+        }
+    }
+
+    /// The count of a layer, 1 to a million, where the file has an array of them.
+    pub(crate) fn of_layer(self, key: &str, layer: usize) -> Result<Option<usize>> {
+        let key = text!("{}.{key}", self.architecture);
+        let Some(Value::Array(array)) = self.file.get(key.as_str()) else { return Ok(None) };
+        let count = array.iter().nth(layer).and_then(|value| value.as_integer());
+        match count.and_then(|count| usize::try_from(count).ok()) {
+            Some(count @ 1..=MOST) => Ok(Some(count)),
+            _ => Err(Error::Inconsistent(text!("{key} gives layer {layer} no count of 1 to {SHAPE_MAX}"))),
         }
     }
 

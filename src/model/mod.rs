@@ -4,6 +4,7 @@
 mod description;
 mod gemma2;
 mod gemma3;
+mod gemma4;
 mod gpt_oss;
 mod granite;
 pub(crate) mod hyper;
@@ -41,6 +42,7 @@ type Describe = fn(&mut Description<'_>) -> Result<()>;
 const ARCHITECTURES: &[(&str, Describe)] = &[
     ("gemma2", gemma2::describe),
     ("gemma3", gemma3::describe),
+    ("gemma4", gemma4::describe),
     ("gpt-oss", gpt_oss::describe),
     ("granite", granite::describe),
     ("granitemoe", granite::describe),
@@ -56,6 +58,9 @@ const ARCHITECTURES: &[(&str, Describe)] = &[
     ("qwen3moe", qwen3moe::describe),
     ("smollm3", smollm3::describe),
 ];
+
+/// Those whose layers have other widths and counts than the rest of them.
+const UNEVEN: &[&str] = &["gemma4"];
 
 /// How to open a model. The default is the best backend of this CPU. Fields may be added: write the rest as
 /// `..ModelOptions::default()`.
@@ -131,7 +136,7 @@ impl Model {
         if file.tensors().next().is_none() {
             return Err(Error::Unsupported(text!("the file holds a vocabulary only, and no weights to run")));
         }
-        let keys = Keys { file: &file, architecture };
+        let keys = Keys { file: &file, architecture, uneven: UNEVEN.contains(&architecture) };
         let hyper = HyperParameters::read(keys)?;
         let tensors = Tensors::new(&file)?;
         let mut description = Description::new(keys, &hyper, &tensors);

@@ -54,10 +54,14 @@ pub(crate) enum Buffer {
     Recalled,
     /// How much a column takes of an expert that all go through: 1.
     Share,
+    /// What each layer gets of a token beside the stream, one layer after the other.
+    Inputs,
+    /// What a layer lets in of it.
+    Inlet,
 }
 
 impl Buffer {
-    pub(crate) const ALL: [Buffer; 19] = [
+    pub(crate) const ALL: [Buffer; 21] = [
         Buffer::Stream,
         Buffer::Normed,
         Buffer::Query,
@@ -77,6 +81,8 @@ impl Buffer {
         Buffer::Learns,
         Buffer::Recalled,
         Buffer::Share,
+        Buffer::Inputs,
+        Buffer::Inlet,
     ];
     pub(crate) const COUNT: usize = Buffer::ALL.len();
 
@@ -135,6 +141,27 @@ pub(crate) enum Choice {
     /// Each score becomes `1 / (1 + exp(-x))`. With these biases added the greatest are chosen; their shares are their parts of
     /// the sum without.
     Sigmoid { bias: Vector },
+}
+
+/// What a layer keeps of past tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// Key heads, and values of each.
+    pub(crate) heads: usize,
+    pub(crate) dim: usize,
+    /// Whether only the last positions are ever seen.
+    pub(crate) windowed: bool,
+    /// Values of a position that the layers before keep: those without a window, and those with one.
+    pub(crate) before: [usize; 2],
+}
+
+impl Kept {
+    /// Values of a position that this layer and those before keep.
+    pub(crate) fn behind(&self) -> [usize; 2] {
+        let [all, windowed] = self.before;
+        let own = self.heads * self.dim;
+        if self.windowed { [all, windowed + own] } else { [all + own, windowed] }
+    }
 }
 
 /// Feed-forward layers of which each token goes through a few.
@@ -225,20 +252,21 @@ pub(crate) enum Step {
     /// `to = from / rms(from) * gain`
     Norm { from: Buffer, gain: Vector, to: Buffer },
     /// The same within `buffer`, for every `len` values by themselves: the length of the gain.
-    NormParts { buffer: Buffer, gain: Vector, len: usize },
+    /// There are `count` of them in a column, and gains of 1 if there are none.
+    NormParts { buffer: Buffer, gain: Option<Vector>, len: usize, count: usize },
     /// `to = weight . from + bias`, for each projection.
     Linear { from: Buffer, projections: Vec<(Projection, Buffer)> },
     /// `Hidden = activation(gate . from) * (up . from)`; `exact` as floats, else quantised.
     Gated { from: Buffer, gate: Projection, up: Projection, activation: Activation, exact: bool },
     /// `Delta`, from the experts that the `Scores` choose.
     Experts { from: Buffer, experts: Experts },
-    /// Turns every head of `buffer` by its column's position, as the program's `rope`th rotation does.
-    Rope { buffer: Buffer, rope: usize },
+    /// Turns every head of `buffer`, of `dim` values each, by its column's position, as the program's `rope`th rotation does.
+    Rope { buffer: Buffer, rope: usize, heads: usize, dim: usize },
     /// Appends keys and values to the cache of `layer`.
     Store { layer: usize },
     /// `Attended = softmax(score(Query . keys)) . values`, over the cache of `layer`, causally.
     /// A score of `sinks` for each head takes its share and has no value.
-    Attend { layer: usize, attention: Attention, sinks: Option<Vector> },
+    Attend { layer: usize, heads: usize, attention: Attention, sinks: Option<Vector> },
     /// `to += from * scale`
     Add { from: Buffer, to: Buffer, scale: f32 },
     /// `Delta *= 1 / (1 + exp(-Share))`, one share for a column.
@@ -253,6 +281,12 @@ pub(crate) enum Step {
     Recall(Recall),
     /// `Outlet = silu(Outlet) * norm(Recalled)`, normed for every `len` values by themselves: the length of the gain.
     Release { gain: Vector, len: usize },
+    /// `buffer *= by`, a single number.
+    Scale { buffer: Buffer, by: Vector },
+    /// `Inputs = (norm(Inputs * projected) * gain + row of the token * embedded) / sqrt(2)`, each layer's part normed by itself.
+    Inputs { embedding: Matrix, gain: Vector, layers: usize, projected: f32, embedded: f32 },
+    /// `Inlet = gelu(Inlet) * Inputs[layer]`
+    Inlet { layer: usize, len: usize },
 }
 
 impl Step {
@@ -281,6 +315,9 @@ impl Step {
                 (own, own | Buffer::Recalled.bit())
             }
             Step::Release { .. } => (Buffer::Recalled.bit() | Buffer::Outlet.bit(), Buffer::Outlet.bit()),
+            Step::Scale { buffer, .. } => (buffer.bit(), buffer.bit()),
+            Step::Inputs { .. } => (Buffer::Inputs.bit(), Buffer::Inputs.bit()),
+            Step::Inlet { .. } => (Buffer::Inlet.bit() | Buffer::Inputs.bit(), Buffer::Inlet.bit()),
         }
     }
 }
@@ -303,6 +340,10 @@ pub(crate) struct Program {
     /// The rotations of queries and keys that the steps name by number.
     pub(crate) ropes: Vec<Rope>,
     pub(crate) steps: Vec<Step>,
+    /// What is kept of past tokens, by the number that the steps name.
+    pub(crate) kept: Vec<Kept>,
+    /// The most keys that a token sees in layers that only see the last ones.
+    pub(crate) window: Option<usize>,
     pub(crate) output_norm: Vector,
     /// One row per token of the vocabulary.
     pub(crate) output: Matrix,
@@ -317,9 +358,17 @@ impl Program {
         self.matrices().map(|each| each.matrix.k).max().unwrap_or(0)
     }
 
-    /// Layers with keys and values of their own.
-    pub(crate) fn caches(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step, Step::Store { .. })).count()
+    /// Values of a position that layers without a window keep, and those with one.
+    pub(crate) fn kept_values(&self) -> [usize; 2] {
+        self.kept.last().map_or([0; 2], Kept::behind)
+    }
+
+    /// The most query heads that share a key head, and the values of a head, of each way that layers attend.
+    pub(crate) fn attended(&self) -> impl Iterator<Item = (usize, &Kept)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Attend { layer, heads, .. } => Some((heads / self.kept[*layer].heads, &self.kept[*layer])),
+            _ => None,
+        })
     }
 
     /// What the layers carry from token to token.

@@ -123,6 +123,11 @@ impl<'a> Tensors<'a> {
         self.file.tensor(name.as_str())
     }
 
+    /// Takes a tensor, if it is there, of which nothing is used.
+    pub(crate) fn leave_out(&self, name: Text) {
+        let _ = self.take(name);
+    }
+
     /// A matrix that must be there.
     pub(crate) fn matrix(&self, name: Text, k: usize, rows: usize) -> Result<Matrix> {
         self.matrix_if_any(name, k, rows)?.ok_or_else(|| missing(name))

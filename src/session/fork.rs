@@ -40,8 +40,7 @@ impl Session {
         self.forget_spilled();
         self.forget_logits();
         self.take_adapters(other);
-        let heads = self.kv.heads_mut(held).zip(other.kv.heads(held));
-        heads.for_each(|(own, other)| own.copy_from_slice(other));
+        self.kv.copy_from(&other.kv, held);
         self.recurrent.copy_from(&other.recurrent, held);
         self.work.tokens[..held].copy_from_slice(other.tokens());
         self.position = held;

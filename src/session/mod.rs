@@ -325,6 +325,10 @@ impl Session {
     /// Nothing is computed. Some architectures carry a state from token to token that cannot be cut shorter; sessions of such
     /// models keep a few of older tokens, and the next call reads the tokens that are held once more from the last of those on.
     /// One is always from before the last batch of the last prompt.
+    ///
+    /// In models with sliding windows, going back by more than a batch and
+    /// [`SessionOptions::rewind_max`] tokens may need keys that are gone: then the next call that reads something reads all
+    /// tokens that are held again.
     pub fn rewind(&mut self, position: usize) {
         if position < self.position {
             self.position = position;

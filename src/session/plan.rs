@@ -49,6 +49,10 @@ pub struct SessionOptions {
     /// Room for adapters ([`Session::set_adapters`]): the most that the ranks of those set at once sum up to. 0, the default,
     /// is none.
     pub adapter_rank: usize,
+    /// How many tokens a session of a model with sliding windows can go back without reading any again: this many, and at least
+    /// a batch. Layers with a window keep keys and values of as many tokens beside those of the window. Sessions of other
+    /// models can always go back.
+    pub rewind_max: usize,
     /// Makes what a session computes for a token the same to the last bit however the tokens before it came, as one prompt,
     /// in pieces, or as an answer. On x86, sessions of models whose matrices are all quantised are so without it. Others, and
     /// all on Arm, round products in other places for more than 16 tokens at once than for fewer: this keeps their batches
@@ -96,7 +100,7 @@ impl Session {
             return Err(Error::Argument(text!("a batch must have at least 1 token")));
         }
         let kv_shape = Session::kv_shape(model, options, context);
-        kv_shape.check()?;
+        kv_shape.check(model.program())?;
         let mut kv = Arena::counting("the KV cache of the context");
         Session::carve_held(model, kv_shape, &mut kv)?;
         let mut scratch = Arena::counting("the session's scratch");
@@ -106,14 +110,8 @@ impl Session {
     }
 
     pub(super) fn kv_shape(model: &Model, options: &SessionOptions, context: usize) -> KvShape {
-        let hyper = model.hyper();
-        KvShape {
-            layers: model.program().caches(),
-            kv_heads: hyper.kv_heads,
-            head_dim: hyper.head_dim,
-            context,
-            format: options.kv_format,
-        }
+        let batch = batch(model, options, context);
+        KvShape::new(model.program(), context, batch, options.rewind_max, options.kv_format)
     }
 }
 
@@ -129,6 +127,14 @@ fn batch_default(model: &Model) -> usize {
     (fitting / BATCH_STEP * BATCH_STEP).clamp(BATCH_LEAST, BATCH_DEFAULT)
 }
 
+/// The tokens that go through the layers at once.
+fn batch(model: &Model, options: &SessionOptions, context: usize) -> usize {
+    let mut matrices = model.program().matrices();
+    let has_one_order = matrices.all(|each| model.backend().has_one_order(each.matrix.format));
+    let most = if options.exact && !has_one_order { NARROW } else { usize::MAX };
+    options.batch.unwrap_or_else(|| batch_default(model)).min(context).min(most)
+}
+
 impl Work {
     pub(super) fn carve(
         model: &Model,
@@ -137,16 +143,13 @@ impl Work {
         threads: usize,
         arena: &mut Arena,
     ) -> Result<Work> {
-        let mut matrices = model.program().matrices();
-        let has_one_order = matrices.all(|each| model.backend().has_one_order(each.matrix.format));
-        let most = if options.exact && !has_one_order { NARROW } else { usize::MAX };
-        let batch = options.batch.unwrap_or_else(|| batch_default(model)).min(kv.context).min(most);
+        let batch = batch(model, options, kv.context);
         let vocab_size = model.hyper().vocab_size;
         let columns = options.together_max.min(NARROW).max(1 + options.draft_max.min(DRAFT_MAX)).min(batch);
         Ok(Work {
             scratch: Scratch::carve(
                 model.program(),
-                kv,
+                kv.context,
                 model.backend(),
                 batch,
                 threads,

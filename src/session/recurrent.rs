@@ -1,5 +1,5 @@
-//! Floor 4. The state of layers that carry one, brought to the session's position: a state cannot be cut shorter, so tokens
-//! that were forgotten are left by going back to an older state and reading from there.
+//! Floor 4. The state of layers that carry one, and the keys of layers with a window, brought to the session's position: neither
+//! can be cut shorter at will, so tokens that were forgotten are left by going back to what is still there and reading from there.
 #![forbid(unsafe_code)]
 
 use super::{Session, Work};
@@ -13,25 +13,36 @@ use crate::recurrent::Recurrent;
 impl Session {
     /// What holds the tokens that were read: keys and values, and the states of layers that carry one.
     pub(super) fn carve_held(model: &Model, kv: KvShape, arena: &mut Arena) -> Result<(KvCache, Recurrent)> {
-        Ok((KvCache::carve(kv, arena)?, Recurrent::carve(model.program().recurrent(), arena)?))
+        Ok((KvCache::carve(model, kv, arena)?, Recurrent::carve(model.program().recurrent(), arena)?))
     }
 
-    /// Makes the state that of the tokens that are held. Some of them may have to be read again, with the same results.
+    /// Makes the state that of the tokens that are held, and has the keys that the next one sees. Some of them may have to be
+    /// read again, with the same results.
     pub(super) fn catch_up(&mut self) -> Result<()> {
-        if self.recurrent.is_none() {
+        let again = !self.kv.reaches(self.position);
+        if self.recurrent.is_none() && !again {
             return Ok(());
         }
-        self.recurrent.go_back(self.position);
         let Session { kv, recurrent, work: Work { scratch, tokens, .. }, position, .. } = self;
-        while recurrent.position() < *position {
-            let from = recurrent.position();
+        let mut from = 0;
+        if !recurrent.is_none() {
+            recurrent.go_back(if again { 0 } else { *position });
+            from = recurrent.position();
+        }
+        while from < *position {
             let to = (*position).min(from + scratch.batch);
             recurrent.mark();
             recurrent.begin();
             let mut positions = Consecutive { kv, recurrent, position: from };
             let mut forward = Forward::new(&self.model, &self.pool, &self.cancel, scratch);
-            forward.run(&tokens[from..to], &mut positions)?;
+            if let Err(error) = forward.run(&tokens[from..to], &mut positions) {
+                if again {
+                    kv.lose();
+                }
+                return Err(error);
+            }
             recurrent.commit(to - from);
+            from = to;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! "BantamSE" | version: u32 | cache format: u32 | model: u64 | angles: u64 | positions: u64 | logits: u64 | adapters: u64
 //! positions x token: u32
 //! logits x f32
+//! of a model with windows:  positions that layers with one have: u64
 //! keys of each layer and head: positions x row, then the values likewise
 //! of a model whose layers carry a state:  tokens that it has read: u64 | if any, state x f32
 //! checksum of all before it: u64
@@ -26,6 +27,8 @@ const HEADER_BYTES: usize = 56;
 const CHECKSUM_BYTES: usize = 8;
 /// The number of tokens that a state has read.
 const STATE_HEADER_BYTES: usize = 8;
+/// The number of positions that layers with a window have.
+const RECENT_BYTES: usize = 8;
 /// What is converted or summed at a time; it lies on the stack.
 const PIECE_BYTES: usize = 4096;
 
@@ -39,11 +42,9 @@ impl Session {
     pub fn saved_bytes(&self) -> usize {
         let logits = if self.scored { self.model.hyper().vocab_size } else { 0 };
         let recurrent = self.state_bytes(self.recurrent.at(self.position).is_some());
-        HEADER_BYTES
-            + 4 * (self.position + logits)
-            + self.kv.bytes(self.position)
-            + recurrent
-            + CHECKSUM_BYTES
+        let recent = self.kv.recent(self.position);
+        let kv = self.recent_bytes() + self.kv.bytes(self.position, recent);
+        HEADER_BYTES + 4 * (self.position + logits) + kv + recurrent + CHECKSUM_BYTES
     }
 
     /// Bytes of what the layers carry, if there is anything to be carried.
@@ -53,6 +54,11 @@ impl Session {
             (false, false) => STATE_HEADER_BYTES,
             (false, true) => STATE_HEADER_BYTES + 4 * self.recurrent.len(),
         }
+    }
+
+    /// Bytes that tell how many positions layers with a window have.
+    fn recent_bytes(&self) -> usize {
+        if self.kv.forgets() { RECENT_BYTES } else { 0 }
     }
 
     /// Saves what the session holds, logits included, to the start of `out`; how many bytes that took. Nothing is allocated.
@@ -152,7 +158,11 @@ impl Session {
         if self.scored {
             put_words(self.logits().iter().map(|logit| logit.to_le_bytes()), &mut put)?;
         }
-        self.kv.heads(self.position).try_for_each(&mut put)?;
+        let recent = self.kv.recent(self.position);
+        if self.kv.forgets() {
+            put(&(recent as u64).to_le_bytes())?;
+        }
+        self.kv.each(self.position, recent, &mut put)?;
         if !self.recurrent.is_none() {
             let (read, state) = self.recurrent.at(self.position).unwrap_or((0, &[]));
             put(&(read as u64).to_le_bytes())?;
@@ -183,7 +193,7 @@ impl Session {
     /// Checks `len` bytes and takes them over.
     fn read_saved(&mut self, len: u64, read: &mut Read<'_>) -> Result<()> {
         self.check_files()?;
-        let (positions, scored) = self.check_saved(len, read)?;
+        let (positions, recent, scored) = self.check_saved(len, read)?;
         // From here on, what was there is overwritten.
         self.forget_spilled();
         self.position = 0;
@@ -202,7 +212,10 @@ impl Session {
             let vocab_size = self.model.hyper().vocab_size;
             take_words(&mut self.work.logits[..vocab_size], f32::from_le_bytes, &mut take)?;
         }
-        self.kv.heads_mut(positions).try_for_each(&mut take)?;
+        if self.kv.forgets() {
+            take(&mut [0; RECENT_BYTES])?;
+        }
+        self.kv.each_mut(positions, recent, &mut take)?;
         if !self.recurrent.is_none() {
             let mut read = [0; STATE_HEADER_BYTES];
             take(&mut read)?;
@@ -228,8 +241,9 @@ impl Session {
         Ok(())
     }
 
-    /// How many positions there are, and whether logits, once everything else is known to fit.
-    fn check_saved(&self, len: u64, read: &mut Read<'_>) -> Result<(usize, bool)> {
+    /// How many positions there are, of which layers with a window have how many, and whether logits, once everything else is
+    /// known to fit.
+    fn check_saved(&self, len: u64, read: &mut Read<'_>) -> Result<(usize, usize, bool)> {
         let damaged = || Error::Saved(text!("it is damaged or was cut off"));
         let mut header = [0; HEADER_BYTES];
         if len < (HEADER_BYTES + CHECKSUM_BYTES) as u64 {
@@ -277,7 +291,18 @@ impl Session {
             let needed = usize::try_from(positions).unwrap_or(usize::MAX);
             return Err(Error::ContextFull { needed, context });
         };
-        let mut body = 4 * (positions + logits) + self.kv.bytes(held) as u64;
+        let words = 4 * (positions + logits) + self.recent_bytes() as u64;
+        if (HEADER_BYTES + CHECKSUM_BYTES) as u64 + words > len {
+            return Err(damaged());
+        }
+        let mut recent = held;
+        if self.kv.forgets() {
+            let mut bytes = [0; RECENT_BYTES];
+            read(HEADER_BYTES as u64 + words - RECENT_BYTES as u64, &mut bytes)?;
+            let saved = usize::try_from(u64::from_le_bytes(bytes)).ok();
+            recent = saved.filter(|&saved| saved <= held).ok_or_else(damaged)?;
+        }
+        let mut body = words + self.kv.bytes(held, recent) as u64;
         if !self.recurrent.is_none() {
             let mut tokens = [0; STATE_HEADER_BYTES];
             let at = HEADER_BYTES as u64 + body;
@@ -294,7 +319,7 @@ impl Session {
         if (HEADER_BYTES + CHECKSUM_BYTES) as u64 + body != len {
             return Err(damaged());
         }
-        Ok((held, logits != 0))
+        Ok((held, recent, logits != 0))
     }
 }
 

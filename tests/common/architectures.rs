@@ -15,7 +15,7 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 18] = [
+    let all: [(&str, &str, Fill); 19] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
@@ -34,6 +34,7 @@ pub(crate) fn architectures() -> Vec<Variant> {
         ("lfm2moe", "lfm2moe-q4_0", lfm2moe),
         ("qwen35", "qwen35-q4_0", qwen35),
         ("qwen35moe", "qwen35moe-q4_0", qwen35moe),
+        ("gemma4", "gemma4-q4_0", gemma4),
     ];
     let make = |name, architecture, format, fill: Fill| {
         let mut maker = Maker::new(architecture, format);
@@ -362,6 +363,56 @@ fn gemma3(maker: &mut Maker) {
         post_normed(maker, &layer);
         maker.head_norms(&layer);
     }
+}
+
+/// Of six layers the third and the sixth see all tokens, with wider heads; the last three keep nothing. Hidden values are as
+/// many as a layer likes, and the third has no values but its keys.
+fn gemma4(maker: &mut Maker) {
+    let shape = Shape { dim: 64, layers: 6, heads: 4, kv_heads: 2, head_dim: 64, ..ODD };
+    maker.start(shape);
+    maker.set("attention.sliding_window", 24);
+    maker.set(
+        "attention.sliding_window_pattern",
+        Meta::Array(7, (0..6).map(|layer| Meta::Bool(layer % 3 != 2)).collect()),
+    );
+    maker.set("attention.shared_kv_layers", 3);
+    for key in ["attention.key_length_swa", "attention.value_length_swa", "rope.dimension_count_swa"] {
+        maker.set(key, 32);
+    }
+    maker.set("rope.freq_base", 1e6);
+    maker.set("rope.freq_base_swa", 10_000.0);
+    maker.set("final_logit_softcapping", 3.0);
+    maker.set("embedding_length_per_layer_input", 32);
+    let ffn = |layer: usize| if layer < 3 { 96 } else { 160 };
+    maker.set(
+        "feed_forward_length",
+        Meta::Array(4, (0..6).map(|layer| Meta::U32(ffn(layer) as u32)).collect()),
+    );
+    // Most pairs of the wide heads do not turn.
+    let divisors = (0..32).map(|pair| if pair < 8 { 1.0 } else { 1e30 });
+    maker.file.tensors.push(vector("rope_freqs.weight", divisors));
+    maker.matrix("per_layer_token_embd", 32 * 6, VOCAB_SIZE);
+    maker.matrix("per_layer_model_proj", shape.dim, 32 * 6);
+    maker.gains("per_layer_proj_norm", 32);
+    for (index, layer) in maker.layers().enumerate() {
+        maker.shape = Shape { head_dim: if index % 3 == 2 { 64 } else { 32 }, ffn: ffn(index), ..shape };
+        post_normed(maker, &layer);
+        maker.head_norms(&layer);
+        maker.matrix(&format!("{layer}.inp_gate"), shape.dim, 32);
+        maker.matrix(&format!("{layer}.proj"), 32, shape.dim);
+        maker.norm(format!("{layer}.post_norm"));
+        maker.gains(&format!("{layer}.layer_output_scale"), 1);
+        let left_out: &[&str] = match index {
+            2 => &["attn_v.weight"],
+            3.. => &["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"],
+            _ => &[],
+        };
+        maker
+            .file
+            .tensors
+            .retain(|tensor| left_out.iter().all(|name| tensor.name != format!("{layer}.{name}")));
+    }
+    maker.shape = shape;
 }
 
 /// Every layer sees all tokens; logits level off.
