@@ -8,7 +8,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build lib header install test test-c test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model build lib header install test test-c sizes test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: model ## Run the tests
 test-c: model ## Run the C tests and examples against the libraries
 	scripts/test-c
 	scripts/test-c --core
+
+sizes: ## Tell what the libraries of test-c are made of, and that none has grown over its limit
+	scripts/size-ledger "$${CARGO_TARGET_DIR:-target}/lib-core" "$${CARGO_TARGET_DIR:-target}/lib"
 
 test-swift: model ## Run the tests and the example of the Swift package (Swift 6, or root and debootstrap)
 	scripts/test-swift
