@@ -104,6 +104,11 @@ const FAMILIES: &[(&str, &str, &str)] = &[
          <|action_start|><|plugin|>\n{\"name\": \"add\", \"parameters\": {\"a\": 1, \"b\": 2}}<|action_end|>",
     ),
     (
+        "lfm",
+        "{{ tools }}<|tool_list_start|>",
+        "I look it up.<|tool_call_start|>[get_weather(city=\"Rome\"), add(a=1, b=2)]<|tool_call_end|>",
+    ),
+    (
         "gpt-oss",
         "{{ tools }}<|channel|>functions.",
         "<|channel|>analysis<|message|>Rome, then.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather \
@@ -145,6 +150,27 @@ fn calls_are_read_as_each_family_writes_them() {
         // In whatever syntax a model answers, its calls are found.
         assert_eq!(syntax("{{ messages }}").read(&tools(), said).calls.len(), calls.len(), "{name}");
     }
+}
+
+#[test]
+fn calls_in_python_have_pythons_values_and_are_written_where_the_template_does_not() {
+    let tools = Tool::list_from_json("[{\"name\": \"now\"}]").unwrap();
+    let lfm = syntax("{{ tools }}<|tool_list_start|>");
+    let said = "<|tool_call_start|>[now(a='it\\'s', b=[True, None, (1, -2.5)], c={'k': \"v\", \"w\": False}, d='', e=\"\\n\")]";
+    let answer = lfm.read(&tools, said);
+    let expected = r#"{"a":"it's","b":[true,null,[1,-2.5]],"c":{"k":"v","w":false},"d":"","e":"\n"}"#;
+    assert_eq!(answer.calls.iter().map(|call| json(&call.arguments)).collect::<Vec<_>>(), [json(expected)]);
+    let nested = format!("<|tool_call_start|>[now(a={})]", "[".repeat(100_000));
+    for bad in
+        ["now(a='x)", "now(a=)", "now(", "now(1)", "now(a=1 b=2)", "now(a=[1 2])", "now(a={1: 2})", &nested]
+    {
+        assert!(lfm.read(&tools, &format!("<|tool_call_start|>[{bad}]")).calls.is_empty(), "{bad:.40}");
+    }
+    let message = Message::new(Speaker::Assistant, "").with_tool_calls(&answer.calls);
+    let told = &lfm.prepare(std::slice::from_ref(&message), &tools)[0].content;
+    assert_eq!(lfm.read(&tools, told).calls[0].arguments, answer.calls[0].arguments, "{told}");
+    let writes = syntax("{{ tools }}<|tool_call_start|>{{ message.tool_calls }}");
+    assert_eq!(writes.prepare(std::slice::from_ref(&message), &tools), [message]);
 }
 
 #[test]

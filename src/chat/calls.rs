@@ -5,6 +5,7 @@
 //!   open  before NAME middle { arguments } after  between  ...  close                                Form::Named
 //!   open  before NAME:1 middle { arguments } after  between  ...  close                              Form::Numbered
 //!   open  before NAME <tag>argument</tag> ... after  between  ...  close                             Form::Tagged
+//!   open  before NAME(argument=value, ...) after  between  ...  close                                Form::Python
 //! ```
 //! Invariant: what is read are calls of tools that there are, with arguments that are JSON; whatever else a model writes stays
 //! text.
@@ -16,6 +17,7 @@ use std::vec::Vec;
 
 use serde_json::{Map, Value};
 
+use super::pythonic;
 use super::syntaxes::{GENERIC, HERMES, KNOWN};
 use super::tagged::Tags;
 use super::thoughts::split_reasoning;
@@ -59,6 +61,8 @@ pub(super) enum Form {
     Numbered(&'static str),
     /// As the name and its arguments between tags.
     Tagged(Tags),
+    /// As Python writes a call.
+    Python,
 }
 
 /// How the models of one family write calls.
@@ -74,6 +78,8 @@ pub struct CallSyntax {
     pub(super) is_many: bool,
     /// Whether the template knows of tools; where it does not, the system message has to tell.
     pub(super) knows_tools: bool,
+    /// Whether the template writes the calls that were made; where it does not, they become text.
+    pub(super) writes_calls: bool,
     /// What the ids follow from that calls without one get.
     pub(super) salt: u64,
 }
@@ -99,7 +105,9 @@ impl CallSyntax {
         let is_known = |words: &[&str]| words.iter().all(|word| source.contains(word));
         let written = KNOWN.iter().find(|(words, _)| is_known(words)).map(|(_, syntax)| *syntax);
         let escaped = || is_known(&["<tool_call>", "\\\"arguments\\\""]).then_some(HERMES);
-        written.or_else(escaped).unwrap_or(GENERIC)
+        let syntax = written.or_else(escaped).unwrap_or(GENERIC);
+        let writes_calls = syntax.form != Form::Python || source.contains("tool_calls");
+        CallSyntax { writes_calls, ..syntax }
     }
 
     /// The same, whose calls get ids that follow from `salt` where the model gives none: the ids of answers with different salts
@@ -125,6 +133,11 @@ impl CallSyntax {
     pub fn prepare(&self, messages: &[Message], tools: &[Tool]) -> Vec<Message> {
         let mut messages = messages.to_vec();
         if self.knows_tools {
+            for message in messages.iter_mut().filter(|_| !self.writes_calls) {
+                if message.speaker == Speaker::Assistant {
+                    message.spell_out(pythonic::write);
+                }
+            }
             return messages;
         }
         for message in &mut messages {
@@ -260,6 +273,10 @@ impl CallSyntax {
                 let (name, arguments, behind) = tags.read(tools, rest)?;
                 (name, None, arguments, behind)
             }
+            Form::Python => {
+                let (name, arguments, behind) = pythonic::read(rest)?;
+                (name, None, arguments, behind)
+            }
             Form::Numbered(middle) => {
                 // Their ids are what is written: the place of the function, its name and the number.
                 let (id, behind) = rest.split_once(middle)?;
@@ -303,7 +320,7 @@ impl CallSyntax {
 }
 
 /// The JSON at the beginning of `text`, and what is behind it.
-fn json_at(text: &str) -> Option<(Value, &str)> {
+pub(super) fn json_at(text: &str) -> Option<(Value, &str)> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let value = stream.next()?.ok()?;
     Some((value, text.get(stream.byte_offset()..)?))

@@ -11,6 +11,7 @@ use std::vec::Vec;
 use serde_json::{Map, Value, json};
 
 use super::calls::{CallSyntax, Form, ToolChoice};
+use super::pythonic;
 use super::tools::Tool;
 use crate::constrain::{self, Grammar};
 use crate::error::{Error, Result, text};
@@ -117,6 +118,15 @@ impl CallSyntax {
                 for (i, word) in words.iter().enumerate() {
                     let _ = writeln!(source, "TEXT_{i}: {word}");
                 }
+                return Ok(());
+            }
+            Form::Python => {
+                let mut ways = Vec::new();
+                for tool in tools {
+                    let head = lark(&pieces(tokenizer, tool.name())?);
+                    ways.push(format!("{head} {} {after}", pythonic::arguments(tool)?));
+                }
+                let _ = writeln!(source, "call: {}", ways.join("\n    | "));
                 return Ok(());
             }
             Form::Named(middle) | Form::Numbered(middle) => {

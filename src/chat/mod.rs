@@ -14,6 +14,7 @@ mod json;
 mod limits;
 mod message;
 mod python;
+mod pythonic;
 mod syntaxes;
 mod tagged;
 mod thoughts;

@@ -17,6 +17,7 @@ pub(super) const HERMES: CallSyntax = CallSyntax {
     close: "",
     is_many: true,
     knows_tools: true,
+    writes_calls: true,
     salt: 0,
 };
 /// Where nothing else is known: as Hermes, which the system message explains.
@@ -127,8 +128,18 @@ const GLM: CallSyntax = CallSyntax {
     ..HERMES
 };
 
+const LFM: CallSyntax = CallSyntax {
+    open: "<|tool_call_start|>[",
+    before: "",
+    form: Form::Python,
+    after: "",
+    between: ", ",
+    close: "]<|tool_call_end|>",
+    ..HERMES
+};
+
 /// What a template has to name, for its models to write calls so. The first that fits counts.
-pub(super) const KNOWN: [(&[&str], CallSyntax); 17] = [
+pub(super) const KNOWN: [(&[&str], CallSyntax); 19] = [
     (&["<|channel|>", "functions."], GPT_OSS),
     (&["<｜tool▁calls▁begin｜>", "```json"], DEEPSEEK),
     (&["<｜tool▁calls▁begin｜>"], DEEPSEEK_3_1),
@@ -139,6 +150,8 @@ pub(super) const KNOWN: [(&[&str], CallSyntax); 17] = [
     (&["<|tool_call|>", "<|/tool_call|>"], PHI),
     (&["<|tool_call|>"], GRANITE),
     (&["<|action_start|>"], INTERN),
+    (&["<|tool_call_start|>"], LFM),
+    (&["<|tool_list_start|>"], LFM),
     (&[" functools["], FIRE),
     (&["<|tool_calls_section_begin|>"], KIMI),
     (&["<function=", "<parameter="], QWEN_CODER),

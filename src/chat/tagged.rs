@@ -73,6 +73,15 @@ fn is_text(tool: &Tool, schema: &Value) -> bool {
     }
 }
 
+/// Whether all values of a schema are truths.
+#[cfg(feature = "constrain")]
+pub(super) fn is_truth(tool: &Tool, schema: &Value) -> bool {
+    target(tool, schema).get("type").is_some_and(|name| name == "boolean")
+}
+
+#[cfg(feature = "constrain")]
+pub(super) use constrained::whole_schema;
+
 #[cfg(feature = "constrain")]
 mod constrained {
     use std::format;
@@ -83,6 +92,17 @@ mod constrained {
     use crate::chat::constrained::escaped;
     use crate::constrain;
     use crate::error::{Error, Result, text};
+
+    /// The schema of an argument with all that it refers to, as what follows `%json` in Lark.
+    pub(in crate::chat) fn whole_schema(tool: &Tool, schema: &Value) -> Result<Value> {
+        let mut whole = schema.clone();
+        for key in ["$defs", "definitions"] {
+            if let (Some(map), Some(defs)) = (whole.as_object_mut(), tool.schema().get(key)) {
+                map.insert(key.into(), defs.clone());
+            }
+        }
+        Ok(constrain::with_options(constrain::prepare(whole)?))
+    }
 
     impl Tags {
         /// The arguments of a call of `tool` as a rule of Lark; `words` takes the words that it needs.
@@ -99,14 +119,7 @@ mod constrained {
                     words.push(self.text(target(tool, schema))?);
                     format!("TEXT_{}", words.len() - 1)
                 } else {
-                    let mut whole = schema.clone();
-                    for key in ["$defs", "definitions"] {
-                        if let (Some(map), Some(defs)) = (whole.as_object_mut(), tool.schema().get(key)) {
-                            map.insert(key.into(), defs.clone());
-                        }
-                    }
-                    let whole = constrain::with_options(constrain::prepare(whole)?);
-                    format!("%json {whole} {}", Value::from(self.behind_value))
+                    format!("%json {} {}", whole_schema(tool, schema)?, Value::from(self.behind_value))
                 };
                 let is_required = required.is_some_and(|names| names.iter().any(|one| one == name));
                 rule += &format!(" ({head} {value}){}", if is_required { "" } else { "?" });
