@@ -81,7 +81,7 @@ pub(crate) trait Unpack: Block {
     const GROUPS: usize;
     /// How `w` follows from `q`.
     const TERM: Term;
-    /// Whether most models have most of their weights in this format: products of a few columns are compiled for it.
+    /// Whether models have much of their weights in this format: products of a few columns are compiled for it.
     const COMMON: bool = false;
 
     /// Unpacks one block of each row of a strip into `LEN / 32` chunks.

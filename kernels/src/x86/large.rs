@@ -89,6 +89,7 @@ impl Unpack for BlockQ5K {
     const BITS: u32 = 5;
     const GROUPS: usize = 1;
     const TERM: Term = Term::Minimum;
+    const COMMON: bool = true;
 
     #[inline(always)]
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {

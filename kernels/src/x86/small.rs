@@ -60,6 +60,7 @@ impl Unpack for BlockQ5_0 {
     const BITS: u32 = 5;
     const GROUPS: usize = 1;
     const TERM: Term = Term::Offset(16);
+    const COMMON: bool = true;
 
     #[inline(always)]
     unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
