@@ -25,7 +25,10 @@ fun constants(tests: Tests) {
     tests.test("every number is the header's") {
         assertEquals(header["ABI_VERSION"], ABI_VERSION)
         // The statuses have no prefix of their own: they are what is left.
-        val prefixes = listOf("ABI_", "MESSAGE_", "FEATURE_", "PRIORITY_", "VALUE_", "TEXT_", "STAGE_", "GRAMMAR_", "KV_", "TRIM_", "STOP_", "ROLE_", "OK")
+        val prefixes = listOf(
+            "ABI_", "ADAPTERS_", "EMBED_", "FEATURE_", "GRAMMAR_", "KV_", "MESSAGE_", "OK", "POOLING_", "PRIORITY_", "ROLE_", "STAGE_", "STOP_", "TEXT_", "TOGETHER_",
+            "TRIM_", "VALUE_",
+        )
         val codes = Code::class.java.fields.filter { it.type == Int::class.java }.associate { it.name to it.getInt(null) }
         assertEquals(header.filterKeys { key -> prefixes.none { key.startsWith(it) } }, codes)
         agree("STOP_", StopReason.entries.associate { it.name to it.number })
