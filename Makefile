@@ -8,7 +8,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model build lib header install test test-c sizes test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model minilm build lib header install test test-c sizes test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: build model ## Have the demo model answer a question (PROMPT="..." asks an
 
 model: ## Fetch the demo model into models/, unless it is there
 	@scripts/fetch-model
+
+minilm: ## Write all-MiniLM-L6-v2, which makes vectors of sentences, into models/ (needs the Python package gguf)
+	@scripts/minilm
 
 build: ## Build the bantam command, optimised, as target/release/bantam
 	cargo build --release --target-dir target -p bantam-cli

@@ -170,6 +170,27 @@
 // The most adapters that a session has at once.
 #define BANTAM_ADAPTERS_MAX 8
 
+// What the model's file says.
+#define BANTAM_POOLING_DEFAULT 0
+
+// Every token has a vector of its own.
+#define BANTAM_POOLING_NONE 1
+
+// A text's vector is the mean of those of its tokens.
+#define BANTAM_POOLING_MEAN 2
+
+// It is that of the first token.
+#define BANTAM_POOLING_CLS 3
+
+// It is that of the last token.
+#define BANTAM_POOLING_LAST 4
+
+// The model's head scores the text: how well a document answers a query.
+#define BANTAM_POOLING_RANK 5
+
+// Cuts texts that are too long off, and keeps the special token that ends them, instead of BANTAM_CONTEXT_FULL.
+#define BANTAM_EMBED_TRUNCATE 1
+
 // Any JSON value; the source is not looked at.
 #define BANTAM_GRAMMAR_JSON 1
 
@@ -205,6 +226,9 @@ typedef struct bantam_cancel bantam_cancel;
 
 // The messages of a conversation, and how a model wants them to be written down.
 typedef struct bantam_chat bantam_chat;
+
+// What makes vectors of texts. One thread at a time may use it; a second one gets BANTAM_BUSY.
+typedef struct bantam_embedder bantam_embedder;
 
 // What answers may look like, compiled for the vocabulary of one model. Any number of answers may follow it.
 typedef struct bantam_grammar bantam_grammar;
@@ -723,6 +747,54 @@ typedef struct bantam_adapter_info {
   // 0.
   int32_t reserved;
 } bantam_adapter_info;
+
+// How to open an embedder. Zeros mean defaults.
+typedef struct bantam_embedder_options {
+  // sizeof(bantam_embedder_options)
+  size_t struct_size;
+  // The most tokens of a text; 0 is what the model reads, up to 2048.
+  size_t context;
+  // How texts become vectors: BANTAM_POOLING_...
+  int32_t pooling;
+  // 1 leaves vectors as long as they are; 0 brings them to length 1, so that the sum of the products of two is a cosine.
+  int32_t keep_length;
+  // Threads of the embedder's own pool; 0 is bantam_threads_default(). Without meaning beside `pool`.
+  size_t threads;
+  // The threads that it works with; NULL makes a pool of its own.
+  const struct bantam_pool *pool;
+  // Stops it; NULL is none.
+  const struct bantam_cancel *cancel;
+} bantam_embedder_options;
+
+// How an embedder stands.
+typedef struct bantam_embedder_info {
+  // sizeof(bantam_embedder_info), set by the caller.
+  size_t struct_size;
+  // Values of a vector, or of a score.
+  size_t dim;
+  // The most tokens of a text.
+  size_t context;
+  // Threads that it works with.
+  size_t threads;
+  // Bytes of memory.
+  size_t total_bytes;
+  // How texts become vectors: BANTAM_POOLING_..., and never the default.
+  int32_t pooling;
+  // 0.
+  int32_t reserved;
+} bantam_embedder_info;
+
+// A text, or a pair of a query and a document.
+typedef struct bantam_embed_text {
+  // UTF-8.
+  const char *text;
+  // How many bytes; 0 stands for all up to the first 0.
+  size_t text_bytes;
+  // The document, if `text` is a query that is asked of it; NULL is none.
+  const char *document;
+  // How many bytes; 0 stands for all up to the first 0.
+  size_t document_bytes;
+} bantam_embed_text;
 
 // How to make a chat. Zeros mean defaults.
 typedef struct bantam_chat_options {
@@ -1443,6 +1515,55 @@ bantam_status bantam_session_set_adapters(struct bantam_session *session,
 //
 // Ownership: ends. Threads: any, while nobody else uses the handle. Errors: BANTAM_HANDLE, BANTAM_BUSY.
 bantam_status bantam_adapter_free(struct bantam_adapter *adapter);
+
+// Says how much memory an embedder of these options takes, to the byte.
+//
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_UNSUPPORTED.
+bantam_status bantam_embedder_plan(const struct bantam_model *model,
+                                   const struct bantam_embedder_options *options,
+                                   struct bantam_plan *plan,
+                                   struct bantam_error *error);
+
+// Opens an embedder, and has all the memory that it computes in.
+//
+// Ownership: the caller frees it with bantam_embedder_free. It keeps what it needs of model, pool and cancel object.
+// Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_UNSUPPORTED if neither the file nor
+// the options say how texts become vectors, and BANTAM_IO if the system starts no more threads.
+bantam_status bantam_embedder_open(const struct bantam_model *model,
+                                   const struct bantam_embedder_options *options,
+                                   struct bantam_embedder **out,
+                                   struct bantam_error *error);
+
+// Says how an embedder stands.
+//
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT.
+bantam_status bantam_embedder_get_info(struct bantam_embedder *embedder,
+                                       struct bantam_embedder_info *info,
+                                       struct bantam_error *error);
+
+// Makes vectors of `count` texts, one behind the other in `out`, which has room for `capacity` values: `dim` for each text, or without
+// pooling for each of its tokens. How many that were is written to `written`, which may be NULL.
+//
+// Several texts go through the model at once, so many in one call are faster than as many calls. `flags` are BANTAM_EMBED_... What
+// the texts' tokens take comes from the heap.
+//
+// Ownership: none taken. Threads: one at a time.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_CHANGED; BANTAM_CONTEXT_FULL for a text of more tokens than the
+// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED.
+bantam_status bantam_embedder_embed(struct bantam_embedder *embedder,
+                                    const struct bantam_embed_text *texts,
+                                    size_t count,
+                                    uint32_t flags,
+                                    float *out,
+                                    size_t capacity,
+                                    size_t *written,
+                                    struct bantam_error *error);
+
+// Frees an embedder; NULL is none.
+//
+// Ownership: ends. Threads: any, while nobody else uses it.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY if another call uses it: it is not freed then.
+bantam_status bantam_embedder_free(struct bantam_embedder *embedder);
 
 // Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
 //

@@ -36,12 +36,14 @@ vocabs: ## Fetch llama.cpp's vocabulary files into models/, unless they are ther
 VARIANTS = $(CURDIR)/target/variants
 ARCHITECTURES = $(CURDIR)/target/architectures
 ADAPTERS = $(CURDIR)/target/adapters
+ENCODERS = $(CURDIR)/target/encoders
 
 golden: peers model vocabs ## Write the golden files of tests/golden anew
-	rm -rf "$(VARIANTS)" "$(ARCHITECTURES)" "$(ADAPTERS)"
+	rm -rf "$(VARIANTS)" "$(ARCHITECTURES)" "$(ADAPTERS)" "$(ENCODERS)"
 	MODELS="$(VARIANTS)" cargo test -p bantam --test variants -- --ignored --exact write_the_files
 	MODELS="$(ARCHITECTURES)" cargo test -p bantam --test architectures -- --ignored --exact write_the_files
 	MODELS="$(ADAPTERS)" cargo test -p bantam --test adapters -- --ignored --exact write_the_files
+	MODELS="$(ENCODERS)" cargo test -p bantam --test embeddings -- --ignored --exact write_the_files
 	$(PEERS) golden formats
 	$(PEERS) golden tokens $(DEMO) $(VOCABS)
 	scripts/gemma4-vocab
@@ -53,6 +55,7 @@ golden: peers model vocabs ## Write the golden files of tests/golden anew
 	$(PEERS) golden variants "$(VARIANTS)"
 	$(PEERS) golden architectures "$(ARCHITECTURES)"
 	$(PEERS) golden adapters "$(ADAPTERS)"
+	$(PEERS) golden embeddings "$(ENCODERS)"
 
 bench-peers: peers models-1b ## Measure bantam against llama.cpp and the machine (PEER=avx2, ARGS=--help explains)
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli

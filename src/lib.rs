@@ -32,7 +32,7 @@
 //! | 1 | `error`, `checksum`, `memory`, `mmap`, `format`, `gguf`, `stack` |
 //! | 2 | `arena`, `cancel`, `pool`, `tokenizer`, `model`, `lora`, `kv` |
 //! | 3 | `forward`, `sample`, `speculate` |
-//! | 4 | `session`, `chat`, `constrain` |
+//! | 4 | `session`, `embed`, `chat`, `constrain` |
 //! | 5 | `generate`, `speculate/model` |
 //!
 //! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of keys
@@ -49,6 +49,7 @@ pub mod chat;
 mod checksum;
 #[cfg(feature = "constrain")]
 pub mod constrain;
+mod embed;
 mod error;
 pub mod format;
 mod forward;
@@ -71,10 +72,11 @@ pub mod tokenizer;
 pub use arena::Buffer;
 pub use bantam_kernels::{Backend, Format, KvFormat, Origin};
 pub use cancel::Cancel;
+pub use embed::{EmbedOptions, Embedder, Input};
 pub use error::{Error, Result, Text};
 pub use generate::{Constrain, GenerateOptions, Generator, Overflow, Piece, StopReason};
 pub use lora::Adapter;
-pub use model::{HyperParameters, Model, ModelOptions};
+pub use model::{HyperParameters, Model, ModelOptions, Pooling};
 pub use pool::Pool;
 #[cfg(feature = "std")]
 pub use pool::{Cpus, Executor, Priority, Task};

@@ -56,6 +56,11 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
+    /// That of no layers.
+    pub(crate) fn none() -> Turn<'a> {
+        Turn { shape: RecurrentShape::default(), from: &[], to: &mut [] }
+    }
+
     /// The inputs of a layer's convolution: those before the batch, and where those behind it go.
     pub(crate) fn inputs(self, layer: usize) -> (&'a [f32], &'a mut [f32]) {
         let RecurrentShape { inputs, matrices, .. } = self.shape;

@@ -11,6 +11,7 @@ mod constraining;
 mod conversation;
 mod detokenize;
 mod drafting;
+mod embed;
 mod ending;
 mod failure;
 mod input;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Run(run) => run.execute(),
         Command::Inspect(inspect) => inspect.execute(),
+        Command::Embed(embed) => embed.execute(),
         Command::Tokenize(tokenize) => tokenize.execute(),
         Command::Detokenize(detokenize) => detokenize.execute(),
         Command::Bench(bench) => bench.execute(),

@@ -13,6 +13,7 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::detokenize::Detokenize;
+use crate::embed::Embed;
 use crate::failure::{self, Failure, Result};
 use crate::inspect::Inspect;
 use crate::output;
@@ -23,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   bantam run model.gguf -p \"Why is the sky blue?\"      answer one question
   bantam run model.gguf                                chat
+  bantam embed encoder.gguf \"a hen\" \"a bird\" --matrix   how near texts are to each other
   bantam inspect model.gguf                            what the file holds
   bantam tokenize model.gguf --text \"Hello\"            text to tokens
   bantam bench model.gguf                              how fast it is here
@@ -42,6 +44,7 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Run(Box<Run>),
+    Embed(Box<Embed>),
     Inspect(Inspect),
     Tokenize(Tokenize),
     Detokenize(Detokenize),

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 6 | `status`, `boundary`, `handle`, `options`, `clock`: the rules |
 //! | 7 | `version`, `memory`, `bare`, `cancel`, `pool`, `model`, `metadata`, `text`, `sampler`: what stands alone |
-//! | 8 | `session`, `reading`, `choosing`, `keeping`, `answer`, `lora`, `grammar`, `chat`: conversations |
+//! | 8 | `session`, `reading`, `choosing`, `keeping`, `answer`, `lora`, `grammar`, `chat`: conversations; `embed` |
 //!
 //! Invariant: whatever a caller hands in, short of a pointer to memory that is not there, the process goes on.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -62,6 +62,8 @@ mod answer;
 
 mod lora;
 
+mod embed;
+
 #[cfg(feature = "constrain")]
 mod grammar;
 
@@ -77,6 +79,7 @@ pub use cancel::*;
 #[cfg(feature = "chat")]
 pub use chat::*;
 pub use choosing::*;
+pub use embed::*;
 #[cfg(feature = "constrain")]
 pub use grammar::*;
 pub use keeping::*;

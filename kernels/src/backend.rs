@@ -8,6 +8,7 @@ use crate::attention::{AttendMut, KvFormat, KvKernels};
 use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
+use crate::math;
 use crate::recurrent::{self, DeltaInputs, TAPS_MAX};
 use crate::scalar;
 use crate::scan::{SCAN_BLOCK, SpreadMut};
@@ -299,6 +300,18 @@ impl Backend {
         unsafe { (self.0.rms_norm)(x, gain, eps, out) }
     }
 
+    /// Layer norm (arXiv:1607.06450): `out[i] = (x[i] - mean) / sqrt(variance + eps) * gain[i] + bias[i]`, without the last term if
+    /// there is no bias. The same bits on every backend.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn layer_norm(self, x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+        assert_eq!(x.len(), gain.len());
+        assert_eq!(x.len(), out.len());
+        assert!(bias.is_none_or(|bias| bias.len() == x.len()), "a bias for each value");
+        layer_norm(x, gain, bias, eps, out);
+    }
+
     /// Turns the first `2 * cos.len()` values of each head of one token by its position's angles, pair by pair:
     /// `(a, b) -> (a cos - b sin, a sin + b cos)`. Values behind them stay.
     ///
@@ -454,5 +467,31 @@ impl Backend {
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Backend({})", self.0.name)
+    }
+}
+
+/// See [`Backend::layer_norm`].
+fn layer_norm(x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+    /// Sums in progress: as many as a compiler keeps in the registers of any CPU.
+    const LANES: usize = 16;
+    fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+        let (chunks, rest) = x.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for chunk in chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum += of(*x);
+            }
+        }
+        sums.iter().sum::<f32>() + rest.iter().map(|x| of(*x)).sum::<f32>()
+    }
+    let mean = sum(x, |x| x) / x.len() as f32;
+    // Of the differences: the mean square minus the squared mean loses what a large mean leaves of the variance.
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / x.len() as f32;
+    let scale = 1.0 / math::sqrt(variance + eps);
+    for ((x, gain), out) in x.iter().zip(gain).zip(out.iter_mut()) {
+        *out = (x - mean) * scale * gain;
+    }
+    if let Some(bias) = bias {
+        out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
     }
 }

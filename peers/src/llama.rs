@@ -199,6 +199,15 @@ pub(crate) struct Context<'model> {
 impl<'model> Context<'model> {
     /// Makes an empty context of `model`.
     pub(crate) fn open(model: &'model Model, settings: &Settings) -> Result<Self> {
+        Self::open_with(model, settings, |_| ())
+    }
+
+    /// The same with options changed, but for the model's callbacks.
+    fn open_with(
+        model: &'model Model,
+        settings: &Settings,
+        change: impl FnOnce(&mut sys::llama_context_params),
+    ) -> Result<Self> {
         let positions = u32::try_from(settings.positions)?;
         let threads = i32::try_from(settings.threads)?;
         // SAFETY: the function takes nothing and returns a plain struct.
@@ -217,6 +226,7 @@ impl<'model> Context<'model> {
             true => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
             false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
         };
+        change(&mut options);
         // SAFETY: the model is open and outlives the context by the lifetime; the options are defaults but for
         // plain numbers.
         let raw = unsafe { sys::llama_init_from_model(model.raw.as_ptr(), options) };
@@ -305,6 +315,98 @@ impl Drop for Context<'_> {
     fn drop(&mut self) {
         // SAFETY: this type owns the context, and its model is still open by the lifetime.
         unsafe { sys::llama_free(self.raw.as_ptr()) }
+    }
+}
+
+/// What makes vectors of texts, each a sequence of one batch.
+pub(crate) struct Embedder<'model> {
+    context: Context<'model>,
+    /// Values of a pooled vector.
+    pooled: usize,
+}
+
+impl<'model> Embedder<'model> {
+    /// Makes a context that pools by ggml's number `pooling`, for batches of up to `sequences` texts.
+    pub(crate) fn open(
+        model: &'model Model,
+        settings: &Settings,
+        pooling: i32,
+        sequences: usize,
+    ) -> Result<Self> {
+        let sequences = u32::try_from(sequences)?;
+        let context = Context::open_with(model, settings, |options| {
+            options.embeddings = true;
+            options.pooling_type = pooling;
+            options.n_ubatch = options.n_batch;
+            options.n_seq_max = sequences;
+            options.kv_unified = true;
+        })?;
+        // SAFETY: the model is open.
+        let (labels, dim) = unsafe {
+            (sys::llama_model_n_cls_out(model.raw.as_ptr()), sys::llama_model_n_embd(model.raw.as_ptr()))
+        };
+        let pooled = match pooling == sys::LLAMA_POOLING_TYPE_RANK {
+            true => labels as usize,
+            false => usize::try_from(dim)?,
+        };
+        Ok(Self { context, pooled })
+    }
+
+    /// Reads texts, each by itself.
+    pub(crate) fn read(&mut self, texts: &[&[Token]]) -> Result<()> {
+        let context = &mut self.context;
+        let count: usize = texts.iter().map(|text| text.len()).sum();
+        ensure!(count > 0 && count <= context.positions, "{count} tokens in one batch");
+        texts.iter().copied().flatten().try_for_each(|&id| context.model.check(id))?;
+        let mut tokens: Vec<Token> = texts.concat();
+        let mut positions: Vec<i32> = texts.iter().flat_map(|text| 0..text.len() as i32).collect();
+        let mut ids: Vec<i32> = (0..texts.len() as i32).collect();
+        let mut sequences: Vec<*mut i32> = Vec::new();
+        for (text, id) in texts.iter().zip(&mut ids) {
+            let id: *mut i32 = id;
+            sequences.resize(sequences.len() + text.len(), id);
+        }
+        let mut counts = vec![1; count];
+        context.outputs.clear();
+        context.outputs.resize(count, 1);
+        let batch = sys::llama_batch {
+            n_tokens: i32::try_from(count)?,
+            token: tokens.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: sequences.as_mut_ptr(),
+            logits: context.outputs.as_mut_ptr(),
+        };
+        // SAFETY: the context is open; the memory handle, which an encoder does not have, belongs to it.
+        unsafe {
+            let memory = sys::llama_get_memory(context.raw.as_ptr());
+            if !memory.is_null() {
+                sys::llama_memory_clear(memory, true);
+            }
+        }
+        // SAFETY: all arrays have `n_tokens` elements, each list of sequences one, and all of them live through the call.
+        let status = unsafe { sys::llama_decode(context.raw.as_ptr(), batch) };
+        ensure!(status == 0, "llama_decode failed with status {status}");
+        Ok(())
+    }
+
+    /// The vector of a text of the last batch.
+    pub(crate) fn text(&mut self, text: usize) -> Result<&[f32]> {
+        // SAFETY: the context is open; of a sequence that the last batch did not have, the function says null.
+        let row = unsafe { sys::llama_get_embeddings_seq(self.context.raw.as_ptr(), i32::try_from(text)?) };
+        ensure!(!row.is_null(), "llama.cpp has no vector of text {text}");
+        // SAFETY: a row has this length and stays valid until the next call that takes `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(row, self.pooled) })
+    }
+
+    /// The vector of a token of the last batch, without pooling.
+    pub(crate) fn token(&mut self, index: usize) -> Result<&[f32]> {
+        // SAFETY: the context is open; of a token that the last batch did not have, the function says null.
+        let row = unsafe { sys::llama_get_embeddings_ith(self.context.raw.as_ptr(), i32::try_from(index)?) };
+        ensure!(!row.is_null(), "llama.cpp has no vector of token {index}");
+        // SAFETY: a row has this length and stays valid until the next call that takes `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(row, self.pooled) })
     }
 }
 

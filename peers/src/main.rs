@@ -7,6 +7,7 @@ mod bench;
 mod chain;
 mod compare;
 mod cost;
+mod embeddings;
 mod features;
 mod formats;
 #[allow(unsafe_code)]
@@ -85,6 +86,13 @@ enum Command {
     },
     /// Measures Bantam's matrix product of each format against ggml's, in turns.
     Products(products::Options),
+    /// Measures how long llama.cpp takes for the vectors of a file's lines, and prints JSON.
+    Embed {
+        model: PathBuf,
+        file: PathBuf,
+        #[command(flatten)]
+        work: embeddings::Work,
+    },
     /// Makes a model of any shape and formats, with random weights.
     MakeModel(shapes::Options),
     /// Prints the perplexity of a text file.
@@ -134,6 +142,14 @@ enum Golden {
         #[arg(long, default_value = "tests/golden/logits")]
         out: PathBuf,
     },
+    /// Vectors of tiny models that make them.
+    Embeddings {
+        /// Folder of the GGUF files, which a test of Bantam writes.
+        models: PathBuf,
+        /// Folder of the file.
+        #[arg(long, default_value = "tests/golden/embeddings")]
+        out: PathBuf,
+    },
     /// Logits of tiny models, of every architecture.
     Architectures {
         /// Folder of the GGUF files, which a test of Bantam writes.
@@ -169,6 +185,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Golden(Golden::Architectures { models, out }) => {
             variants::write(&models, &out, "architectures.json", variants::Steps { all: 20, every: 5 })
         }
+        Command::Golden(Golden::Embeddings { models, out }) => embeddings::write(&models, &out),
+        Command::Embed { model, file, work } => embeddings::print(&model, &file, &work),
         Command::Logits { model, prompt, steps } => logits::print(&model, &prompt, steps),
         Command::Bench { model, work, repeat } => bench::print(&model, &work, repeat),
         Command::Limits { backend, threads } => {

@@ -32,7 +32,7 @@ struct Row {
 }
 
 /// A logit, written with six digits.
-struct Number(f32);
+pub(crate) struct Number(pub(crate) f32);
 
 impl Serialize for Number {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -60,7 +60,7 @@ pub(crate) fn write(models: &Path, folder: &Path, name: &str, steps: Steps) -> R
 }
 
 /// The models of a folder in the order of their names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("reading the folder {}", folder.display()))?;
     let mut files: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;

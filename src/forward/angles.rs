@@ -38,7 +38,7 @@ impl Angles {
         }
         let columns = self.cos.chunks_exact_mut(pairs).zip(self.sin.chunks_exact_mut(pairs));
         for (c, (cos, sin)) in columns.take(n).enumerate() {
-            rope.angles(positions.at(c).1, &self.frequencies, cos, sin);
+            rope.angles(positions.place(c).0, &self.frequencies, cos, sin);
         }
     }
 

@@ -60,6 +60,9 @@ impl Forward<'_> {
         attention: &Attention,
         sinks: &[f32],
     ) {
+        if let Some(texts) = positions.texts() {
+            return self.attend_texts(n, texts, (layer, heads), attention, sinks);
+        }
         let kept = &self.model.program().kept[layer];
         let (kv_heads, head_dim) = (kept.heads, kept.dim);
         let group = heads / kv_heads;

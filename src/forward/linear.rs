@@ -59,19 +59,20 @@ impl Forward<'_> {
         });
     }
 
-    /// `Hidden = activation(gate . from) * (up . from)`. Nothing but the result is written for all rows: gates and what they
+    /// `Hidden = activation(gate . from) * (up . from)`, or the first factor alone. Nothing but the result is written for all rows: gates and what they
     /// gate are made for as many rows as stay in a core's cache, and turned at once into what the next projection reads.
     pub(super) fn gated(
         &mut self,
         n: usize,
         from: Buffer,
-        (gate, up, activation): (&Projection, &Projection, Activation),
+        (gate, up, activation): (&Projection, Option<&Projection>, Activation),
         exact: bool,
     ) {
         let Matrix { k, rows, .. } = gate.weight;
-        let quantized = gate.wants_q8() || up.wants_q8();
+        let quantized = gate.wants_q8() || up.is_some_and(Projection::wants_q8);
         self.prepare_input(n, from, k, quantized);
-        let lows = self.lower(n, (from, k, quantized), [&gate.weight, &up.weight].into_iter());
+        let weights = [Some(&gate.weight), up.map(|up| &up.weight)].into_iter().flatten();
+        let lows = self.lower(n, (from, k, quantized), weights);
         let scratch = &mut *self.scratch;
         let ranges = [scratch.range(from, n), scratch.range(Buffer::Hidden, n)];
         let [input, hidden] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
@@ -88,16 +89,22 @@ impl Forward<'_> {
             let (gates, rest) = floats.split_at_mut(rows * n);
             let (mut gates, mut ups) = (TileMut::new(gates, rows, n), TileMut::new(rest, rows, n));
             gate.rows(file, backend, from, &x, &mut gates, own);
-            up.rows(file, backend, from, &x, &mut ups, own);
             lows.add(adapters, backend, (0, from), &mut gates, own);
-            lows.add(adapters, backend, (1, from), &mut ups, own);
+            match up {
+                Some(up) => {
+                    up.rows(file, backend, from, &x, &mut ups, own);
+                    lows.add(adapters, backend, (1, from), &mut ups, own);
+                }
+                None => ups.column(0).fill(1.0),
+            }
             for c in 0..n {
+                let ups = ups.column(if up.is_some() { c } else { 0 });
                 match activation {
-                    Activation::Silu => backend.silu_mul(gates.column(c), ups.column(c)),
-                    Activation::Gelu => backend.gelu_mul(gates.column(c), ups.column(c)),
+                    Activation::Silu => backend.silu_mul(gates.column(c), ups),
+                    Activation::Gelu => backend.gelu_mul(gates.column(c), ups),
                     Activation::ClampedSilu => {
-                        clamp(gates.column(c), ups.column(c));
-                        backend.silu_mul(gates.column(c), ups.column(c));
+                        clamp(gates.column(c), ups);
+                        backend.silu_mul(gates.column(c), ups);
                     }
                 }
                 out.write(backend, c, gates.column(c));

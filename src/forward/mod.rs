@@ -10,10 +10,12 @@ mod attention;
 mod experts;
 mod inputs;
 mod linear;
+mod pooling;
 mod positions;
 mod recurrent;
 mod scratch;
 mod shift;
+mod texts;
 
 use core::ops::Range;
 
@@ -23,12 +25,14 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::program::{Buffer, Step};
+use crate::model::weights::Matrix;
 use crate::pool::Pool;
 use crate::tokenizer::TokenId;
 pub(crate) use adapters::ADAPTERS_MAX;
 pub(crate) use positions::{Consecutive, Positions};
 pub(crate) use scratch::Scratch;
 pub(crate) use shift::close_gap;
+pub(crate) use texts::Texts;
 
 /// What a batch is run with; all of it but the model belongs to a session.
 pub(crate) struct Forward<'a> {
@@ -64,6 +68,13 @@ impl<'a> Forward<'a> {
             self.check_cancel()?;
             match step {
                 Step::Norm { from, gain, to } => self.norm(n, *from, gain.values(self.file), *to),
+                Step::LayerNorm { from, gain, bias, to } => {
+                    let bias = bias.as_ref().map(|bias| bias.values(self.file));
+                    self.layer_norm(n, *from, (gain.values(self.file), bias), *to);
+                }
+                Step::Place { positions: tables, types } => {
+                    self.place(n, positions, tables.as_ref(), types.as_ref());
+                }
                 Step::NormParts { buffer, gain, len, count } => {
                     let gain = gain.as_ref().map(|gain| gain.values(self.file));
                     self.norm_parts(n, *buffer, gain, (*len, *count));
@@ -76,7 +87,10 @@ impl<'a> Forward<'a> {
                     self.attend(n, positions, *layer, *heads, attention, sinks);
                 }
                 Step::Gated { from, gate, up, activation, exact } => {
-                    self.gated(n, *from, (gate, up, *activation), *exact);
+                    self.gated(n, *from, (gate, Some(up), *activation), *exact);
+                }
+                Step::Activate { from, projection, activation, exact } => {
+                    self.gated(n, *from, (projection, None, *activation), *exact);
                 }
                 Step::Experts { from, experts } => self.experts(n, *from, experts),
                 Step::Add { from, to, scale } => self.add(n, *from, *to, *scale),
@@ -104,13 +118,15 @@ impl<'a> Forward<'a> {
     pub(crate) fn logits(&mut self, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
         let program = self.model.program();
         let (dim, n) = (self.scratch.width(Buffer::Stream), columns.len());
-        let gain = program.output_norm.values(self.file);
+        // A session opens only models that have both.
+        let (Some(gain), Some(output)) = (&program.output_norm, &program.output) else { return Ok(()) };
+        let gain = gain.values(self.file);
         let (stream, normed) = self.scratch.pair(Buffer::Stream, Buffer::Normed, self.scratch.batch);
         let streams = stream[columns.start * dim..columns.end * dim].chunks_exact(dim);
         for (stream, normed) in streams.zip(normed.chunks_exact_mut(dim)) {
             self.backend.rms_norm(stream, gain, self.model.hyper().norm_eps, normed);
         }
-        self.score(n, &program.output, program.logits, out);
+        self.score(n, output, program.logits, out);
         self.check_cancel()
     }
 
@@ -144,7 +160,35 @@ impl<'a> Forward<'a> {
         });
     }
 
-    /// The same within a buffer, for each of `count` parts of `len` values by itself; gains of 1 if there are none.
+    /// `to = (from - mean) / deviation * gain + bias`
+    fn layer_norm(&mut self, n: usize, from: Buffer, (gain, bias): (&[f32], Option<&[f32]>), to: Buffer) {
+        let (backend, eps) = (self.backend, self.model.hyper().norm_eps);
+        let width = gain.len();
+        let (from, to) = self.scratch.pair(from, to, n);
+        self.pool.columns(to, width, &|c, to| {
+            backend.layer_norm(&from[c * width..][..width], gain, bias, eps, to);
+        });
+    }
+
+    /// `Stream += table[position] + types[type]`, as far as there are such tables.
+    fn place(&mut self, n: usize, positions: &dyn Positions, table: Option<&Matrix>, types: Option<&Matrix>) {
+        let (backend, file) = (self.backend, self.file);
+        let (range, width) = (self.scratch.range(Buffer::Stream, n), self.scratch.width(Buffer::Stream));
+        let scratch = &mut *self.scratch;
+        let own = &mut scratch.threads.floats;
+        self.pool.parts((&mut scratch.buffers[range], width), own, None, &|c, column, own| {
+            let (position, kind) = positions.place(c);
+            let rows = [(table, position), (types, kind)];
+            for (table, row) in rows.into_iter().filter_map(|(table, row)| Some((table?, row))) {
+                // What a caller may number is checked by it; a table of one type has it for all texts.
+                let row = row.min(table.rows - 1);
+                backend.dequantize(table.format, table.rows(file, row, row + 1), &mut own[..width]);
+                backend.add(column, &own[..width]);
+            }
+        });
+    }
+
+    /// The norm of roots within a buffer, for each of `count` parts of `len` values by itself; gains of 1 if there are none.
     fn norm_parts(&mut self, n: usize, buffer: Buffer, gain: Option<&[f32]>, (len, count): (usize, usize)) {
         let (backend, eps) = (self.backend, self.model.hyper().norm_eps);
         let start = self.scratch.range(buffer, n).start;

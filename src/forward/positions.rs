@@ -1,6 +1,7 @@
 //! Floor 3. Where the columns of a batch stand: each at a position of a cache.
 #![forbid(unsafe_code)]
 
+use super::Texts;
 use crate::kv::KvCache;
 use crate::recurrent::{Recurrent, Turn};
 
@@ -19,6 +20,16 @@ pub(crate) trait Positions: Sync {
 
     /// What the sequence of column `c` carries from token to token.
     fn turn(&mut self, c: usize) -> Turn<'_>;
+
+    /// The position of column `c` in its text, and the type of that text.
+    fn place(&self, c: usize) -> (usize, usize) {
+        (self.at(c).1, 0)
+    }
+
+    /// The texts of the batch, if it holds whole ones, each attended to by itself.
+    fn texts(&self) -> Option<&Texts<'_>> {
+        None
+    }
 }
 
 /// The next positions of one sequence.

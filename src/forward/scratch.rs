@@ -13,6 +13,7 @@ use super::angles::Angles;
 use super::attention::{runs_len, scratch_len};
 use super::linear::gated_len;
 use super::positions::Positions;
+use super::texts;
 use crate::arena::{Arena, Slab};
 use crate::error::{Error, Result};
 use crate::model::program::{Buffer, Program, ROPES_MAX};
@@ -66,6 +67,30 @@ impl Scratch {
         adapter_rank: usize,
         arena: &mut Arena,
     ) -> Result<Scratch> {
+        Scratch::carve_for(program, context, backend, (batch, threads, adapter_rank), scratch_len, arena)
+    }
+
+    /// As [`Scratch::carve`], for batches of whole texts.
+    pub(crate) fn carve_for_texts(
+        program: &Program,
+        backend: Backend,
+        batch: usize,
+        threads: usize,
+        arena: &mut Arena,
+    ) -> Result<Scratch> {
+        let attention = |backend, program: &Program, _| texts::scratch_len(backend, program);
+        Scratch::carve_for(program, batch, backend, (batch, threads, 0), attention, arena)
+    }
+
+    /// `attention` says how many floats a thread needs to attend.
+    fn carve_for(
+        program: &Program,
+        context: usize,
+        backend: Backend,
+        (batch, threads, adapter_rank): (usize, usize, usize),
+        attention: impl Fn(Backend, &Program, usize) -> usize,
+        arena: &mut Arena,
+    ) -> Result<Scratch> {
         let widths = program.widths;
         let (places, total) = program.places();
         // Lengths that overflow ask for more than there can be, which the arena refuses.
@@ -83,7 +108,7 @@ impl Scratch {
         let (hidden, quantized) = (quantized(hidden)?, quantized(others)?);
         // A part that is normed lies beside its gains; so does what a layer gets of a token beside a row of the embedding.
         let inputs = widths[Buffer::Inputs as usize] + widths[Buffer::Inlet as usize];
-        let floats = scratch_len(backend, program, batch).max(gated_len(batch)).max(inputs);
+        let floats = attention(backend, program, batch).max(gated_len(batch)).max(inputs);
         let floats = floats.max(2 * program.parts_max()).next_multiple_of(16);
         // Shares start at multiples of 64 bytes, as the kernels ask.
         let share = backend.scratch_bytes(program.k_max()).next_multiple_of(64);

@@ -11,12 +11,13 @@ use bantam_kernels::math;
 use bantam_kernels::recurrent::TAPS_MAX;
 
 use super::hyper::{HyperParameters, Keys, SHAPE_MAX};
+use super::pooling::{Head, Pooling};
 use super::program::{
     Activation, Attention, Buffer, Choice, Convolution, Experts, Gate, Kept, Logits, Program, Projection,
     ROPES_MAX, Recall, Step, Steps,
 };
 use super::rope::Rope;
-use super::weights::{Matrix, Tensors};
+use super::weights::{Matrix, Tensors, Vector};
 use super::windows::Windows;
 use crate::error::{Error, Result, text};
 
@@ -32,6 +33,9 @@ pub(crate) struct Description<'a> {
     pub(crate) logits: Logits,
     /// Whether the first values of a head may be turned and the rest not.
     pub(crate) turns_parts: bool,
+    /// Whether the model reads texts and writes none: it has no norm behind its layers, which leave their result in the normed
+    /// buffer, and scores no tokens; and tokens see those behind them, unless the file says otherwise.
+    pub(crate) is_encoder: bool,
     ropes: Vec<Rope>,
     steps: Steps,
     /// Values of a hidden column that are kept as floats: where a projection reads them so.
@@ -108,6 +112,7 @@ impl<'a> Description<'a> {
             residual_scale: 1.0,
             logits: Logits { scale: 1.0, cap: None },
             turns_parts: false,
+            is_encoder: false,
             ropes: Vec::new(),
             steps: Steps::new(),
             exact_hidden: 0,
@@ -176,6 +181,15 @@ impl<'a> Description<'a> {
         Ok(rope)
     }
 
+    /// Whether the hidden values that `down` reads are kept as floats, for which there is room then.
+    fn keeps_exact(&mut self, down: &Projection) -> bool {
+        let exact = !down.weight.format.wants_q8();
+        if exact {
+            self.exact_hidden = self.exact_hidden.max(down.weight.k);
+        }
+        exact
+    }
+
     fn add_rope(&mut self, rope: Rope) -> Result<usize> {
         let memory = Error::Memory { what: "the model's program", bytes: size_of::<Rope>() as u64 };
         self.ropes.try_reserve(1).map_err(|_| memory)?;
@@ -239,6 +253,29 @@ impl<'a> Description<'a> {
         self.steps.push(Step::Inputs { embedding, gain, layers, projected, embedded })
     }
 
+    /// Adds what the tables know of a token's place: `position_embd` of its position, if the architecture has `learned` ones, and
+    /// `token_types` of its text. Then `token_embd_norm`, into the normed buffer.
+    pub(crate) fn place(&mut self, learned: bool) -> Result<()> {
+        let HyperParameters { dim, context_length, .. } = *self.hyper;
+        let positions = match learned {
+            true => Some(self.tensors.matrix(text!("position_embd.weight"), dim, context_length)?),
+            false => None,
+        };
+        let found = self.keys.file.tensor("token_types.weight");
+        let types = found.and_then(|tensor| usize::try_from(tensor.shape[1]).ok()).unwrap_or(1);
+        let types = self.tensors.matrix_if_any(text!("token_types.weight"), dim, types)?;
+        if positions.is_some() || types.is_some() {
+            self.steps.push(Step::Place { positions, types })?;
+        }
+        let (gain, bias) = self.layer_norm("token_embd_norm", dim)?;
+        self.steps.push(Step::LayerNorm { from: Buffer::Stream, gain, bias, to: Buffer::Normed })
+    }
+
+    fn layer_norm(&self, name: &str, len: usize) -> Result<(Vector, Option<Vector>)> {
+        let gain = self.tensors.vector(text!("{name}.weight"), len)?;
+        Ok((gain, self.tensors.vector_if_any(text!("{name}.bias"), len)?))
+    }
+
     pub(crate) fn layer(&mut self, index: usize) -> Layer<'_, 'a> {
         let HyperParameters { heads: count, kv_heads: keys, head_dim: dim, ffn, .. } = *self.hyper;
         Layer { model: self, index, heads: Heads { count, keys, dim }, ffn }
@@ -248,15 +285,29 @@ impl<'a> Description<'a> {
     pub(crate) fn finish(self) -> Result<Program> {
         let HyperParameters { dim, vocab_size, .. } = *self.hyper;
         let embedding = self.tensors.matrix(text!("token_embd.weight"), dim, vocab_size)?;
-        let output = self.tensors.matrix_if_any(text!("output.weight"), dim, vocab_size)?;
+        let (output_norm, output) = if self.is_encoder {
+            (None, None)
+        } else {
+            let output = self.tensors.matrix_if_any(text!("output.weight"), dim, vocab_size)?;
+            // Without an output matrix of its own, the model scores tokens with the embedding.
+            let output = output.unwrap_or_else(|| embedding.clone());
+            (Some(self.tensors.vector(text!("{}.weight", self.output_norm), dim)?), Some(output))
+        };
+        let causal = self.keys.bool_if_any("attention.causal")?.unwrap_or(!self.is_encoder);
+        let pooling = Pooling::read(self.keys)?;
+        let head = Head::read(self.keys, self.tensors, dim)?;
+        let labels =
+            head.as_ref().and_then(|head| head.output.as_ref()).map_or(0, |output| output.weight.rows);
         Ok(Program {
             ropes: self.ropes,
             steps: self.steps.finish(),
             kept: self.kept,
             window: self.window,
-            output_norm: self.tensors.vector(text!("{}.weight", self.output_norm), dim)?,
-            // Without an output matrix of its own, the model scores tokens with the embedding.
-            output: output.unwrap_or_else(|| embedding.clone()),
+            output_norm,
+            output,
+            causal,
+            pooling,
+            head,
             embedding,
             embedding_scale: self.embedding_scale,
             logits: self.logits,
@@ -267,7 +318,7 @@ impl<'a> Description<'a> {
                 Buffer::Inputs => self.inputs * self.hyper.layers,
                 Buffer::Inlet => self.inputs,
                 Buffer::Hidden => self.exact_hidden,
-                Buffer::Scores => self.experts,
+                Buffer::Scores => self.experts.max(labels),
                 Buffer::Joint if self.gates_heads => 2 * self.queries,
                 Buffer::Gates if self.gates_heads => self.queries,
                 Buffer::Joint | Buffer::Gates => 0,
@@ -294,6 +345,13 @@ impl Layer<'_, '_> {
         let gain =
             self.model.tensors.vector(text!("blk.{}.{name}.weight", self.index), self.model.hyper.dim)?;
         self.model.steps.push(Step::Norm { from, gain, to })
+    }
+
+    /// `to = layer_norm(from)`
+    pub(crate) fn layer_norm(&mut self, from: Buffer, name: &str, to: Buffer) -> Result<()> {
+        let name = text!("blk.{}.{name}", self.index);
+        let (gain, bias) = self.model.layer_norm(name.as_str(), self.model.hyper.dim)?;
+        self.model.steps.push(Step::LayerNorm { from, gain, bias, to })
     }
 
     /// Norms each head of queries and keys by itself: `attn_q_norm`, `attn_k_norm`.
@@ -557,7 +615,16 @@ impl Layer<'_, '_> {
         self.gated(from, [gate, up, down], activation)
     }
 
-    /// The same of `ffn` hidden values, which every token goes through beside the experts that it chooses.
+    /// The feed-forward layer without gates, into the delta: `ffn_up`, `ffn_down`.
+    pub(crate) fn plain_feed_forward(&mut self, from: Buffer, activation: Activation) -> Result<()> {
+        let HyperParameters { dim, ffn, .. } = *self.model.hyper;
+        let (projection, down) = (self.project("ffn_up", dim, ffn)?, self.project("ffn_down", ffn, dim)?);
+        let exact = self.model.keeps_exact(&down);
+        self.model.steps.push(Step::Activate { from, projection, activation, exact })?;
+        self.model.steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])
+    }
+
+    /// The gated one of `ffn` hidden values, which every token goes through beside the experts that it chooses.
     pub(crate) fn shared_expert(&mut self, from: Buffer, ffn: usize, activation: Activation) -> Result<()> {
         let dim = self.model.hyper.dim;
         let gate = self.project("ffn_gate_shexp", dim, ffn)?;
@@ -595,10 +662,7 @@ impl Layer<'_, '_> {
         [gate, up, down]: [Projection; 3],
         activation: Activation,
     ) -> Result<()> {
-        let exact = !down.weight.format.wants_q8();
-        if exact {
-            self.model.exact_hidden = self.model.exact_hidden.max(down.weight.k);
-        }
+        let exact = self.model.keeps_exact(&down);
         self.model.steps.push(Step::Gated { from, gate, up, activation, exact })?;
         self.model.steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])
     }
@@ -618,10 +682,7 @@ impl Layer<'_, '_> {
         let gate = all("ffn_gate_exps", dim, ffn)?;
         let up = all("ffn_up_exps", dim, ffn)?;
         let down = all("ffn_down_exps", ffn, dim)?;
-        let exact = !down.weight.format.wants_q8();
-        if exact {
-            self.model.exact_hidden = self.model.exact_hidden.max(ffn);
-        }
+        let exact = self.model.keeps_exact(&down);
         self.model.experts = self.model.experts.max(count);
         self.model.steps.linear(from, [(router, Buffer::Scores)])?;
         let matrices = [gate, up, down];
@@ -659,6 +720,12 @@ impl Layer<'_, '_> {
 
     fn matrix(&self, name: &str, k: usize, rows: usize) -> Result<Matrix> {
         self.model.tensors.matrix(text!("blk.{}.{name}.weight", self.index), k, rows)
+    }
+
+    /// Adds what the layer began with, in the normed buffer, to the delta, and norms the sum: `name`. It is what goes on.
+    pub(crate) fn add_and_norm(&mut self, name: &str) -> Result<()> {
+        self.model.steps.push(Step::Add { from: Buffer::Normed, to: Buffer::Delta, scale: 1.0 })?;
+        self.layer_norm(Buffer::Delta, name, Buffer::Normed)
     }
 
     fn project(&self, name: &str, k: usize, rows: usize) -> Result<Projection> {

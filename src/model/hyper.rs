@@ -4,7 +4,7 @@
 use crate::error::{Error, Result, text};
 use crate::gguf::{File, Value};
 
-/// Shapes of a decoder. All counts are at least 1.
+/// Shapes of a model. All counts are at least 1.
 #[derive(Clone, Debug)]
 pub struct HyperParameters {
     /// The context length that the model was trained for, in tokens.
@@ -21,7 +21,7 @@ pub struct HyperParameters {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Added to the mean square in a norm.
+    /// Added to the mean square in a norm, or to the variance.
     pub norm_eps: f32,
     /// Number of tokens.
     pub vocab_size: usize,
@@ -181,7 +181,7 @@ impl Keys<'_> {
 }
 
 impl HyperParameters {
-    /// Reads the keys that every decoder has.
+    /// Reads the keys that every model has.
     pub(crate) fn read(keys: Keys<'_>) -> Result<HyperParameters> {
         let dim = keys.count("embedding_length")?;
         let heads = keys.count("attention.head_count")?;
@@ -205,7 +205,11 @@ impl HyperParameters {
         if value_dim != head_dim {
             return Err(Error::Unsupported(text!("keys of {head_dim} with values of {value_dim} per head")));
         }
-        let norm_eps = keys.f32_if_any("attention.layer_norm_rms_epsilon")?;
+        // Of the norm that the architecture has: no model has both.
+        let norm_eps = match keys.f32_if_any("attention.layer_norm_rms_epsilon")? {
+            None => keys.f32_if_any("attention.layer_norm_epsilon")?,
+            eps => eps,
+        };
         let norm_eps = norm_eps.ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon"))?;
         if norm_eps < 0.0 {
             let architecture = keys.architecture;

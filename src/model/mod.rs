@@ -1,6 +1,7 @@
 //! Floor 2. A model: a mapped file, its shapes, its program, and the backend that runs it.
 #![forbid(unsafe_code)]
 
+mod bert;
 mod description;
 mod gemma2;
 mod gemma3;
@@ -10,8 +11,10 @@ mod granite;
 pub(crate) mod hyper;
 mod lfm2;
 mod llama;
+mod nomic_bert;
 mod olmo2;
 mod phi3;
+pub(crate) mod pooling;
 pub(crate) mod program;
 mod qwen2;
 mod qwen3;
@@ -32,6 +35,7 @@ use crate::tokenizer::Tokenizer;
 use description::Description;
 pub use hyper::HyperParameters;
 use hyper::Keys;
+pub use pooling::Pooling;
 use program::Program;
 use weights::Tensors;
 
@@ -40,6 +44,7 @@ type Describe = fn(&mut Description<'_>) -> Result<()>;
 
 /// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
 const ARCHITECTURES: &[(&str, Describe)] = &[
+    ("bert", bert::describe),
     ("gemma2", gemma2::describe),
     ("gemma3", gemma3::describe),
     ("gemma4", gemma4::describe),
@@ -49,6 +54,7 @@ const ARCHITECTURES: &[(&str, Describe)] = &[
     ("lfm2", lfm2::describe),
     ("lfm2moe", lfm2::describe),
     ("llama", llama::describe),
+    ("nomic-bert", nomic_bert::describe),
     ("olmo2", olmo2::describe),
     ("phi3", phi3::describe),
     ("qwen2", qwen2::describe),
@@ -164,6 +170,12 @@ impl Model {
         &self.0.file
     }
 
+    /// The name of the model's architecture, as `general.architecture` spells it.
+    pub fn architecture(&self) -> &str {
+        // It was read to open the model.
+        self.file().string("general.architecture").ok().flatten().unwrap_or_default()
+    }
+
     /// The model's shapes.
     pub fn hyper(&self) -> &HyperParameters {
         &self.0.hyper
@@ -177,6 +189,17 @@ impl Model {
     /// The backend that runs the model.
     pub fn backend(&self) -> Backend {
         self.0.backend
+    }
+
+    /// Whether the model writes: it scores what comes next, and [`Session`](crate::Session) runs it. One that does not is an
+    /// encoder, which [`Embedder`](crate::Embedder) runs.
+    pub fn writes(&self) -> bool {
+        self.0.program.output.is_some() && self.0.program.causal
+    }
+
+    /// How the file says that texts become vectors, if it does.
+    pub fn pooling(&self) -> Option<Pooling> {
+        self.0.program.pooling
     }
 
     /// Bytes of weights that one token is multiplied with: what decoding has to read.

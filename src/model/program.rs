@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use bantam_kernels::attention::Score;
 
+use super::pooling::{Head, Pooling};
 use super::rope::Rope;
 use super::weights::{Matrix, Vector};
 use crate::error::{Error, Result};
@@ -249,6 +250,10 @@ impl Recall {
 /// One step, applied to every column of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
+    /// `Stream += positions[column's position in its text] + types[type of the text]`, as far as there are any.
+    Place { positions: Option<Matrix>, types: Option<Matrix> },
+    /// `to = (from - mean(from)) / deviation(from) * gain + bias`
+    LayerNorm { from: Buffer, gain: Vector, bias: Option<Vector>, to: Buffer },
     /// `to = from / rms(from) * gain`
     Norm { from: Buffer, gain: Vector, to: Buffer },
     /// The same within `buffer`, for every `len` values by themselves: the length of the gain.
@@ -258,6 +263,8 @@ pub(crate) enum Step {
     Linear { from: Buffer, projections: Vec<(Projection, Buffer)> },
     /// `Hidden = activation(gate . from) * (up . from)`; `exact` as floats, else quantised.
     Gated { from: Buffer, gate: Projection, up: Projection, activation: Activation, exact: bool },
+    /// `Hidden = activation(projection . from)`; `exact` as floats, else quantised.
+    Activate { from: Buffer, projection: Projection, activation: Activation, exact: bool },
     /// `Delta`, from the experts that the `Scores` choose.
     Experts { from: Buffer, experts: Experts },
     /// Turns every head of `buffer`, of `dim` values each, by its column's position, as the program's `rope`th rotation does.
@@ -293,12 +300,13 @@ impl Step {
     /// The buffers that the step reads and those that it writes, as bits.
     fn uses(&self) -> (u32, u32) {
         match self {
-            Step::Norm { from, to, .. } => (from.bit(), to.bit()),
+            Step::Norm { from, to, .. } | Step::LayerNorm { from, to, .. } => (from.bit(), to.bit()),
+            Step::Place { .. } => (Buffer::Stream.bit(), Buffer::Stream.bit()),
             Step::NormParts { buffer, .. } => (buffer.bit(), buffer.bit()),
             Step::Linear { from, projections } => {
                 (from.bit(), projections.iter().map(|(_, to)| to.bit()).sum())
             }
-            Step::Gated { from, .. } => (from.bit(), Buffer::Hidden.bit()),
+            Step::Gated { from, .. } | Step::Activate { from, .. } => (from.bit(), Buffer::Hidden.bit()),
             Step::Experts { from, .. } => {
                 let own = Buffer::Gathered.bit() | Buffer::Hidden.bit() | Buffer::Expert.bit();
                 (from.bit() | Buffer::Scores.bit(), own | Buffer::Delta.bit())
@@ -344,10 +352,17 @@ pub(crate) struct Program {
     pub(crate) kept: Vec<Kept>,
     /// The most keys that a token sees in layers that only see the last ones.
     pub(crate) window: Option<usize>,
-    pub(crate) output_norm: Vector,
-    /// One row per token of the vocabulary.
-    pub(crate) output: Matrix,
+    /// The norm of the stream behind the last layer. Where there is none, the layers leave their result in `Normed`.
+    pub(crate) output_norm: Option<Vector>,
+    /// One row per token of the vocabulary, if the model scores tokens: an encoder does not.
+    pub(crate) output: Option<Matrix>,
     pub(crate) logits: Logits,
+    /// Whether a token sees those before it only.
+    pub(crate) causal: bool,
+    /// How the columns of a text become one vector, if the file says so.
+    pub(crate) pooling: Option<Pooling>,
+    /// What scores a text, in models that rank.
+    pub(crate) head: Option<Head>,
     /// Width of each buffer, in floats per column.
     pub(crate) widths: [usize; Buffer::COUNT],
 }
@@ -387,10 +402,11 @@ impl Program {
         shape
     }
 
-    /// The longest part that is normed by itself.
+    /// The longest part that is normed by itself, or added from a table.
     pub(crate) fn parts_max(&self) -> usize {
         let len = |step: &Step| match step {
             Step::NormParts { len, .. } | Step::Release { len, .. } => *len,
+            Step::Place { .. } => self.embedding.k,
             _ => 0,
         };
         self.steps.iter().map(len).max().unwrap_or(0)
@@ -441,9 +457,15 @@ impl Program {
                 }
             }
         };
-        // The output norm reads the stream into the normed buffer, column by column; so both outlive the steps.
+        // The output norm reads the stream into the normed buffer, column by column; so both outlive the steps. What scores
+        // texts goes from there into the delta and the scores.
         meet(Buffer::Normed.bit(), Buffer::Stream.bit());
-        let mut live = Buffer::Stream.bit();
+        if self.head.is_some() {
+            let all = Buffer::Normed.bit() | Buffer::Delta.bit() | Buffer::Scores.bit();
+            meet(all, all);
+        }
+        let mut live =
+            Buffer::Stream.bit() | if self.output_norm.is_none() { Buffer::Normed.bit() } else { 0 };
         for step in self.steps.iter().rev() {
             let (reads, writes) = step.uses();
             meet(writes, live | reads | writes);
@@ -461,14 +483,15 @@ impl Program {
     /// Every matrix that a token may be multiplied with.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = Use<'_>> {
         let of_steps = self.steps.iter().flat_map(|step| {
-            let (from, linear, gated, experts) = match step {
-                Step::Linear { from, projections } => (*from, projections.as_slice(), None, None),
-                Step::Gated { from, gate, up, .. } => (*from, &[][..], Some([gate, up]), None),
-                Step::Experts { experts, .. } => (Buffer::Gathered, &[][..], None, Some(experts)),
-                _ => (Buffer::Stream, &[][..], None, None),
+            let (from, linear, hidden, experts) = match step {
+                Step::Linear { from, projections } => (*from, projections.as_slice(), [None; 2], None),
+                Step::Gated { from, gate, up, .. } => (*from, &[][..], [Some(gate), Some(up)], None),
+                Step::Activate { from, projection, .. } => (*from, &[][..], [Some(projection), None], None),
+                Step::Experts { experts, .. } => (Buffer::Gathered, &[][..], [None; 2], Some(experts)),
+                _ => (Buffer::Stream, &[][..], [None; 2], None),
             };
             let projections =
-                linear.iter().map(|(projection, _)| projection).chain(gated.into_iter().flatten());
+                linear.iter().map(|(projection, _)| projection).chain(hidden.into_iter().flatten());
             let whole = projections.map(move |projection| Use::whole(from, &projection.weight));
             whole.chain(experts.into_iter().flat_map(|experts| {
                 let reads = [Buffer::Gathered, Buffer::Gathered, Buffer::Hidden];
@@ -480,7 +503,8 @@ impl Program {
                 })
             }))
         });
-        of_steps.chain([Use::whole(Buffer::Normed, &self.output)])
+        let output = self.output.iter().map(|output| Use::whole(Buffer::Normed, output));
+        of_steps.chain(output).chain(self.head.iter().flat_map(Head::matrices))
     }
 }
 
@@ -494,7 +518,7 @@ pub(crate) struct Use<'a> {
 }
 
 impl<'a> Use<'a> {
-    fn whole(from: Buffer, matrix: &'a Matrix) -> Use<'a> {
+    pub(super) fn whole(from: Buffer, matrix: &'a Matrix) -> Use<'a> {
         Use { from, matrix, used: 1, of: 1 }
     }
 

@@ -91,6 +91,12 @@ pub(super) struct Work {
 
 impl Session {
     pub(super) fn count(model: &Model, options: &SessionOptions, threads: usize) -> Result<(Plan, Counted)> {
+        if !model.writes() {
+            let architecture = model.architecture();
+            return Err(Error::Unsupported(text!(
+                "this {architecture} model reads texts and writes none: an Embedder (`bantam embed`) makes vectors of them"
+            )));
+        }
         let training = model.hyper().context_length;
         let context = options.context.unwrap_or(CONTEXT_DEFAULT.min(training));
         if context == 0 {

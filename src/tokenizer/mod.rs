@@ -345,6 +345,11 @@ impl Tokenizer {
         self.role(Role::Eos)
     }
 
+    /// What goes in front of a text and behind it.
+    pub(crate) fn around(&self) -> (Option<TokenId>, Option<TokenId>) {
+        (self.special.first, self.special.last)
+    }
+
     /// Whether the model wants texts to begin with BOS.
     pub fn adds_bos(&self) -> bool {
         self.special.first.is_some()

@@ -2,6 +2,8 @@
 //! than the prompt, and enough layers that each kind of layer appears. Their files are the same on every machine;
 //! `tests/golden/logits/architectures.json` holds what llama.cpp makes of them.
 
+pub(crate) mod encoders;
+
 use bantam::Format;
 
 use super::Random;

@@ -15,6 +15,12 @@ static void null_is_an_error(void) {
     EXPECT(BANTAM_ARGUMENT, bantam_model_open_memory(NULL, 10, NULL, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_model_open_parts(NULL, 2, NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_get_info(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_plan(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_open(NULL, NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_get_info(NULL, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(NULL, NULL, 1, 0, NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_embed(NULL, NULL, 0, 0, NULL, 0, NULL, e));
+    CHECK(bantam_embedder_free(NULL) == BANTAM_OK);
     EXPECT(BANTAM_HANDLE, bantam_model_resident_bytes(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_metadata_count(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_metadata_at(NULL, 0, NULL, NULL, NULL, e));
@@ -99,6 +105,7 @@ static void other_handles_are_an_error(bantam_model *model, bantam_session *sess
     EXPECT(BANTAM_HANDLE, bantam_sampler_reset((bantam_sampler *)model, e));
     CHECK(bantam_session_free((bantam_session *)model) == BANTAM_HANDLE);
     CHECK(bantam_cancel_set((bantam_cancel *)model) == BANTAM_HANDLE);
+    CHECK(bantam_embedder_free((bantam_embedder *)model) == BANTAM_HANDLE);
     uint64_t garbage[64];
     for (int fill = 0; fill < 256; fill += 51) {
         memset(garbage, fill, sizeof garbage);
@@ -232,6 +239,39 @@ typedef struct {
     int busy, done;
 } racer;
 
+static void embedders_check_values(bantam_model *model) {
+    bantam_embedder *embedder = NULL;
+    bantam_embedder_options options = {.struct_size = sizeof options, .threads = 1, .context = 32, .pooling = 6};
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_open(model, &options, &embedder, e));
+    options.pooling = BANTAM_POOLING_NONE;
+    options.keep_length = 2;
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_open(model, &options, &embedder, e));
+    options.keep_length = 1;
+    options.context = SIZE_MAX;
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_open(model, &options, &embedder, e));
+    options.context = 32;
+    options.struct_size = 3;
+    EXPECT(BANTAM_STRUCT, bantam_embedder_open(model, &options, &embedder, e));
+    options.struct_size = sizeof options;
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_open(model, &options, NULL, e));
+    CHECK(embedder == NULL);
+    OK(bantam_embedder_open(model, &options, &embedder, e));
+    float out[1];
+    bantam_embed_text text = {.text = NULL};
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 0, out, 1, NULL, e));
+    text = (bantam_embed_text){.text = "\xff"};
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 0, out, 1, NULL, e));
+    // Without pooling and without special tokens, nothing has no vector.
+    text = (bantam_embed_text){.text = ""};
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 0, out, 1, NULL, e));
+    text = (bantam_embed_text){.text = "a"};
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 4, out, 1, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, SIZE_MAX, 0, out, 1, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 0, NULL, 600, NULL, e));
+    EXPECT(BANTAM_TOO_SMALL, bantam_embedder_embed(embedder, &text, 1, 0, out, 1, NULL, e));
+    OK(bantam_embedder_free(embedder));
+}
+
 static void *race(void *user) {
     racer *r = (racer *)user;
     for (int i = 0; i < 2000; i++) {
@@ -300,6 +340,7 @@ int main(int argc, char **argv) {
     other_sizes_are_told_apart(model);
     values_are_checked(model);
     adapters_are_checked(model, session, argv[1]);
+    embedders_check_values(model);
     two_threads_do_not_meet(model);
     OK(bantam_session_free(session));
     OK(bantam_model_free(model));

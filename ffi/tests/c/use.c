@@ -768,6 +768,62 @@ static void arrays_are_read_by_element(bantam_model *model) {
 #define STACK_BYTES (64 << 10)
 #endif
 
+static double product(const float *a, const float *b, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += (double)a[i] * b[i];
+    return sum;
+}
+
+static void texts_become_vectors(bantam_model *model) {
+    // The demo model was not made for it, which has to be said.
+    bantam_embedder *embedder = NULL;
+    bantam_embedder_options options = {.struct_size = sizeof options, .threads = 2, .context = 64};
+    EXPECT(BANTAM_UNSUPPORTED, bantam_embedder_open(model, &options, &embedder, e));
+    options.pooling = BANTAM_POOLING_RANK;
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_open(model, &options, &embedder, e));
+    options.pooling = BANTAM_POOLING_MEAN;
+    bantam_plan plan = {.struct_size = sizeof plan};
+    OK(bantam_embedder_plan(model, &options, &plan, e));
+    OK(bantam_embedder_open(model, &options, &embedder, e));
+    bantam_embedder_info info = {.struct_size = sizeof info};
+    OK(bantam_embedder_get_info(embedder, &info, e));
+    CHECK(info.dim == 576 && info.context == 64 && info.threads == 2 && info.total_bytes == plan.total_bytes);
+    CHECK(info.pooling == BANTAM_POOLING_MEAN);
+
+    const bantam_embed_text texts[] = {{.text = "A hen sits on her eggs."},
+                                       {.text = "Shares fell on Friday.", .text_bytes = 6},
+                                       {.text = "A hen", .document = "sits on her eggs."}};
+    float together[3 * 576], alone[576];
+    size_t written = 0;
+    OK(bantam_embedder_embed(embedder, texts, 3, 0, together, 3 * 576, &written, e));
+    CHECK(written == 3 * 576);
+    for (int i = 0; i < 3; i++) {
+        CHECK(product(together + 576 * i, together + 576 * i, 576) > 0.9999);
+        OK(bantam_embedder_embed(embedder, texts + i, 1, 0, alone, 576, NULL, e));
+        CHECK(product(together + 576 * i, alone, 576) > 0.9999);
+    }
+    bantam_error error;
+    CHECK(bantam_embedder_embed(embedder, texts, 2, 0, alone, 576, NULL, &error) == BANTAM_TOO_SMALL && error.detail == 2 * 576);
+    char many[1000];
+    for (int i = 0; i < 999; i++) many[i] = i % 2 ? 'a' : ' ';
+    many[999] = 0;
+    const bantam_embed_text longer = {.text = many};
+    EXPECT(BANTAM_CONTEXT_FULL, bantam_embedder_embed(embedder, &longer, 1, 0, alone, 576, NULL, e));
+    OK(bantam_embedder_embed(embedder, &longer, 1, BANTAM_EMBED_TRUNCATE, alone, 576, NULL, e));
+    OK(bantam_embedder_embed(embedder, NULL, 0, 0, NULL, 0, &written, e));
+    CHECK(written == 0);
+    OK(bantam_embedder_free(embedder));
+
+    bantam_cancel *cancel = NULL;
+    OK(bantam_cancel_new(&cancel, e));
+    OK(bantam_cancel_set(cancel));
+    options.cancel = cancel;
+    OK(bantam_embedder_open(model, &options, &embedder, e));
+    EXPECT(BANTAM_CANCELLED, bantam_embedder_embed(embedder, texts, 1, 0, alone, 576, NULL, e));
+    OK(bantam_embedder_free(embedder));
+    OK(bantam_cancel_free(cancel));
+}
+
 static void *run(void *path) {
     char *argv[] = {NULL, (char *)path};
     CHECK(bantam_abi_version() == BANTAM_ABI_VERSION);
@@ -782,6 +838,7 @@ static void *run(void *path) {
     answers_are_handed_over(model);
     sessions_are_copied_and_kept(model);
     tokens_are_sampled_by_hand(model);
+    texts_become_vectors(model);
     memory_is_the_callers(model);
     threads_are_the_callers(model);
     work_is_watched(model);

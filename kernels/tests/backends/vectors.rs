@@ -14,6 +14,7 @@ properties! {
     quantised_values_are_the_nearest
     quantising_bears_any_float
     rms_norm_is_exact_up_to_rounding
+    layer_norm_is_exact_up_to_rounding
     rope_turns_only_its_pairs
     silu_mul_is_exact_up_to_rounding
     gelu_mul_is_exact_up_to_rounding
@@ -98,6 +99,32 @@ fn rms_norm_is_exact_up_to_rounding(backend: Backend) {
                 let exact = f64::from(x[i]) * f64::from(gain[i]) * scale;
                 assert_close(out[i], exact, 1e-5 * exact.abs(), || format!("{n} x {size}: {i}"));
             }
+        }
+    }
+}
+
+fn layer_norm_is_exact_up_to_rounding(backend: Backend) {
+    let mut random = Random::new(13);
+    for n in LENGTHS {
+        for (size, shift) in [(1.0, 0.0), (0.0, 0.0), (1e-12, 0.0), (1e12, 0.0), (1.0, 100.0)] {
+            let x: Vec<f32> = random.units(n).iter().map(|x| x * size + shift).collect();
+            let (gain, bias) = (random.units(n), random.units(n));
+            let mut out = vec![f32::NAN; n];
+            backend.layer_norm(&x, &gain, Some(&bias), 1e-5, &mut out);
+            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+            let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64;
+            let scale = 1.0 / (variance + f64::from(1e-5f32)).sqrt();
+            // What the rounding of the mean moves every value by.
+            let moved = 2e-7 * mean.abs() * scale;
+            for i in 0..n {
+                let exact = (f64::from(x[i]) - mean) * scale * f64::from(gain[i]) + f64::from(bias[i]);
+                assert_close(out[i], exact, 1e-5 * exact.abs() + moved + 1e-6, || {
+                    format!("{n} x {size} + {shift}: {i}")
+                });
+            }
+            let mut plain = vec![f32::NAN; n];
+            backend.layer_norm(&x, &gain, None, 1e-5, &mut plain);
+            assert!(plain.iter().zip(&bias).zip(&out).all(|((plain, bias), out)| plain + bias == *out));
         }
     }
 }
