@@ -571,6 +571,9 @@ typedef struct bantam_session_options {
   void *allocator_user;
   // Room for adapters: the most that the ranks of those set at once sum up to; 0 is none. See bantam_session_set_adapters.
   size_t adapter_rank;
+  // How many tokens the session can go back without reading any again, if the model has sliding windows; at least a batch. See
+  // bantam_session_rewind.
+  size_t rewind_max;
 } bantam_session_options;
 
 // What a session will take, known before it is opened.
@@ -1319,6 +1322,9 @@ bantam_status bantam_session_logits(struct bantam_session *session,
                                     struct bantam_error *error);
 
 // Forgets every token behind the first `position`. An answer in progress is given up.
+//
+// Nothing is computed. In models with sliding windows (see `rewind_max` of the options), and in those that carry a state from token to token, the
+// next call may have to read tokens again that are held: then it takes that much longer.
 //
 // Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.
 bantam_status bantam_session_rewind(struct bantam_session *session,

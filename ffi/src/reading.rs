@@ -213,6 +213,9 @@ pub(crate) fn check_logits(session: &Session) -> Result<()> {
 
 /// Forgets every token behind the first `position`. An answer in progress is given up.
 ///
+/// Nothing is computed. In models with sliding windows (see `rewind_max` of the options), and in those that carry a state from token to token, the
+/// next call may have to read tokens again that are held: then it takes that much longer.
+///
 /// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_rewind(

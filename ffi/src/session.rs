@@ -137,6 +137,9 @@ pub struct bantam_session_options {
     pub allocator_user: *mut c_void,
     /// Room for adapters: the most that the ranks of those set at once sum up to; 0 is none. See bantam_session_set_adapters.
     pub adapter_rank: usize,
+    /// How many tokens the session can go back without reading any again, if the model has sliding windows; at least a batch. See
+    /// bantam_session_rewind.
+    pub rewind_max: usize,
 }
 
 // SAFETY: repr(C), a usize first, and integers and pointers, null or not, of any bytes.
@@ -182,6 +185,7 @@ fn read_options(options: &bantam_session_options) -> Result<SessionOptions> {
         draft_max: options.draft_max,
         together_max: options.together_max,
         adapter_rank: options.adapter_rank,
+        rewind_max: options.rewind_max,
         exact: flag(options.exact, "exact of bantam_session_options")?,
         ..SessionOptions::default()
     })

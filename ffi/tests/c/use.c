@@ -698,7 +698,7 @@ static void adapters_come_and_go(bantam_model *model) {
     OK(bantam_adapter_get_info(adapter, &info, e));
     CHECK(info.rank == 4 && info.matrices == 1 && info.alpha == 0 && info.fingerprint != 0);
 
-    bantam_session_options options = {.struct_size = sizeof options, .context = 32, .threads = 2, .adapter_rank = 8};
+    bantam_session_options options = {.struct_size = sizeof options, .context = 32, .threads = 2, .adapter_rank = 8, .rewind_max = 8};
     bantam_session *session = NULL;
     OK(bantam_session_open(model, &options, &session, e));
     size_t bytes = 49152 * sizeof(float);
