@@ -67,7 +67,7 @@ fn kernels_are_measured_without_a_model() {
     assert_eq!((&told["threads"], &told["k"]), (&1.into(), &256.into()));
     assert!(told["backends"][0]["read_gbs"].as_f64().unwrap() > 0.0);
     let rows = told["kernels"].as_array().unwrap();
-    assert_eq!(rows.len(), 15 * 2 + 3 + 1, "two of every format, one of every cache format, and rope");
+    assert_eq!(rows.len(), 16 * 2 + 3 + 1, "two of every format, one of every cache format, and rope");
     for row in rows {
         assert_eq!(row["backend"], "scalar");
         assert!(row["gbs"].as_f64().unwrap() > 0.0);
