@@ -658,7 +658,7 @@ typedef struct bantam_answer_options {
   const struct bantam_grammar *grammar;
   // 1 goes on behind the tokens that end an answer.
   int32_t ignore_end;
-  // 1 forgets older tokens when the context is full, and goes on; 0 ends the answer.
+  // 1 forgets older tokens when the context is full, and goes on, in models that allow it; 0 ends the answer.
   int32_t shift;
   // Tokens at the start that are never forgotten so.
   size_t shift_keep;

@@ -5,7 +5,10 @@ mod common;
 
 use std::sync::Arc;
 
-use bantam::{Backend, Error, Format, Model, Pool, Session, SessionOptions};
+use bantam::{
+    Backend, Error, Format, GenerateOptions, Generator, Model, Overflow, Pool, Sampler, Session,
+    SessionOptions, StopReason,
+};
 use common::architectures::architectures;
 use common::dequantized::dequantized;
 use common::reference::{self, CONTEXT, Golden, Variant, every_3rd, logits, nmse};
@@ -202,7 +205,7 @@ fn states_are_whole_after_work_was_cancelled_and_after_they_were_in_a_file() {
     }
 }
 
-/// Out of a state no token can be taken: an error, after which all goes on.
+/// Out of a state no token can be taken: an error, after which all goes on, and an answer that fills the context ends.
 #[test]
 fn states_are_not_shifted() {
     for (variant, golden) in pairs().filter(|(variant, _)| carries(variant)) {
@@ -213,6 +216,11 @@ fn states_are_not_shifted() {
         let refused = session.shift(4, 25).unwrap_err();
         assert!(matches!(refused, Error::Argument(_)) && refused.to_string().contains("state"), "{refused}");
         assert!(bits(&session) == before && session.position() == golden.ids.len(), "{}", variant.name);
+        let overflow = Overflow::Shift { keep: 4 };
+        let options = GenerateOptions { overflow, ignore_end: true, ..GenerateOptions::default() };
+        let mut answer = Generator::new(&model, session.context(), Sampler::greedy(), &options).unwrap();
+        while answer.next(&mut session).unwrap().is_some() {}
+        assert_eq!(answer.stop_reason(), Some(StopReason::ContextFull), "{}", variant.name);
     }
 }
 

@@ -56,7 +56,7 @@ pub struct bantam_answer_options {
     pub grammar: *const bantam_grammar,
     /// 1 goes on behind the tokens that end an answer.
     pub ignore_end: i32,
-    /// 1 forgets older tokens when the context is full, and goes on; 0 ends the answer.
+    /// 1 forgets older tokens when the context is full, and goes on, in models that allow it; 0 ends the answer.
     pub shift: i32,
     /// Tokens at the start that are never forgotten so.
     pub shift_keep: usize,

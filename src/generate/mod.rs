@@ -54,7 +54,8 @@ impl Default for GenerateOptions<'_> {
 pub enum Overflow {
     /// The answer ends, with [`StopReason::ContextFull`].
     Stop,
-    /// Half of the tokens behind the first `keep` are forgotten, and the answer goes on: see [`Session::shift`].
+    /// Half of the tokens behind the first `keep` are forgotten, and the answer goes on: see [`Session::shift`]. Where the model
+    /// does not allow that ([`Session::can_shift`]), the answer ends.
     Shift {
         /// Tokens at the start that stay, such as the system text. If that is the whole context, the answer ends.
         keep: usize,
@@ -303,6 +304,7 @@ impl Generator {
         if session.position() == session.context()
             && let Overflow::Shift { keep } = self.overflow
             && keep < session.context()
+            && session.can_shift()
         {
             session.shift(keep, (session.context() - keep).div_ceil(2))?;
         }

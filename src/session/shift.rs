@@ -27,7 +27,7 @@ impl Session {
         if discard == 0 {
             return Ok(());
         }
-        if !self.recurrent.is_none() {
+        if !self.can_shift() {
             return Err(Error::Argument(text!(
                 "layers of this model carry a state, which cannot forget tokens in its middle: rewind, and prefill what is to stay"
             )));
@@ -42,5 +42,10 @@ impl Session {
             self.forget_logits();
         }
         Ok(())
+    }
+
+    /// Whether tokens can be forgotten in the middle: not where layers of the model carry a state from token to token.
+    pub fn can_shift(&self) -> bool {
+        self.recurrent.is_none()
     }
 }
