@@ -138,10 +138,16 @@ final class ScriptedModelTests: XCTestCase {
 
     func testItIsStopped() async throws {
         let model: any LanguageModel = ScriptedModel([.hang("It goes on and"), "Then?"])
-        let task = Task { try await model.send("Tell me").collected() }
+        // Cancelled before it began, it would take no line of the script.
+        let begun = Signal()
+        let task = Task {
+            for try await _ in model.send("Tell me") { begun.send() }
+            try Task.checkCancellation()
+        }
+        await begun.wait()
         task.cancel()
         do {
-            _ = try await task.value
+            try await task.value
             XCTFail("it ended")
         } catch {
             XCTAssertTrue(error is CancellationError, "\(error)")
