@@ -1,17 +1,16 @@
 //! Floor 8. Embedders: texts in, vectors out, or scores of how well a document answers a query.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_char;
 
-use bantam::{Buffer, EmbedOptions, Embedder, Input, Pooling};
+use bantam::{EmbedOptions, Embedder, Input, Pooling};
 
 use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, Plain, call};
 use crate::cancel::bantam_cancel;
 use crate::handle::{Noun, create_at};
 use crate::model::bantam_model;
 use crate::options::{Struct, flag, or_default};
-use crate::pool::{bantam_pool, bantam_pool_options};
+use crate::pool::bantam_pool;
 use crate::session::bantam_plan;
 use crate::status::{
     BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_TOO_SMALL, Result, bantam_error, bantam_status, fail,
@@ -139,21 +138,9 @@ pub unsafe extern "C" fn bantam_embedder_plan(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let options = caller.options(options)?;
-        let threads = match (options.pool.is_null(), options.threads) {
-            (false, _) => caller.shared(options.pool)?.capacity(),
-            (true, 0) => crate::version::bantam_threads_default(),
-            (true, threads) => threads,
-        };
+        let threads = caller.threads(options.pool, options.threads)?;
         let found = Embedder::plan(&caller.shared(model)?.model, &read_options(&options)?, threads)?;
-        let value = bantam_plan {
-            struct_size: 0,
-            context: found.context,
-            kv_bytes: found.kv_bytes,
-            scratch_bytes: found.scratch_bytes,
-            total_bytes: found.total_bytes(),
-            alignment: Buffer::ALIGN,
-        };
-        caller.fill(plan, &value)
+        caller.fill(plan, &found.into())
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
@@ -175,19 +162,7 @@ pub unsafe extern "C" fn bantam_embedder_open(
         let out = caller.out(out, "out")?;
         let options = caller.options(options)?;
         let model = caller.shared(model)?;
-        let pool = if options.pool.is_null() {
-            let of_its_own = bantam_pool_options {
-                struct_size: 0,
-                threads: options.threads,
-                executor: None,
-                executor_user: core::ptr::null_mut(),
-                poll: None,
-                poll_user: core::ptr::null_mut(),
-            };
-            Arc::new(crate::pool::open(&of_its_own)?)
-        } else {
-            caller.shared(options.pool)?.clone()
-        };
+        let pool = caller.pool(options.pool, options.threads)?;
         let cancel = caller.cancel(options.cancel)?;
         let mut embedder = Embedder::open(&model.model, pool, &read_options(&options)?)?;
         if let Some(cancel) = cancel {

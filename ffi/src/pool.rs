@@ -59,6 +59,33 @@ unsafe impl Struct for bantam_pool_options {
     const NAME: &'static str = "bantam_pool_options";
 }
 
+impl Caller {
+    /// How many threads work with that pool, or with one of its own for NULL: so many, 0 being the default.
+    pub(crate) fn threads(self, pool: *const bantam_pool, threads: usize) -> Result<usize> {
+        match (pool.is_null(), threads) {
+            (false, _) => Ok(self.shared(pool)?.capacity()),
+            (true, 0) => Ok(crate::version::bantam_threads_default()),
+            (true, threads) => Ok(threads),
+        }
+    }
+
+    /// That pool, or one of its own for NULL, of so many threads.
+    pub(crate) fn pool(self, pool: *const bantam_pool, threads: usize) -> Result<Arc<Pool>> {
+        if !pool.is_null() {
+            return Ok(self.shared(pool)?.clone());
+        }
+        let of_its_own = bantam_pool_options {
+            struct_size: 0,
+            threads,
+            executor: None,
+            executor_user: core::ptr::null_mut(),
+            poll: None,
+            poll_user: core::ptr::null_mut(),
+        };
+        Ok(Arc::new(open(&of_its_own)?))
+    }
+}
+
 /// Makes a pool. Sessions that are given none make one of their own.
 ///
 /// Ownership: the caller frees it with bantam_pool_free; sessions keep what they need of it.

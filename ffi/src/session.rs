@@ -1,10 +1,9 @@
 //! Floor 8. Sessions: the tokens of one conversation, and what the model makes of them.
 
-use alloc::sync::Arc;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use bantam::{Buffer, Generator, KvFormat, Session, SessionOptions};
+use bantam::{Buffer, Generator, KvFormat, Plan, Session, SessionOptions};
 
 use crate::boundary::{Caller, call, call_back};
 use crate::cancel::bantam_cancel;
@@ -12,7 +11,7 @@ use crate::clock::Moment;
 use crate::handle::{Noun, create_at};
 use crate::model::{Log, bantam_model};
 use crate::options::{Struct, flag, or_default};
-use crate::pool::{bantam_pool, bantam_pool_options};
+use crate::pool::bantam_pool;
 use crate::status::{BANTAM_ARGUMENT, BANTAM_MEMORY, Failure, Result, bantam_error, bantam_status, fail};
 
 /// The tokens of one conversation, their keys and values, and the answer in progress. One thread at a time may use it; a second one
@@ -170,6 +169,19 @@ unsafe impl Struct for bantam_plan {
     const NAME: &'static str = "bantam_plan";
 }
 
+impl From<Plan> for bantam_plan {
+    fn from(plan: Plan) -> bantam_plan {
+        bantam_plan {
+            struct_size: 0,
+            context: plan.context,
+            kv_bytes: plan.kv_bytes,
+            scratch_bytes: plan.scratch_bytes,
+            total_bytes: plan.total_bytes(),
+            alignment: Buffer::ALIGN,
+        }
+    }
+}
+
 /// The options of the runtime that those of the caller mean.
 fn read_options(options: &bantam_session_options) -> Result<SessionOptions> {
     let kv_format = match options.kv_format {
@@ -203,21 +215,9 @@ pub unsafe extern "C" fn bantam_session_plan(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let options = caller.options(options)?;
-        let threads = match (options.pool.is_null(), options.threads) {
-            (false, _) => caller.shared(options.pool)?.capacity(),
-            (true, 0) => crate::version::bantam_threads_default(),
-            (true, threads) => threads,
-        };
+        let threads = caller.threads(options.pool, options.threads)?;
         let found = Session::plan(&caller.shared(model)?.model, &read_options(&options)?, threads)?;
-        let value = bantam_plan {
-            struct_size: 0,
-            context: found.context,
-            kv_bytes: found.kv_bytes,
-            scratch_bytes: found.scratch_bytes,
-            total_bytes: found.total_bytes(),
-            alignment: Buffer::ALIGN,
-        };
-        caller.fill(plan, &value)
+        caller.fill(plan, &found.into())
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
@@ -242,19 +242,7 @@ pub unsafe extern "C" fn bantam_session_open(
         let out = caller.out(out, "out")?;
         let options = caller.options(options)?;
         let model = caller.shared(model)?;
-        let pool = if options.pool.is_null() {
-            let of_its_own = bantam_pool_options {
-                struct_size: 0,
-                threads: options.threads,
-                executor: None,
-                executor_user: core::ptr::null_mut(),
-                poll: None,
-                poll_user: core::ptr::null_mut(),
-            };
-            Arc::new(crate::pool::open(&of_its_own)?)
-        } else {
-            caller.shared(options.pool)?.clone()
-        };
+        let pool = caller.pool(options.pool, options.threads)?;
         let cancel = caller.cancel(options.cancel)?;
         let session_options = read_options(&options)?;
         let bytes = Session::plan(&model.model, &session_options, pool.capacity())?.total_bytes();
