@@ -41,7 +41,7 @@ impl KvShape {
         back: usize,
         format: KvFormat,
     ) -> KvShape {
-        let places = program.window.map_or(context, |window| {
+        let places = program.window().map_or(context, |window| {
             let places = window.saturating_add(batch.max(back)).checked_next_multiple_of(ATTEND_KEYS);
             places.map_or(context, |places| places.min(context))
         });
@@ -122,8 +122,8 @@ impl KvCache {
 
     /// Whether a token can be read at `position`: whether all keys are there that it sees.
     pub(crate) fn reaches(&self, position: usize) -> bool {
-        let window = self.model.program().window.unwrap_or(0);
-        self.lowest == 0 || position == 0 || position + 1 >= self.lowest.saturating_add(window)
+        let window = || self.model.program().window().unwrap_or(0);
+        self.lowest == 0 || position == 0 || position + 1 >= self.lowest.saturating_add(window())
     }
 
     /// Says that nothing is certain of layers with a window: the tokens have to be read again.
@@ -133,7 +133,7 @@ impl KvCache {
 
     /// Whether layers with a window may have lost keys of a session that holds some tokens.
     pub(crate) fn forgets(&self) -> bool {
-        self.model.program().window.is_some()
+        self.model.program().window().is_some()
     }
 
     /// The positions behind the first that a layer with a window has, of `held`.

@@ -94,7 +94,7 @@ impl<'a> Forward<'a> {
                 }
                 Step::Experts { from, experts } => self.experts(n, *from, experts),
                 Step::Add { from, to, scale } => self.add(n, *from, *to, *scale),
-                Step::Part { len } => self.part(n, *len),
+                Step::Part { len, .. } => self.part(n, *len),
                 Step::Share => self.share(n),
                 Step::Gate { from, to, gate } => self.gate(n, *from, *to, *gate),
                 Step::Convolve(convolution) => self.convolve(n, positions, convolution),

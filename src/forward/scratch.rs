@@ -91,7 +91,7 @@ impl Scratch {
         attention: impl Fn(Backend, &Program, usize) -> usize,
         arena: &mut Arena,
     ) -> Result<Scratch> {
-        let widths = program.widths;
+        let widths = program.widths();
         let (places, total) = program.places();
         // Lengths that overflow ask for more than there can be, which the arena refuses.
         let per_column = |len: usize| batch.saturating_mul(len);

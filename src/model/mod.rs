@@ -1,27 +1,12 @@
 //! Floor 2. A model: a mapped file, its shapes, its program, and the backend that runs it.
 #![forbid(unsafe_code)]
 
-mod bert;
+mod architectures;
 mod description;
-mod gemma2;
-mod gemma3;
-mod gemma4;
-mod gpt_oss;
-mod granite;
 pub(crate) mod hyper;
-mod lfm2;
-mod llama;
-mod nomic_bert;
-mod olmo2;
-mod phi3;
 pub(crate) mod pooling;
 pub(crate) mod program;
-mod qwen2;
-mod qwen3;
-mod qwen35;
-mod qwen3moe;
 pub(crate) mod rope;
-mod smollm3;
 pub(crate) mod weights;
 mod windows;
 
@@ -38,35 +23,6 @@ use hyper::Keys;
 pub use pooling::Pooling;
 use program::Program;
 use weights::Tensors;
-
-/// Writes the layers of one architecture.
-type Describe = fn(&mut Description<'_>) -> Result<()>;
-
-/// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
-const ARCHITECTURES: &[(&str, Describe)] = &[
-    ("bert", bert::describe),
-    ("gemma2", gemma2::describe),
-    ("gemma3", gemma3::describe),
-    ("gemma4", gemma4::describe),
-    ("gpt-oss", gpt_oss::describe),
-    ("granite", granite::describe),
-    ("granitemoe", granite::describe),
-    ("lfm2", lfm2::describe),
-    ("lfm2moe", lfm2::describe),
-    ("llama", llama::describe),
-    ("nomic-bert", nomic_bert::describe),
-    ("olmo2", olmo2::describe),
-    ("phi3", phi3::describe),
-    ("qwen2", qwen2::describe),
-    ("qwen3", qwen3::describe),
-    ("qwen35", qwen35::describe),
-    ("qwen35moe", qwen35::describe),
-    ("qwen3moe", qwen3moe::describe),
-    ("smollm3", smollm3::describe),
-];
-
-/// Those whose layers have other widths and counts than the rest of them.
-const UNEVEN: &[&str] = &["gemma4"];
 
 /// How to open a model. The default is the best backend of this CPU. Fields may be added: write the rest as
 /// `..ModelOptions::default()`.
@@ -132,8 +88,7 @@ impl Model {
         let architecture = file.string("general.architecture")?.ok_or_else(|| {
             Error::Inconsistent(text!("metadata key general.architecture is missing: is this a model?"))
         })?;
-        let describe = ARCHITECTURES.iter().find(|(name, _)| *name == architecture).map(|(_, f)| f);
-        let Some(describe) = describe else {
+        let Some(describe) = architectures::by_name(architecture) else {
             return Err(Error::Unsupported(text!(
                 "architecture {architecture:?}; known are {}",
                 Names(Model::architectures)
@@ -142,7 +97,7 @@ impl Model {
         if file.tensors().next().is_none() {
             return Err(Error::Unsupported(text!("the file holds a vocabulary only, and no weights to run")));
         }
-        let keys = Keys { file: &file, architecture, uneven: UNEVEN.contains(&architecture) };
+        let keys = Keys { file: &file, architecture, uneven: architectures::is_uneven(architecture) };
         let hyper = HyperParameters::read(keys)?;
         let tensors = Tensors::new(&file)?;
         let mut description = Description::new(keys, &hyper, &tensors);
@@ -162,7 +117,7 @@ impl Model {
 
     /// The names of the architectures that can be run, as `general.architecture` spells them.
     pub fn architectures() -> impl Iterator<Item = &'static str> {
-        ARCHITECTURES.iter().map(|(name, _)| *name)
+        architectures::names()
     }
 
     /// The file: metadata and directory of tensors.

@@ -5,13 +5,13 @@
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::{Description, Routing};
-use super::program::Activation::Silu;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::{Error, Result, text};
 use crate::gguf::Value;
+use crate::model::description::{Description, Routing};
+use crate::model::program::Activation::Silu;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
-pub(super) fn describe(model: &mut Description<'_>) -> Result<()> {
+pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     model.turns_parts = true;
     let rope = model.rope(RopePairs::Halves)?;
     let attention = model.scaled_attention()?;

@@ -4,11 +4,11 @@
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::{Description, Routing};
-use super::program::Activation::ClampedSilu;
-use super::program::Attention;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
+use crate::model::description::{Description, Routing};
+use crate::model::program::Activation::ClampedSilu;
+use crate::model::program::Attention;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     let (rope, attention) = (model.rope(RopePairs::Halves)?, model.attention());

@@ -1,26 +1,21 @@
-//! Floor 2. The architecture `smollm3`: SmolLM 3. Llama's layers, of which every fourth knows nothing of positions.
+//! Floor 2. The architecture `qwen3`: Qwen 3. Each head of queries and keys is normed by itself before it turns.
 #![forbid(unsafe_code)]
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::Description;
-use super::program::Activation::Silu;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
-
-/// Of so many layers, the last does not turn its heads.
-const TURNED_AND_NOT: usize = 4;
+use crate::model::description::Description;
+use crate::model::program::Activation::Silu;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
-    let rope = model.rope(RopePairs::Adjacent)?;
-    let attention = model.scaled_attention()?;
+    let (rope, attention) = (model.rope(RopePairs::Halves)?, model.attention());
     for index in 0..model.hyper.layers {
         let mut layer = model.layer(index);
         layer.norm(Stream, "attn_norm", Normed)?;
         layer.project_heads(Normed)?;
-        if !(index + 1).is_multiple_of(TURNED_AND_NOT) {
-            layer.rope(rope)?;
-        }
+        layer.norm_heads()?;
+        layer.rope(rope)?;
         layer.attend(attention)?;
         layer.add(Delta)?;
 

@@ -4,11 +4,11 @@
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::Description;
-use super::program::Activation::Silu;
-use super::program::Attention;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
+use crate::model::description::Description;
+use crate::model::program::Activation::Silu;
+use crate::model::program::Attention;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     let (rope, attention) = (model.rope(RopePairs::Halves)?, model.attention());

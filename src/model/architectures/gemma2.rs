@@ -5,11 +5,11 @@
 use bantam_kernels::backend::RopePairs;
 use bantam_kernels::math;
 
-use super::description::Description;
-use super::program::Activation::Gelu;
-use super::program::Attention;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
+use crate::model::description::Description;
+use crate::model::program::Activation::Gelu;
+use crate::model::program::Attention;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
 /// Layers of the largest model, whose scores are divided by the root of another width.
 const LARGEST: usize = 46;

@@ -4,13 +4,13 @@
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::{Description, Routing};
-use super::program::Activation::Silu;
-use super::program::Attention;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::{Error, Result, text};
+use crate::model::description::{Description, Routing};
+use crate::model::program::Activation::Silu;
+use crate::model::program::Attention;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
-pub(super) fn describe(model: &mut Description<'_>) -> Result<()> {
+pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     model.output_norm = "token_embd_norm";
     let rope = model.rope(RopePairs::Halves)?;
     let length = model.keys.count("shortconv.l_cache")?;

@@ -6,11 +6,11 @@
 use bantam_kernels::backend::RopePairs;
 use bantam_kernels::math;
 
-use super::description::{Description, Heads};
-use super::program::Activation::Gelu;
-use super::program::Attention;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::{Error, Result, text};
+use crate::model::description::{Description, Heads};
+use crate::model::program::Activation::Gelu;
+use crate::model::program::Attention;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
 /// The base of the angles in layers with a window, where a file leaves it out.
 const LOCAL_BASE: f32 = 10_000.0;

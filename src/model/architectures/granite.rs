@@ -4,10 +4,10 @@
 
 use bantam_kernels::backend::RopePairs;
 
-use super::description::Description;
-use super::program::Activation::Silu;
-use super::program::Buffer::{Delta, Normed, Stream};
 use crate::error::Result;
+use crate::model::description::Description;
+use crate::model::program::Activation::Silu;
+use crate::model::program::Buffer::{Delta, Normed, Stream};
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     model.embedding_scale = model.keys.factor("embedding_scale")?.unwrap_or(1.0);

@@ -8,10 +8,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use super::description::Description;
-use super::program::Activation::Gelu;
-use super::program::Buffer::Normed;
 use crate::error::Result;
+use crate::model::description::Description;
+use crate::model::program::Activation::Gelu;
+use crate::model::program::Buffer::Normed;
 
 pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     model.is_encoder = true;
