@@ -128,6 +128,14 @@ impl Keys<'_> {
         self.count_up_to(SHAPE_MAX, key)
     }
 
+    /// The same, of which files also say with a zero that there is none.
+    pub(crate) fn count_unless_zero(self, key: &str) -> Result<Option<usize>> {
+        match self.u32_if_any(key)? {
+            Some(0) => Ok(None),
+            _ => self.count_if_any(key),
+        }
+    }
+
     /// A count, 1 to `most`, that may be missing.
     fn count_up_to(self, most: u32, key: &str) -> Result<Option<usize>> {
         let Some(count) = self.u32_if_any(key)? else { return Ok(None) };

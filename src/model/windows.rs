@@ -24,10 +24,7 @@ enum Layers<'a> {
 impl<'a> Windows<'a> {
     /// `every` is what the architecture does where the file has no pattern.
     pub(crate) fn read(keys: Keys<'a>, every: usize, layers: usize) -> Result<Windows<'a>> {
-        let length = match keys.u32_if_any("attention.sliding_window")? {
-            Some(0) => None,
-            _ => keys.count_if_any("attention.sliding_window")?,
-        };
+        let length = keys.count_unless_zero("attention.sliding_window")?;
         let key = text!("{}.attention.sliding_window_pattern", keys.architecture);
         let layers = match keys.file.get(key.as_str()) {
             Some(Value::Array(list)) => {

@@ -17,7 +17,7 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 19] = [
+    let all: [(&str, &str, Fill); 20] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
@@ -37,6 +37,7 @@ pub(crate) fn architectures() -> Vec<Variant> {
         ("qwen35", "qwen35-q4_0", qwen35),
         ("qwen35moe", "qwen35moe-q4_0", qwen35moe),
         ("gemma4", "gemma4-q4_0", gemma4),
+        ("gemma4-plain", "gemma4-plain-q4_0", gemma4_without_inputs),
     ];
     let make = |name, architecture, format, fill: Fill| {
         let mut maker = Maker::new(architecture, format);
@@ -48,6 +49,7 @@ pub(crate) fn architectures() -> Vec<Variant> {
         let architecture = match name {
             "olmo3" => "olmo2",
             "gemma3-all" => "gemma3",
+            "gemma4-plain" => "gemma4",
             "mixtral" => "llama",
             name => name,
         };
@@ -367,46 +369,63 @@ fn gemma3(maker: &mut Maker) {
     }
 }
 
-/// Of six layers the third and the sixth see all tokens, with wider heads; the last three keep nothing. Hidden values are as
-/// many as a layer likes, and the third has no values but its keys.
+/// Of six layers the third and the sixth see all tokens, with wider heads; the last three keep nothing and have twice
+/// the hidden values, and the third has no values but its keys.
 fn gemma4(maker: &mut Maker) {
-    let shape = Shape { dim: 64, layers: 6, heads: 4, kv_heads: 2, head_dim: 64, ..ODD };
-    maker.start(shape);
+    maker.start(Shape { dim: 64, layers: 6, heads: 4, kv_heads: 2, head_dim: 64, ..ODD });
+    two_widths_of_heads(maker, 3, 32);
+}
+
+/// Nothing of a token comes in beside the stream, and every layer keeps its own keys.
+fn gemma4_without_inputs(maker: &mut Maker) {
+    maker.start(Shape { layers: 3, head_dim: 64, ..ODD });
+    two_widths_of_heads(maker, 0, 0);
+}
+
+/// Gemma 4's layers, of which the last `shared` keep nothing, with `inputs` values beside the stream.
+fn two_widths_of_heads(maker: &mut Maker, shared: usize, inputs: usize) {
+    let shape = maker.shape;
+    let (layers, own) = (shape.layers, shape.layers - shared);
     maker.set("attention.sliding_window", 24);
     maker.set(
         "attention.sliding_window_pattern",
-        Meta::Array(7, (0..6).map(|layer| Meta::Bool(layer % 3 != 2)).collect()),
+        Meta::Array(7, (0..layers).map(|layer| Meta::Bool(layer % 3 != 2)).collect()),
     );
-    maker.set("attention.shared_kv_layers", 3);
+    maker.set("attention.shared_kv_layers", shared as u32);
     for key in ["attention.key_length_swa", "attention.value_length_swa", "rope.dimension_count_swa"] {
         maker.set(key, 32);
     }
     maker.set("rope.freq_base", 1e6);
     maker.set("rope.freq_base_swa", 10_000.0);
     maker.set("final_logit_softcapping", 3.0);
-    maker.set("embedding_length_per_layer_input", 32);
-    let ffn = |layer: usize| if layer < 3 { 96 } else { 160 };
+    maker.set("embedding_length_per_layer_input", inputs as u32);
+    // Twice as many in the layers that keep nothing.
+    let ffn = |layer: usize| if layer < own { 96 } else { 192 };
     maker.set(
         "feed_forward_length",
-        Meta::Array(4, (0..6).map(|layer| Meta::U32(ffn(layer) as u32)).collect()),
+        Meta::Array(4, (0..layers).map(|layer| Meta::U32(ffn(layer) as u32)).collect()),
     );
     // Most pairs of the wide heads do not turn.
     let divisors = (0..32).map(|pair| if pair < 8 { 1.0 } else { 1e30 });
     maker.file.tensors.push(vector("rope_freqs.weight", divisors));
-    maker.matrix("per_layer_token_embd", 32 * 6, VOCAB_SIZE);
-    maker.matrix("per_layer_model_proj", shape.dim, 32 * 6);
-    maker.gains("per_layer_proj_norm", 32);
+    if inputs > 0 {
+        maker.matrix("per_layer_token_embd", inputs * layers, VOCAB_SIZE);
+        maker.matrix("per_layer_model_proj", shape.dim, inputs * layers);
+        maker.gains("per_layer_proj_norm", inputs);
+    }
     for (index, layer) in maker.layers().enumerate() {
         maker.shape = Shape { head_dim: if index % 3 == 2 { 64 } else { 32 }, ffn: ffn(index), ..shape };
         post_normed(maker, &layer);
         maker.head_norms(&layer);
-        maker.matrix(&format!("{layer}.inp_gate"), shape.dim, 32);
-        maker.matrix(&format!("{layer}.proj"), 32, shape.dim);
-        maker.norm(format!("{layer}.post_norm"));
+        if inputs > 0 {
+            maker.matrix(&format!("{layer}.inp_gate"), shape.dim, inputs);
+            maker.matrix(&format!("{layer}.proj"), inputs, shape.dim);
+            maker.norm(format!("{layer}.post_norm"));
+        }
         maker.gains(&format!("{layer}.layer_output_scale"), 1);
         let left_out: &[&str] = match index {
             2 => &["attn_v.weight"],
-            3.. => &["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"],
+            _ if index >= own => &["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"],
             _ => &[],
         };
         maker

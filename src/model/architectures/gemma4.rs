@@ -40,7 +40,7 @@ pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
             "{shared} of {layers} layers see what others keep; the first two must keep something"
         ))
     })?;
-    let inputs = keys.count_if_any("embedding_length_per_layer_input")?;
+    let inputs = keys.count_unless_zero("embedding_length_per_layer_input")?;
     inputs.map_or(Ok(()), |len| model.layer_inputs(len))?;
     // By whether they have a window.
     let mut kept = [None; 2];

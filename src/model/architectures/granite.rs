@@ -19,10 +19,7 @@ pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     let rope = model.rope(RopePairs::Adjacent)?;
     let attention = model.scaled_attention()?;
     let routing = model.routing()?;
-    let shared = match model.keys.u32_if_any("expert_shared_feed_forward_length")? {
-        None | Some(0) => None,
-        _ => model.keys.count_if_any("expert_shared_feed_forward_length")?,
-    };
+    let shared = model.keys.count_unless_zero("expert_shared_feed_forward_length")?;
     for index in 0..model.hyper.layers {
         let mut layer = model.layer(index);
         layer.norm(Stream, "attn_norm", Normed)?;

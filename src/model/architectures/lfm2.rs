@@ -14,10 +14,7 @@ pub(crate) fn describe(model: &mut Description<'_>) -> Result<()> {
     model.output_norm = "token_embd_norm";
     let rope = model.rope(RopePairs::Halves)?;
     let length = model.keys.count("shortconv.l_cache")?;
-    let window = match model.keys.u32_if_any("attention.sliding_window")? {
-        Some(0) => None,
-        _ => model.keys.count_if_any("attention.sliding_window")?,
-    };
+    let window = model.keys.count_unless_zero("attention.sliding_window")?;
     let attention = Attention { window, ..model.attention() };
     let (routing, dense) = routing(model)?;
     for index in 0..model.hyper.layers {
