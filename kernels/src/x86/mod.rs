@@ -28,3 +28,4 @@ mod large;
 mod matmul;
 mod register;
 mod small;
+mod vnni;

@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Bytes, Cut, Dot, Place};
+use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
 
 /// The dot products of AVX2.
 pub(super) struct Avx2;
@@ -56,34 +56,7 @@ impl Dot<8> for Avx2 {
         }
     }
 
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>) {
-        // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, C>(rows, x, out) }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn panel<B: Unpack>(
-        rows: &Bytes<'_>,
-        row: usize,
-        from: usize,
-        panel: &mut [u8],
-        ahead: *const u8,
-    ) {
-        // SAFETY: the same promises.
-        unsafe { matmul::panel::<Self::V, B, 8>(rows, row, from, panel, ahead) }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
-        panel: &[u8],
-        x: &Activations<'_>,
-        place: Place,
-        out: &mut TileMut<'_>,
-    ) {
-        // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, S, C>(panel, x, place, out) }
-    }
+    compile_for!("avx2,fma,f16c", 8);
 }
 
 /// How many steps' products add up in 16 bits: a step adds two products of at most `2^bits - 1` and 127.

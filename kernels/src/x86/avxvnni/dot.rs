@@ -1,14 +1,14 @@
-//! Chunks times columns with `vpdpbusd`, which adds four products of an unsigned and a signed byte to 32 bits.
-//! Weights that are signed are raised by 128, and 128 times the sum of the activations is taken off.
+//! The dot products of AVX-VNNI.
 
 use core::arch::x86_64::*;
 
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Bytes, Cut, Dot, Place};
+use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
+use crate::x86::vnni::{self, Vnni};
 
-/// The dot products of AVX-VNNI.
+/// The tier: strips of eight rows.
 pub(super) struct AvxVnni;
 
 impl Dot<8> for AvxVnni {
@@ -16,7 +16,7 @@ impl Dot<8> for AvxVnni {
     type V = __m256i;
     const FEW: usize = 4;
     const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
-    const SIGNED_OFFSET: i32 = 128;
+    const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
 
     #[inline]
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
@@ -27,50 +27,17 @@ impl Dot<8> for AvxVnni {
         g: usize,
         dots: &mut [[__m256i; S]; C],
     ) {
-        let steps = const { STEPS / B::GROUPS };
-        for i in g * steps..(g + 1) * steps {
-            let mut w = chunks.map(|chunk| chunk.w[i]);
-            if B::BITS == 8 {
-                for s in 0..S {
-                    w[s] = _mm256_xor_si256(w[s], _mm256_set1_epi8(-128));
-                }
-            }
-            for c in 0..C {
-                // SAFETY: there is a block `b`, promises the caller.
-                let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
-                for s in 0..S {
-                    dots[c][s] = _mm256_dpbusd_avx_epi32(dots[c][s], w[s], x);
-                }
-            }
-        }
+        // SAFETY: the same promises.
+        unsafe { vnni::dots::<Self, B, 8, S, C>(chunks, columns, b, g, dots) }
     }
 
-    #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>) {
-        // SAFETY: the same promises.
-        unsafe { matmul::few::<Self, B, 8, C>(rows, x, out) }
-    }
+    compile_for!("avxvnni,avx2,fma,f16c", 8);
+}
 
+impl Vnni<8> for AvxVnni {
+    #[inline]
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn panel<B: Unpack>(
-        rows: &Bytes<'_>,
-        row: usize,
-        from: usize,
-        panel: &mut [u8],
-        ahead: *const u8,
-    ) {
-        // SAFETY: the same promises.
-        unsafe { matmul::panel::<Self::V, B, 8>(rows, row, from, panel, ahead) }
-    }
-
-    #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
-        panel: &[u8],
-        x: &Activations<'_>,
-        place: Place,
-        out: &mut TileMut<'_>,
-    ) {
-        // SAFETY: the same promises.
-        unsafe { matmul::tile::<Self, B, 8, S, C>(panel, x, place, out) }
+    unsafe fn dot(sums: __m256i, w: __m256i, x: __m256i) -> __m256i {
+        _mm256_dpbusd_avx_epi32(sums, w, x)
     }
 }
