@@ -109,9 +109,9 @@ impl Table {
 
 /// Every backend of this architecture, best first.
 static ALL: &[Table] = &[
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
     crate::x86::avx512bf16::TABLE,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
     crate::x86::avx512::TABLE,
     #[cfg(target_arch = "x86_64")]
     crate::x86::avxvnni::TABLE,

@@ -17,7 +17,9 @@
 mod activations;
 mod attention;
 pub mod avx2;
+#[cfg(feature = "avx512")]
 pub mod avx512;
+#[cfg(feature = "avx512")]
 pub mod avx512bf16;
 pub mod avxvnni;
 mod chunk;

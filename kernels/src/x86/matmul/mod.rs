@@ -219,6 +219,7 @@ impl Product {
     }
 
     /// With another kernel for one column of long rows.
+    #[cfg(feature = "avx512")]
     pub(crate) const fn with_long(mut self, long: Few) -> Product {
         self.long = long;
         self
