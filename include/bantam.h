@@ -1547,6 +1547,13 @@ bantam_status bantam_embedder_get_info(struct bantam_embedder *embedder,
                                        struct bantam_embedder_info *info,
                                        struct bantam_error *error);
 
+// Lets `cancel` stop the embedder from here on; NULL lets nothing.
+//
+// Ownership: the embedder keeps what it needs of it. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_MEMORY.
+bantam_status bantam_embedder_set_cancel(struct bantam_embedder *embedder,
+                                         const struct bantam_cancel *cancel,
+                                         struct bantam_error *error);
+
 // Makes vectors of `count` texts, one behind the other in `out`, which has room for `capacity` values: `dim` for each text, or without
 // pooling for each of its tokens. How many that were is written to `written`, which may be NULL.
 //

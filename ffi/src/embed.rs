@@ -207,6 +207,26 @@ pub unsafe extern "C" fn bantam_embedder_get_info(
     unsafe { call(error, body) }
 }
 
+/// Lets `cancel` stop the embedder from here on; NULL lets nothing.
+///
+/// Ownership: the embedder keeps what it needs of it. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_embedder_set_cancel(
+    embedder: *mut bantam_embedder,
+    cancel: *const bantam_cancel,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let cancel = caller.cancel_or_new(cancel)?;
+        caller.exclusive(embedder, |embedder| {
+            embedder.set_cancel(cancel);
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
 /// Makes vectors of `count` texts, one behind the other in `out`, which has room for `capacity` values: `dim` for each text, or without
 /// pooling for each of its tokens. How many that were is written to `written`, which may be NULL.
 ///

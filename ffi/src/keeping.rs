@@ -6,8 +6,6 @@ use crate::boundary::{Caller, call};
 use crate::handle::create_at;
 use crate::session::{OpenSession, bantam_session};
 use crate::status::{BANTAM_ARGUMENT, bantam_error, bantam_status, fail};
-#[cfg(not(feature = "std"))]
-use crate::status::{BANTAM_UNSUPPORTED, Result};
 
 /// Opens a session on the heap that holds what this one holds, logits included, with the same model, threads and options.
 ///
@@ -65,12 +63,7 @@ pub unsafe extern "C" fn bantam_session_save(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let path = caller.path(path, path_bytes)?;
-        caller.exclusive(session, |open| {
-            #[cfg(feature = "std")]
-            return Ok(open.awake()?.save(path)?);
-            #[cfg(not(feature = "std"))]
-            return no_files(open, path).map(|_| ());
-        })
+        caller.exclusive(session, |open| files::save(open.awake()?, path))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
@@ -91,19 +84,11 @@ pub unsafe extern "C" fn bantam_session_restore(
         let path = caller.path(path, path_bytes)?;
         caller.exclusive(session, |open| {
             open.generator = None;
-            #[cfg(feature = "std")]
-            return Ok(open.session.restore(path)?);
-            #[cfg(not(feature = "std"))]
-            return no_files(open, path).map(|_| ());
+            files::restore(&mut open.session, path)
         })
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
-}
-
-#[cfg(not(feature = "std"))]
-fn no_files(_session: &mut OpenSession, _path: &str) -> Result<usize> {
-    Err(fail!(BANTAM_UNSUPPORTED, "this build has no files: save to memory"))
 }
 
 /// Saves what the session holds, logits included, to memory: `saved_bytes` of its info. `written` is how many bytes that took.
@@ -190,11 +175,7 @@ pub unsafe extern "C" fn bantam_session_trim(
                 BANTAM_TRIM_ALL if open.session.is_spilled() => 0,
                 BANTAM_TRIM_ALL => {
                     let path = caller.path(path, path_bytes)?;
-                    #[cfg(feature = "std")]
-                    let released = open.session.spill(path)?;
-                    #[cfg(not(feature = "std"))]
-                    let released = no_files(open, path)?;
-                    released
+                    files::spill(&mut open.session, path)?
                 }
                 other => return Err(fail!(BANTAM_ARGUMENT, "there is no level {other}; they are 1 and 2")),
             };
@@ -207,4 +188,40 @@ pub unsafe extern "C" fn bantam_session_trim(
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
+}
+
+/// What sessions do with files.
+#[cfg(feature = "std")]
+mod files {
+    use bantam::Session;
+
+    use crate::status::Result;
+
+    pub(super) fn save(session: &mut Session, path: &str) -> Result<()> {
+        Ok(session.save(path)?)
+    }
+
+    pub(super) fn restore(session: &mut Session, path: &str) -> Result<()> {
+        Ok(session.restore(path)?)
+    }
+
+    pub(super) fn spill(session: &mut Session, path: &str) -> Result<usize> {
+        Ok(session.spill(path)?)
+    }
+}
+
+/// This build has none.
+#[cfg(not(feature = "std"))]
+mod files {
+    use bantam::Session;
+
+    use crate::status::{BANTAM_UNSUPPORTED, Result, fail};
+
+    pub(super) fn none<T>(_session: &mut Session, _path: &str) -> Result<T> {
+        Err(fail!(BANTAM_UNSUPPORTED, "this build has no files: save to memory"))
+    }
+
+    pub(super) use none as save;
+    pub(super) use none as restore;
+    pub(super) use none as spill;
 }

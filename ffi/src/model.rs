@@ -252,6 +252,11 @@ impl Caller {
     pub(crate) fn cancel(self, cancel: *const bantam_cancel) -> Result<Option<Cancel>> {
         if cancel.is_null() { Ok(None) } else { self.shared(cancel).map(|cancel| Some(cancel.clone())) }
     }
+
+    /// The same; without one, a switch that nobody sets.
+    pub(crate) fn cancel_or_new(self, cancel: *const bantam_cancel) -> Result<Cancel> {
+        self.cancel(cancel)?.map_or_else(|| Ok(Cancel::new()?), Ok)
+    }
 }
 
 /// What a model is.

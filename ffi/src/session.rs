@@ -388,10 +388,7 @@ pub unsafe extern "C" fn bantam_session_set_cancel(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let cancel = match caller.cancel(cancel)? {
-            Some(cancel) => cancel,
-            None => bantam::Cancel::new()?,
-        };
+        let cancel = caller.cancel_or_new(cancel)?;
         caller.exclusive(session, |open| {
             open.session.set_cancel(cancel);
             Ok(())

@@ -20,6 +20,7 @@ static void null_is_an_error(void) {
     EXPECT(BANTAM_HANDLE, bantam_embedder_get_info(NULL, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(NULL, NULL, 1, 0, NULL, 0, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_embedder_embed(NULL, NULL, 0, 0, NULL, 0, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_set_cancel(NULL, NULL, e));
     CHECK(bantam_embedder_free(NULL) == BANTAM_OK);
     EXPECT(BANTAM_HANDLE, bantam_model_resident_bytes(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_metadata_count(NULL, NULL, e));
@@ -269,6 +270,7 @@ static void embedders_check_values(bantam_model *model) {
     EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, SIZE_MAX, 0, out, 1, NULL, e));
     EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 0, NULL, 600, NULL, e));
     EXPECT(BANTAM_TOO_SMALL, bantam_embedder_embed(embedder, &text, 1, 0, out, 1, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_set_cancel(embedder, (bantam_cancel *)model, e));
     OK(bantam_embedder_free(embedder));
 }
 

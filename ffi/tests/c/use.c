@@ -820,6 +820,10 @@ static void texts_become_vectors(bantam_model *model) {
     options.cancel = cancel;
     OK(bantam_embedder_open(model, &options, &embedder, e));
     EXPECT(BANTAM_CANCELLED, bantam_embedder_embed(embedder, texts, 1, 0, alone, 576, NULL, e));
+    OK(bantam_embedder_set_cancel(embedder, NULL, e));
+    OK(bantam_embedder_embed(embedder, texts, 1, 0, alone, 576, NULL, e));
+    OK(bantam_embedder_set_cancel(embedder, cancel, e));
+    EXPECT(BANTAM_CANCELLED, bantam_embedder_embed(embedder, texts, 1, 0, alone, 576, NULL, e));
     OK(bantam_embedder_free(embedder));
     OK(bantam_cancel_free(cancel));
 }
