@@ -2,9 +2,8 @@
 #include "convert.h"
 
 static jbyteArray chat_new(SELF, jlong model, jbyteArray source, jbyteArray tools, jbyteArray variables, jlongArray out) {
-    UNUSED(self);
-    reader r = reading(env);
-    bytes_in s = read_bytes(&r, source), t = read_bytes(&r, tools), v = read_bytes(&r, variables);
+    FRAME;
+    bytes_in s = read_bytes(&f, source), t = read_bytes(&f, tools), v = read_bytes(&f, variables);
     bantam_chat_options options = {.struct_size = sizeof options,
                                    .template_source = s.at,
                                    .template_bytes = s.count,
@@ -12,102 +11,73 @@ static jbyteArray chat_new(SELF, jlong model, jbyteArray source, jbyteArray tool
                                    .tools_bytes = t.count,
                                    .variables = v.at,
                                    .variables_bytes = v.count};
-    bantam_error e;
     bantam_chat *chat = NULL;
-    bantam_status status = r.is_good ? bantam_chat_new(HANDLE(model, model), &options, &chat, &e) : BANTAM_OK;
-    free(s.at);
-    free(t.at);
-    free(v.at);
-    if (!r.is_good) return r.error;
-    if (status) return failed(env, &e);
-    put_handle(env, out, chat);
-    return NULL;
+    CALL(bantam_chat_new(HANDLE(model, model), &options, &chat, ERROR));
+    PUT(out, of_handle(chat));
+    END;
 }
 
 static jbyteArray chat_add(SELF, jlong chat, jint role, jbyteArray text) {
-    UNUSED(self);
-    reader r = reading(env);
-    bytes_in t = read_bytes(&r, text);
-    if (!r.is_good) return r.error;
-    bantam_error e;
-    bantam_status status = bantam_chat_add(HANDLE(chat, chat), role, t.at, t.count, &e);
-    free(t.at);
-    return status ? failed(env, &e) : NULL;
+    FRAME;
+    bytes_in t = read_bytes(&f, text);
+    CALL(bantam_chat_add(HANDLE(chat, chat), role, t.at, t.count, ERROR));
+    END;
 }
 
 static jbyteArray chat_add_json(SELF, jlong chat, jbyteArray messages) {
-    UNUSED(self);
-    reader r = reading(env);
-    bytes_in m = read_bytes(&r, messages);
-    if (!r.is_good) return r.error;
-    bantam_error e;
-    bantam_status status = bantam_chat_add_json(HANDLE(chat, chat), m.at, m.count, &e);
-    free(m.at);
-    return status ? failed(env, &e) : NULL;
+    FRAME;
+    bytes_in m = read_bytes(&f, messages);
+    CALL(bantam_chat_add_json(HANDLE(chat, chat), m.at, m.count, ERROR));
+    END;
 }
 
 static jbyteArray chat_add_answer(SELF, jlong chat, jbyteArray text, jboolean is_complete, jobjectArray out) {
-    UNUSED(self);
-    reader r = reading(env);
-    bytes_in t = read_bytes(&r, text);
-    if (!r.is_good) return r.error;
-    bantam_error e;
+    FRAME;
+    bytes_in t = read_bytes(&f, text);
     const char *json = NULL;
     size_t bytes = 0;
-    bantam_status status = bantam_chat_add_answer(HANDLE(chat, chat), t.at, t.count, is_complete, &json, &bytes, &e);
-    free(t.at);
-    if (status) return failed(env, &e);
-    put_bytes(env, out, 0, json, bytes);
-    return NULL;
+    CALL(bantam_chat_add_answer(HANDLE(chat, chat), t.at, t.count, is_complete, &json, &bytes, ERROR));
+    put_bytes(&f, out, 0, json, bytes);
+    END;
 }
 
 static jbyteArray chat_count(SELF, jlong chat, jlongArray out) {
-    UNUSED(self);
-    bantam_error e;
+    FRAME;
     size_t count = 0, left_out = 0;
-    if (bantam_chat_count(HANDLE(chat, chat), &count, &left_out, &e)) return failed(env, &e);
-    jlong numbers[] = {(jlong)count, (jlong)left_out};
-    put_numbers(env, out, numbers, 2);
-    return NULL;
+    CALL(bantam_chat_count(HANDLE(chat, chat), &count, &left_out, ERROR));
+    PUT(out, count, left_out);
+    END;
 }
 
 static jbyteArray chat_truncate(SELF, jlong chat, jlong count) {
-    UNUSED(self);
-    RETURN(bantam_chat_truncate(HANDLE(chat, chat), (size_t)count, &e_));
+    ONLY(bantam_chat_truncate(HANDLE(chat, chat), (size_t)count, ERROR));
 }
 
 static jbyteArray chat_render(SELF, jlong chat, jobjectArray out) {
-    UNUSED(self);
-    bantam_error e;
+    FRAME;
     const char *text = NULL;
     size_t bytes = 0;
-    if (bantam_chat_render(HANDLE(chat, chat), &text, &bytes, &e)) return failed(env, &e);
-    put_bytes(env, out, 0, text, bytes);
-    return NULL;
+    CALL(bantam_chat_render(HANDLE(chat, chat), &text, &bytes, ERROR));
+    put_bytes(&f, out, 0, text, bytes);
+    END;
 }
 
 static jbyteArray chat_prompt(SELF, jlong chat, jlong session, jlongArray out) {
-    UNUSED(self);
-    bantam_error e;
+    FRAME;
     size_t read = 0;
-    bantam_status status = bantam_chat_prompt(HANDLE(chat, chat), HANDLE(session, session), &read, &e);
-    put_number(env, out, (jlong)read);
-    return status && !(*env)->ExceptionCheck(env) ? failed(env, &e) : NULL;
+    CALL(bantam_chat_prompt(HANDLE(chat, chat), HANDLE(session, session), &read, ERROR));
+    PUT(out, read);
+    END;
 }
 
 // `out` is 0 if anything goes.
 static jbyteArray chat_grammar(SELF, jlong chat, jlong model, jbyteArray choice, jlongArray out) {
-    UNUSED(self);
-    reader r = reading(env);
-    bytes_in c = read_bytes(&r, choice);
-    if (!r.is_good) return r.error;
-    bantam_error e;
+    FRAME;
+    bytes_in c = read_bytes(&f, choice);
     bantam_grammar *grammar = NULL;
-    bantam_status status = bantam_chat_grammar(HANDLE(chat, chat), HANDLE(model, model), c.at, c.count, &grammar, &e);
-    free(c.at);
-    if (status) return failed(env, &e);
-    put_handle(env, out, grammar);
-    return NULL;
+    CALL(bantam_chat_grammar(HANDLE(chat, chat), HANDLE(model, model), c.at, c.count, &grammar, ERROR));
+    PUT(out, of_handle(grammar));
+    END;
 }
 
 // ---- names

@@ -5,6 +5,7 @@ import bantam.ABI_VERSION
 import bantam.Code
 import bantam.KvFormat
 import bantam.Native
+import bantam.Pooling
 import bantam.Priority
 import bantam.Role
 import bantam.Stage
@@ -36,6 +37,10 @@ fun constants(tests: Tests) {
         agree("KV_", KvFormat.entries.associate { it.name to it.number })
         agree("TRIM_", TrimLevel.entries.associate { it.name to it.number })
         agree("STAGE_", Stage.entries.associate { it.name to it.number })
+        agree("POOLING_", Pooling.entries.associate { it.name to it.number } + ("DEFAULT" to 0))
+        agree("EMBED_", mapOf("TRUNCATE" to 1))
+        agree("ADAPTERS_", mapOf("MAX" to 8))
+        agree("TOGETHER_", mapOf("MAX" to 64))
         agree("PRIORITY_", Priority.entries.associate { it.name to it.number })
         agree("GRAMMAR_", mapOf("JSON" to 1, "JSON_SCHEMA" to 2, "REGEX" to 3, "LARK" to 4, "GBNF" to 5))
         agree("VALUE_", mapOf("INTEGER" to 1, "NUMBER" to 2, "BOOL" to 3, "TEXT" to 4, "ARRAY" to 5))

@@ -121,7 +121,7 @@ private fun settled(isEnough: (Long) -> Boolean): Long {
 }
 
 /** Fails if the process is more than 8 MiB larger after [work] than before: of ten thousand leaks, each would have fewer than 900 bytes. */
-private fun grows(what: String, work: () -> Unit) {
+fun grows(what: String, work: () -> Unit) {
     System.gc()
     val used = Bantam.memoryUsed
     val before = resident()

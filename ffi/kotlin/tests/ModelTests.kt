@@ -7,6 +7,8 @@ import bantam.Cancel
 import bantam.Code
 import bantam.Model
 import bantam.ModelOptions
+import bantam.ModelPart
+import bantam.Progress
 import bantam.SessionOptions
 import java.io.File
 import java.io.RandomAccessFile
@@ -36,9 +38,13 @@ fun models(tests: Tests) {
         assertNull(model.metadata("no.such.key"))
         assertTrue("general.architecture" in model.metadataKeys)
         assertEquals(272, model.tensors.size)
-        assertTrue(model.tensors.all { it.bytes > 0 && it.shape.isNotEmpty() })
-        model.warm()
+        assertTrue(model.tensors.all { it.bytes > 0 && it.shape.isNotEmpty() && it.kernels in Bantam.backends })
+        val progress = Progress()
+        assertEquals(listOf(0L, 0L), listOf(progress.done, progress.all))
+        model.warm(progress = progress)
         assertEquals(info.fileBytes, model.residentBytes)
+        assertTrue(progress.done > 0 && progress.done == progress.all)
+        assertTrue("avx2" !in Bantam.backends || "avx2" in Bantam.cpuFeatures)
         assertTrue(Bantam.version.isNotEmpty() && Bantam.hasChat && Bantam.hasGrammars && Bantam.threadsDefault >= 1)
         assertTrue("scalar" in Bantam.backends)
         val plan = model.plan(SessionOptions().apply { context = 128 })
@@ -100,6 +106,22 @@ fun models(tests: Tests) {
         assertEquals(Code.NOT_GGUF, code { Model.open(ByteBuffer.allocateDirect(64)) })
     }
 
+    tests.test("opening tells how far it is, in parts as well") {
+        val progress = Progress()
+        val options = ModelOptions().apply { this.progress = progress }
+        Model.open(tests.model, options).close()
+        assertEquals(listOf(File(tests.model).length(), File(tests.model).length()), listOf(progress.done, progress.all))
+        val fingerprint = tests.opened.info.fingerprint
+        Model.open(listOf(ModelPart(tests.model))).use { assertEquals(fingerprint, it.info.fingerprint) }
+        RandomAccessFile(tests.model, "r").use {
+            val part = ModelPart(descriptorOf(File(tests.model)), 0, 0)
+            Model.open(listOf(part), options).use { assertEquals(fingerprint, it.info.fingerprint) }
+        }
+        // It is whole in one part.
+        assertEquals(Code.UNSUPPORTED, code { Model.open(listOf(ModelPart(tests.model), ModelPart(tests.model))) })
+        assertEquals(Code.ARGUMENT, code { Model.open(emptyList<ModelPart>()) })
+    }
+
     tests.test("what cannot be opened says why") {
         assertEquals(Code.IO, code { Model.open("no/such/🐓") })
         assertEquals(Code.NOT_A_FILE, code { Model.open(".") })
@@ -124,5 +146,5 @@ fun models(tests: Tests) {
 }
 
 /** The number of an open descriptor of a file. */
-private fun descriptorOf(file: File): Int =
+fun descriptorOf(file: File): Int =
     File("/proc/self/fd").listFiles()!!.first { runCatching { it.canonicalPath == file.canonicalPath }.getOrDefault(false) }.name.toInt()

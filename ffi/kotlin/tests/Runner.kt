@@ -47,6 +47,8 @@ fun main(arguments: Array<String>) {
     models(tests)
     sessions(tests)
     chats(tests)
+    adapters(tests)
+    embedders(tests)
     coroutines(tests)
     lives(tests)
     tests.finish()

@@ -5,7 +5,11 @@ import bantam.AnswerOptions
 import bantam.Code
 import bantam.Grammar
 import bantam.KvFormat
+import bantam.Pool
+import bantam.Priority
+import bantam.Sampler
 import bantam.SamplerOptions
+import bantam.Session
 import bantam.SessionOptions
 import bantam.Stage
 import bantam.StopReason
@@ -53,6 +57,41 @@ fun sessions(tests: Tests) {
             val answer = session.answer(greedy(12))
             assertEquals(text.toString(), answer.text())
             assertFails { answer.text() }
+        }
+    }
+
+    tests.test("tokens are chosen by hand, in one session and in several at once") {
+        Pool(2).use { pool ->
+            val options = SessionOptions().apply {
+                context = 64
+                togetherMax = 3
+                rewindMax = 32
+                this.pool = pool
+            }
+            pool.setThreads(1)
+            pool.setPriority(Priority.NORMAL)
+            val prompts = listOf(PROMPT, "The capital of Italy is", "Two and two make")
+            val alone = prompts.map { prompt -> tests.opened.session(options).use { it.prompt(prompt); it.answer(greedy(6)).map { piece -> piece.token }.toList() } }
+            val sessions = prompts.map { prompt -> tests.opened.session(options).also { it.prompt(prompt) } }
+            Sampler(tests.opened, SamplerOptions().apply { temperature = 0f }).use { sampler ->
+                val together = List(6) {
+                    val tokens = sessions.map { it.sample(sampler).token }
+                    Session.decodeTogether(sessions, tokens.toIntArray())
+                    tokens
+                }
+                assertEquals(alone, sessions.indices.map { i -> together.map { it[i] } })
+                val choice = sessions[0].sample(sampler)
+                assertTrue(choice.logprob <= 0 && choice.entropy > 0 && choice.margin >= 0)
+                sessions[0].decode(choice.token)
+                assertEquals(12, sessions[0].info.position)
+                sampler.reset()
+            }
+            assertEquals(Code.BUSY, code { Session.decodeTogether(listOf(sessions[0], sessions[0]), intArrayOf(1, 2)) })
+            assertEquals(Code.ARGUMENT, code { Session.decodeTogether(sessions, intArrayOf(1)) })
+            sessions[0].cancel()
+            assertEquals(Code.CANCELLED, code { Session.decodeTogether(sessions, intArrayOf(1, 2, 3)) })
+            sessions.forEach { it.close() }
+            assertEquals(Code.HANDLE, code { Session.decodeTogether(sessions, intArrayOf(1, 2, 3)) })
         }
     }
 

@@ -17,7 +17,11 @@ public object Bantam {
 
     /** The backends that this CPU can run, the best first. */
     @JvmStatic public val backends: List<String>
-        get() = generateSequence(0) { it + 1 }.map { Native.backendName(it)?.toString(Charsets.UTF_8) }.takeWhile { it != null }.map { it!! }.toList()
+        get() = names(Native::backendName)
+
+    /** What this CPU has of what backends ask for: "avx2", "dotprod". */
+    @JvmStatic public val cpuFeatures: List<String>
+        get() = names(Native::cpuFeature)
 
     /** The number of threads that suits this machine: that of its fast cores. */
     @JvmStatic public val threadsDefault: Int get() = Native.threadsDefault()
@@ -27,4 +31,7 @@ public object Bantam {
 
     /** The most bytes that it had at once. */
     @JvmStatic public val memoryPeak: Long get() = Native.memoryPeak()
+
+    private fun names(name: (Int) -> ByteArray?): List<String> = generateSequence(0) { it + 1 }.map(name).takeWhile { it != null }
+        .map { it!!.toString(Charsets.UTF_8) }.toList()
 }

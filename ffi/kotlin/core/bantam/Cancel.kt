@@ -1,6 +1,8 @@
 // The switch that stops work.
 package bantam
 
+import java.nio.ByteBuffer
+
 /** Work that can be stopped from any thread. Once stopped it stays so until [resume], so a stop just before the work begins is not lost. */
 public interface Cancellable {
     /** Whether it is stopped. */
@@ -32,5 +34,16 @@ public class Cancel : Cancellable, AutoCloseable {
     override fun close(): Unit = claim.close()
 }
 
-/** Runs [call] with the pointer of a switch, or 0 for none. */
-internal inline fun <T> Cancel?.use(call: (Long) -> T): T = if (this == null) call(0) else handle.use(call)
+/**
+ * How far opening or warming a model is: hand it to one such call, and read it on another thread, as often as a progress bar is drawn. It has nothing
+ * to be closed, and goes back to 0 at the next call that it is handed to.
+ */
+public class Progress {
+    internal val counters: ByteBuffer = ByteBuffer.allocateDirect(16)
+
+    /** Bytes of the model that are ready. */
+    public val done: Long get() = numbers(2) { Native.progressRead(counters, it) }[0]
+
+    /** Bytes of the model in all; 0 before the call has begun. */
+    public val all: Long get() = numbers(2) { Native.progressRead(counters, it) }[1]
+}

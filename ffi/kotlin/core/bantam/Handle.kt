@@ -15,6 +15,10 @@ internal enum class Kind(val number: Int, val noun: String, val isShared: Boolea
     GRAMMAR(2, "grammar", true),
     SESSION(3, "session", false),
     CHAT(4, "chat", false),
+    POOL(5, "pool", true),
+    SAMPLER(6, "sampler", false),
+    ADAPTER(7, "adapter", true),
+    EMBEDDER(8, "embedder", false),
 }
 
 /** A pointer of C's, and how many calls are using it. It does not know its owner, so that the owner can be collected. */
@@ -80,6 +84,24 @@ internal class Handle(val kind: Kind, private val pointer: Long) {
         if (!isClosed || isFreed || users > 0) return
         isFreed = true
         Native.free(kind.number, pointer)
+    }
+}
+
+/** Runs [call] with the pointer, or 0 for none. */
+internal inline fun <T> Handle?.useOrNone(call: (Long) -> T): T = if (this == null) call(0) else use(call)
+
+/** Runs [call] with the pointers of all of them, which stay right until it returns. What may have one user only cannot be there twice. */
+internal inline fun <T> List<Handle>.useAll(call: (LongArray) -> T): T {
+    val pointers = LongArray(size)
+    var entered = 0
+    try {
+        while (entered < size) {
+            pointers[entered] = this[entered].enter()
+            entered++
+        }
+        return call(pointers)
+    } finally {
+        for (i in 0 until entered) this[i].leave()
     }
 }
 

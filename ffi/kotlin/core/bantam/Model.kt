@@ -65,18 +65,20 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
     /** The tensors, in the order of the file. */
     public val tensors: List<Tensor>
         get() = (0 until number { out -> handle.use { Native.modelTensorCount(it, out) } }).map { i ->
-            val texts = arrayOfNulls<ByteArray>(1)
+            val texts = arrayOfNulls<ByteArray>(2)
             val n = numbers(8) { out -> handle.use { Native.modelTensorAt(it, i, out, texts) } }
-            Tensor(texts[0]!!.toString(Charsets.UTF_8), n[0].toInt(), listOf(n[2], n[3], n[4], n[5]).take(n[1].toInt()), n[6], n[7])
+            val (name, kernels) = texts.map { it?.toString(Charsets.UTF_8) }
+            Tensor(name!!, n[0].toInt(), listOf(n[2], n[3], n[4], n[5]).take(n[1].toInt()), n[6], n[7], kernels)
         }
 
-    /** How many bytes of the model's file are in memory at the moment: also how far [warm] is, on another thread. */
+    /** How many bytes of the model's file are in memory at the moment. */
     public val residentBytes: Long @Throws(BantamException::class) get() = number { out -> handle.use { Native.modelResidentBytes(it, out) } }
 
-    /** Reads all pages of the model, so that the first answer waits for no disk. It takes as long as the disk does. */
+    /** Reads all pages of the model, so that the first answer waits for no disk. It takes as long as the disk does; [progress] tells how far it is. */
     @JvmOverloads
     @Throws(BantamException::class)
-    public fun warm(cancel: Cancel? = null): Unit = cancel.use { c -> handle.use { check(Native.modelWarm(it, c)) } }
+    public fun warm(cancel: Cancel? = null, progress: Progress? = null): Unit =
+        cancel?.handle.useOrNone { c -> handle.use { check(Native.modelWarm(it, c, progress?.counters)) } }
 
     /**
      * Turns text into tokens. [addSpecial] adds those that begin and end a text, where the model wants them. [parseSpecial] takes the texts
@@ -108,7 +110,14 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
     @JvmOverloads
     @Throws(BantamException::class)
     public fun plan(options: SessionOptions = SessionOptions()): Plan {
-        val n = numbers(4) { out -> handle.use { Native.sessionPlan(it, options.numbers(), out) } }
+        val n = numbers(4) { out -> handle.use { model -> options.pool?.handle.useOrNone { Native.sessionPlan(model, options.numbers(), it, out) } } }
+        return Plan(n[0].toInt(), n[1], n[2], n[3])
+    }
+
+    /** Says how much memory an embedder of these options takes, to the byte. */
+    @Throws(BantamException::class)
+    public fun plan(options: EmbedderOptions): Plan {
+        val n = numbers(4) { out -> handle.use { model -> options.pool?.handle.useOrNone { Native.embedderPlan(model, options.numbers(), it, out) } } }
         return Plan(n[0].toInt(), n[1], n[2], n[3])
     }
 
@@ -116,6 +125,15 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
     @JvmOverloads
     @Throws(BantamException::class)
     public fun session(options: SessionOptions = SessionOptions()): Session = Session.open(this, options)
+
+    /** Opens an embedder: as [Embedder.open]. */
+    @JvmOverloads
+    @Throws(BantamException::class)
+    public fun embedder(options: EmbedderOptions = EmbedderOptions()): Embedder = Embedder.open(this, options)
+
+    /** Opens an adapter: as [Adapter.open]. */
+    @Throws(BantamException::class)
+    public fun adapter(path: String): Adapter = Adapter.open(this, path)
 
     /** Opens a chat with a session of its own: as [Chat.open]. */
     @JvmOverloads
@@ -135,7 +153,11 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         @JvmOverloads
         @Throws(BantamException::class)
         public fun open(path: String, options: ModelOptions = ModelOptions()): Model = Model(
-            number { out -> options.cancel.use { Native.modelOpenPath(path.encodeToByteArray(), options.backendBytes(), it, options.lock, out) } },
+            number { out ->
+                options.use { cancel, progress ->
+                    Native.modelOpenPath(path.encodeToByteArray(), options.backendBytes(), cancel, options.lock, progress, out)
+                }
+            },
         )
 
         /**
@@ -146,7 +168,24 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         @JvmOverloads
         @Throws(BantamException::class)
         public fun open(fd: Int, offset: Long, length: Long, options: ModelOptions = ModelOptions()): Model = Model(
-            number { out -> options.cancel.use { Native.modelOpenFd(fd, offset, length, options.backendBytes(), it, options.lock, out) } },
+            number { out ->
+                options.use { cancel, progress -> Native.modelOpenFd(fd, offset, length, options.backendBytes(), cancel, options.lock, progress, out) }
+            },
+        )
+
+        /**
+         * Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
+         * `name-00001-of-00003.gguf`, opens by the path of the first.
+         */
+        @JvmStatic
+        @JvmOverloads
+        @Throws(BantamException::class)
+        public fun open(parts: List<ModelPart>, options: ModelOptions = ModelOptions()): Model = Model(
+            number { out ->
+                val paths = Array(parts.size) { parts[it].path?.encodeToByteArray() }
+                val numbers = parts.flatMap { listOf(it.fd.toLong(), it.offset, it.length) }.toLongArray()
+                options.use { cancel, progress -> Native.modelOpenParts(paths, numbers, options.backendBytes(), cancel, options.lock, progress, out) }
+            },
         )
 
         /** Opens the bytes of a direct buffer from its position to its limit, in place. Nobody may change them while a model or session uses them. */
@@ -155,10 +194,23 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         @Throws(BantamException::class)
         public fun open(buffer: ByteBuffer, options: ModelOptions = ModelOptions()): Model = Model(
             number { out ->
-                options.cancel.use { Native.modelOpenBuffer(buffer, buffer.position().toLong(), buffer.remaining().toLong(), options.backendBytes(), it, out) }
+                options.use { cancel, progress ->
+                    Native.modelOpenBuffer(buffer, buffer.position().toLong(), buffer.remaining().toLong(), options.backendBytes(), cancel, progress, out)
+                }
             },
         )
     }
+}
+
+/** Runs [call] with the pointer of the switch and the counters of the progress. */
+private inline fun <T> ModelOptions.use(call: (Long, ByteBuffer?) -> T): T = cancel?.handle.useOrNone { call(it, progress?.counters) }
+
+/** A part of a model in several files: a file, or [length] bytes of an open one from [offset] on (to its end if 0). */
+public class ModelPart private constructor(internal val path: String?, internal val fd: Int, internal val offset: Long, internal val length: Long) {
+    public constructor(path: String) : this(path, -1, 0, 0)
+
+    /** The descriptor is borrowed, and may be closed when the model is open. */
+    public constructor(fd: Int, offset: Long, length: Long) : this(null, fd, offset, length)
 }
 
 /** What a model is. */
@@ -199,8 +251,20 @@ public class ModelInfo internal constructor(
     public val isFileBacked: Boolean,
 )
 
-/** A tensor of a model's file: its type by ggml's number, its extents, the fastest first, and where it lies. */
-public class Tensor internal constructor(public val name: String, public val typeNumber: Int, public val shape: List<Long>, public val offset: Long, public val bytes: Long)
+/** A tensor of a model's file. */
+public class Tensor internal constructor(
+    public val name: String,
+    /** The type by ggml's number. */
+    public val typeNumber: Int,
+    /** The extent of each dimension, the fastest first. */
+    public val shape: List<Long>,
+    /** Where it begins, in bytes from the start of the file. */
+    public val offset: Long,
+    /** How many bytes it has. */
+    public val bytes: Long,
+    /** The backend whose kernels multiply with it: the model's, or one that this takes the format's from. Null if no kernel reads the type. */
+    public val kernels: String?,
+)
 
 /** A token: its bytes, which may be a part of a character; whether it steers the model, and whether an answer is over when it comes. */
 public class TokenInfo internal constructor(public val bytes: ByteArray, public val isControl: Boolean, public val isEnd: Boolean)

@@ -25,6 +25,7 @@ internal object Native {
     @JvmStatic external fun version(): ByteArray
     @JvmStatic external fun features(): Int
     @JvmStatic external fun backendName(i: Int): ByteArray?
+    @JvmStatic external fun cpuFeature(i: Int): ByteArray?
     @JvmStatic external fun threadsDefault(): Int
     @JvmStatic external fun memoryUsed(): Long
     @JvmStatic external fun memoryPeak(): Long
@@ -35,12 +36,28 @@ internal object Native {
     @JvmStatic external fun cancelSet(cancel: Long)
     @JvmStatic external fun cancelReset(cancel: Long)
     @JvmStatic external fun cancelIsSet(cancel: Long): Boolean
+    @JvmStatic external fun progressRead(counters: ByteBuffer, out: LongArray): ByteArray?
 
-    @JvmStatic external fun modelOpenPath(path: ByteArray, backend: ByteArray?, cancel: Long, lock: Boolean, out: LongArray): ByteArray?
-    @JvmStatic external fun modelOpenFd(fd: Int, offset: Long, length: Long, backend: ByteArray?, cancel: Long, lock: Boolean, out: LongArray): ByteArray?
-    @JvmStatic external fun modelOpenBuffer(buffer: ByteBuffer, offset: Long, length: Long, backend: ByteArray?, cancel: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun poolNew(threads: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun poolSetThreads(pool: Long, threads: Long): ByteArray?
+    @JvmStatic external fun poolSetPriority(pool: Long, priority: Int): ByteArray?
+
+    @JvmStatic external fun modelOpenPath(path: ByteArray, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, out: LongArray): ByteArray?
+
+    @JvmStatic external fun modelOpenFd(
+        fd: Int, offset: Long, length: Long, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, out: LongArray,
+    ): ByteArray?
+
+    @JvmStatic external fun modelOpenParts(
+        paths: Array<ByteArray?>, numbers: LongArray, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, out: LongArray,
+    ): ByteArray?
+
+    @JvmStatic external fun modelOpenBuffer(
+        buffer: ByteBuffer, offset: Long, length: Long, backend: ByteArray?, cancel: Long, progress: ByteBuffer?, out: LongArray,
+    ): ByteArray?
+
     @JvmStatic external fun modelInfo(model: Long, out: LongArray, texts: Array<ByteArray?>): ByteArray?
-    @JvmStatic external fun modelWarm(model: Long, cancel: Long): ByteArray?
+    @JvmStatic external fun modelWarm(model: Long, cancel: Long, progress: ByteBuffer?): ByteArray?
     @JvmStatic external fun modelResidentBytes(model: Long, out: LongArray): ByteArray?
     @JvmStatic external fun modelMetadataCount(model: Long, out: LongArray): ByteArray?
     @JvmStatic external fun modelMetadataAt(model: Long, i: Long, out: LongArray, texts: Array<ByteArray?>): ByteArray?
@@ -53,15 +70,31 @@ internal object Native {
     @JvmStatic external fun modelToken(model: Long, token: Int, out: LongArray, texts: Array<ByteArray?>): ByteArray?
     @JvmStatic external fun grammarNew(model: Long, kind: Int, source: ByteArray, out: LongArray): ByteArray?
 
-    @JvmStatic external fun sessionPlan(model: Long, options: LongArray, out: LongArray): ByteArray?
-    @JvmStatic external fun sessionOpen(model: Long, options: LongArray, cancel: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun adapterOpenPath(model: Long, path: ByteArray, out: LongArray): ByteArray?
+    @JvmStatic external fun adapterOpenFd(model: Long, fd: Int, offset: Long, length: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun adapterOpenBuffer(model: Long, buffer: ByteBuffer, offset: Long, length: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun adapterInfo(adapter: Long, out: LongArray): ByteArray?
+
+    @JvmStatic external fun embedderPlan(model: Long, options: LongArray, pool: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun embedderOpen(model: Long, options: LongArray, pool: Long, cancel: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun embedderInfo(embedder: Long, out: LongArray): ByteArray?
+
+    @JvmStatic external fun embedderEmbed(
+        embedder: Long, texts: Array<ByteArray>, documents: Array<ByteArray>?, flags: Int, out: Array<FloatArray?>,
+    ): ByteArray?
+
+    @JvmStatic external fun sessionPlan(model: Long, options: LongArray, pool: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun sessionOpen(model: Long, options: LongArray, pool: Long, cancel: Long, out: LongArray): ByteArray?
     @JvmStatic external fun sessionInfo(session: Long, out: LongArray): ByteArray?
     @JvmStatic external fun sessionSetCancel(session: Long, cancel: Long): ByteArray?
     @JvmStatic external fun sessionSetThreads(session: Long, threads: Long): ByteArray?
     @JvmStatic external fun sessionSetPriority(session: Long, priority: Int): ByteArray?
+    @JvmStatic external fun sessionSetAdapters(session: Long, adapters: LongArray, scales: FloatArray): ByteArray?
     @JvmStatic external fun sessionPrompt(session: Long, tokens: IntArray, out: LongArray): ByteArray?
     @JvmStatic external fun sessionPromptText(session: Long, text: ByteArray, flags: Int, out: LongArray): ByteArray?
     @JvmStatic external fun sessionPrefill(session: Long, tokens: IntArray): ByteArray?
+    @JvmStatic external fun sessionDecode(session: Long, token: Int): ByteArray?
+    @JvmStatic external fun sessionDecodeTogether(sessions: LongArray, tokens: IntArray): ByteArray?
     @JvmStatic external fun sessionTokens(session: Long, out: Array<IntArray?>): ByteArray?
     @JvmStatic external fun sessionLogits(session: Long, out: Array<FloatArray?>): ByteArray?
     @JvmStatic external fun sessionTopLogprobs(session: Long, tokens: Array<IntArray?>, logprobs: Array<FloatArray?>): ByteArray?
@@ -74,6 +107,13 @@ internal object Native {
     @JvmStatic external fun sessionSaveTo(session: Long, out: Array<ByteArray?>): ByteArray?
     @JvmStatic external fun sessionRestoreFrom(session: Long, saved: ByteArray): ByteArray?
     @JvmStatic external fun sessionTrim(session: Long, level: Int, path: ByteArray?, out: LongArray): ByteArray?
+
+    @JvmStatic external fun samplerNew(
+        model: Long, options: LongArray, breakers: Array<ByteArray>?, biasTokens: IntArray?, biases: FloatArray?, stages: IntArray?, out: LongArray,
+    ): ByteArray?
+
+    @JvmStatic external fun samplerReset(sampler: Long): ByteArray?
+    @JvmStatic external fun sessionSample(session: Long, sampler: Long, out: LongArray): ByteArray?
 
     @JvmStatic external fun sessionBegin(
         session: Long, options: LongArray, stop: Array<ByteArray>, stopTokens: IntArray?, grammar: Long,
@@ -116,6 +156,13 @@ internal inline fun numbers(count: Int, call: (LongArray) -> ByteArray?): LongAr
 
 /** Has [call] hand out one text. */
 internal inline fun text(call: (Array<ByteArray?>) -> ByteArray?): String = bytes(call).toString(Charsets.UTF_8)
+
+/** Has [call] hand out floats. */
+internal inline fun floats(call: (Array<FloatArray?>) -> ByteArray?): FloatArray {
+    val out = arrayOfNulls<FloatArray>(1)
+    check(call(out))
+    return out[0]!!
+}
 
 /** Has [call] hand out bytes. */
 internal inline fun bytes(call: (Array<ByteArray?>) -> ByteArray?): ByteArray {

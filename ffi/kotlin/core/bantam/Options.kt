@@ -11,7 +11,7 @@ public enum class KvFormat(internal val number: Int) {
     Q4_0(2),
 }
 
-/** The priority of a session's threads. */
+/** How important threads are: after everything else, as others, before others, long before others. */
 public enum class Priority(internal val number: Int) { LOW(-1), NORMAL(0), MEDIUM(1), HIGH(2) }
 
 /** A stage of the sampler. */
@@ -27,6 +27,9 @@ public class ModelOptions {
 
     /** Stops the opening. */
     public var cancel: Cancel? = null
+
+    /** Tells how much of the model is ready while it opens. That takes time with [lock] only. */
+    public var progress: Progress? = null
 
     internal fun backendBytes(): ByteArray? = backend?.encodeToByteArray()
 }
@@ -48,12 +51,65 @@ public class SessionOptions {
     /** Makes what is computed the same to the last bit however the tokens came, at up to half the speed of prompts. */
     public var exact: Boolean = false
 
-    /** Threads that work, the calling one included; 0 is [Bantam.threadsDefault]. */
+    /** Threads that work, the calling one included; 0 is [Bantam.threadsDefault]. Without meaning beside [pool]. */
     public var threads: Int = 0
 
+    /** Threads that it shares with others. */
+    public var pool: Pool? = null
+
+    /** The most sessions that [Session.decodeTogether] reads at once with this one as the first; 0 is 1. */
+    public var togetherMax: Int = 0
+
+    /** Room for adapters: the most that the ranks of those set at once sum up to; 0 is none. See [Session.setAdapters]. */
+    public var adapterRank: Int = 0
+
+    /** How many tokens the session can go back without reading any again, if the model has sliding windows; at least a batch. See [Session.rewind]. */
+    public var rewindMax: Int = 0
+
     // The order of the shim's session_options.
-    internal fun numbers(): LongArray =
-        longArrayOf(context.toLong(), batch.toLong(), draftMax.toLong(), kvFormat.number.toLong(), exact.asNumber(), threads.toLong(), 0)
+    internal fun numbers(): LongArray = longArrayOf(
+        context.toLong(), batch.toLong(), draftMax.toLong(), kvFormat.number.toLong(), exact.asNumber(), threads.toLong(), togetherMax.toLong(),
+        adapterRank.toLong(), rewindMax.toLong(),
+    )
+}
+
+/** How texts become vectors. */
+public enum class Pooling(internal val number: Int) {
+    /** Every token has a vector of its own: see [Embedder.tokenVectors]. */
+    NONE(1),
+    /** A text's vector is the mean of those of its tokens. */
+    MEAN(2),
+    /** It is that of the first token. */
+    CLS(3),
+    /** It is that of the last token. */
+    LAST(4),
+    /** The model's head scores how well a document answers a query: see [Embedder.scores]. */
+    RANK(5);
+
+    internal companion object {
+        fun of(number: Long): Pooling = values().first { it.number.toLong() == number }
+    }
+}
+
+/** How to open an embedder. */
+public class EmbedderOptions {
+    /** The most tokens of a text; 0 is what the model reads, up to 2048. */
+    public var context: Int = 0
+
+    /** How texts become vectors; null is what the model's file says. */
+    public var pooling: Pooling? = null
+
+    /** Brings vectors to length 1, so that the sum of the products of two is a cosine. Scores stay as they are. */
+    public var normalize: Boolean = true
+
+    /** Threads that work, the calling one included; 0 is [Bantam.threadsDefault]. Without meaning beside [pool]. */
+    public var threads: Int = 0
+
+    /** Threads that it shares with others. */
+    public var pool: Pool? = null
+
+    // The order of the shim's embedder_options.
+    internal fun numbers(): LongArray = longArrayOf(context.toLong(), (pooling?.number ?: 0).toLong(), (!normalize).asNumber(), threads.toLong())
 }
 
 /** How to make a chat. */
@@ -122,6 +178,11 @@ public class SamplerOptions {
     public var logitBias: Map<Int, Float> = emptyMap()
     /** The stages and their order, those that are missing being off; null is all. */
     public var stages: List<Stage>? = null
+
+    internal fun breakers(): Array<ByteArray>? = dryBreakers?.map { it.encodeToByteArray() }?.toTypedArray()
+    internal fun biasTokens(): IntArray = logitBias.keys.toIntArray()
+    internal fun biases(): FloatArray = logitBias.values.toFloatArray()
+    internal fun order(): IntArray? = stages?.map { it.number }?.toIntArray()
 
     // The order of the shim's sampler_options. In C 0 is the default, and a negative number says 0 where that means something.
     internal fun numbers(): LongArray = longArrayOf(

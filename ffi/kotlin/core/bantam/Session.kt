@@ -70,6 +70,17 @@ public class Session private constructor(internal val model: Model, pointer: Lon
     @Throws(BantamException::class)
     public fun prefill(tokens: IntArray): Unit = handle.use { check(Native.sessionPrefill(it, tokens)) }
 
+    /** Reads one token, such as one that was sampled. An answer in progress is given up. */
+    @Throws(BantamException::class)
+    public fun decode(token: Int): Unit = handle.use { check(Native.sessionDecode(it, token)) }
+
+    /** Chooses the next token; it is not read yet. */
+    @Throws(BantamException::class)
+    public fun sample(sampler: Sampler): Choice {
+        val n = numbers(4) { out -> handle.use { session -> sampler.handle.use { Native.sessionSample(session, it, out) } } }
+        return Choice(n[0].toInt(), n[1].asFloat(), n[2].asFloat(), n[3].asFloat())
+    }
+
     /** Begins an answer behind what the session holds. Its pieces come with [next]. */
     @JvmOverloads
     @Throws(BantamException::class)
@@ -89,8 +100,7 @@ public class Session private constructor(internal val model: Model, pointer: Lon
             check(
                 Native.sessionBegin(
                     session, options.numbers(), options.stop.map { it.encodeToByteArray() }.toTypedArray(), options.stopTokens, grammar,
-                    sampler.numbers(), sampler.dryBreakers?.map { it.encodeToByteArray() }?.toTypedArray(),
-                    sampler.logitBias.keys.toIntArray(), sampler.logitBias.values.toFloatArray(), sampler.stages?.map { it.number }?.toIntArray(),
+                    sampler.numbers(), sampler.breakers(), sampler.biasTokens(), sampler.biases(), sampler.order(),
                 ),
             )
         }
@@ -141,11 +151,23 @@ public class Session private constructor(internal val model: Model, pointer: Lon
 
     /** The score of every token of the vocabulary as the next one. */
     public val logits: FloatArray
-        @Throws(BantamException::class) get() {
-            val out = arrayOfNulls<FloatArray>(1)
-            handle.use { check(Native.sessionLogits(it, out)) }
-            return out[0]!!
-        }
+        @Throws(BantamException::class) get() = floats { out -> handle.use { Native.sessionLogits(it, out) } }
+
+    /** The adapters that the session uses. */
+    public var adapters: List<ScaledAdapter> = emptyList()
+        private set
+
+    /**
+     * Has the session use these adapters, at most 8, instead of those that it had; none at all takes them away, and the session computes what it did
+     * before, to the last bit. What it holds was computed with other adapters, so it is forgotten; with those that are set already, nothing happens.
+     * Their ranks together are at most [SessionOptions.adapterRank]. Forks and copies have the adapters of the session that they come from.
+     */
+    @Throws(BantamException::class)
+    public fun setAdapters(vararg adapters: ScaledAdapter) {
+        val scales = FloatArray(adapters.size) { adapters[it].scale }
+        handle.use { session -> adapters.map { it.adapter.handle }.useAll { check(Native.sessionSetAdapters(session, it, scales)) } }
+        this.adapters = adapters.toList()
+    }
 
     /** Forgets every token behind the first [position]. An answer in progress is given up. */
     @Throws(BantamException::class)
@@ -161,13 +183,17 @@ public class Session private constructor(internal val model: Model, pointer: Lon
         val switch = Cancel()
         val pointer = number { out -> handle.use { Native.sessionFork(it, out) } }
         val fork = Session(model, pointer, switch)
-        fork.handle.use { session -> switch.use { check(Native.sessionSetCancel(session, it)) } }
+        fork.handle.use { session -> switch.handle.use { check(Native.sessionSetCancel(session, it)) } }
+        fork.adapters = adapters
         return fork
     }
 
     /** Makes this session hold what [from] holds: a fork into a session that is there already. */
     @Throws(BantamException::class)
-    public fun copy(from: Session): Unit = handle.use { to -> from.handle.use { check(Native.sessionCopy(to, it)) } }
+    public fun copy(from: Session) {
+        handle.use { to -> from.handle.use { check(Native.sessionCopy(to, it)) } }
+        adapters = from.adapters
+    }
 
     /** Saves what the session holds to a file. One that is there already is replaced once all is written. */
     @Throws(BantamException::class)
@@ -216,16 +242,33 @@ public class Session private constructor(internal val model: Model, pointer: Lon
         @JvmStatic
         @JvmOverloads
         @Throws(BantamException::class)
-        public fun open(model: Model, options: SessionOptions = SessionOptions()): Session {
-            val switch = Cancel()
-            try {
-                val pointer = number { out -> model.handle.use { m -> switch.use { Native.sessionOpen(m, options.numbers(), it, out) } } }
-                return Session(model, pointer, switch)
-            } catch (e: BantamException) {
-                switch.close()
-                throw e
+        public fun open(model: Model, options: SessionOptions = SessionOptions()): Session = opening { switch ->
+            val pointer = number { out ->
+                model.handle.use { m -> options.pool?.handle.useOrNone { pool -> switch.handle.use { Native.sessionOpen(m, options.numbers(), pool, it, out) } } }
             }
+            Session(model, pointer, switch)
         }
+
+        /**
+         * Reads one token in each of several sessions of one model at once, `tokens[i]` in `sessions[i]`: the weights are read once for all. The first
+         * session's threads and switch are used; open it with [SessionOptions.togetherMax]. At most 64 sessions, with the same adapters; answers in
+         * progress are given up. A session that another thread uses is [Code.BUSY], and nothing has happened then.
+         */
+        @JvmStatic
+        @Throws(BantamException::class)
+        public fun decodeTogether(sessions: List<Session>, tokens: IntArray): Unit =
+            sessions.map { it.handle }.useAll { check(Native.sessionDecodeTogether(it, tokens)) }
+    }
+}
+
+/** Opens something with a switch of its own, which is closed if that fails. */
+internal inline fun <T> opening(open: (Cancel) -> T): T {
+    val switch = Cancel()
+    try {
+        return open(switch)
+    } catch (e: BantamException) {
+        switch.close()
+        throw e
     }
 }
 

@@ -5,11 +5,16 @@ import bantam.AnswerOptions
 import bantam.BantamException
 import bantam.Cancel
 import bantam.Cancellable
+import bantam.Chat
+import bantam.ChatOptions
 import bantam.Code
+import bantam.Embedder
+import bantam.EmbedderOptions
 import bantam.LanguageModel
 import bantam.Model
 import bantam.ModelOptions
 import bantam.Piece
+import bantam.Progress
 import bantam.Session
 import bantam.SessionOptions
 import kotlinx.coroutines.CoroutineDispatcher
@@ -26,39 +31,50 @@ import kotlinx.coroutines.withContext
 
 /** Opens a model: as [Model.open], on [dispatcher]. */
 public suspend fun openModel(path: String, options: ModelOptions = ModelOptions(), dispatcher: CoroutineDispatcher = Dispatchers.IO): Model =
-    opening(options, dispatcher) { Model.open(path, options) }
+    opening(options.cancel, dispatcher) { Model.open(path, options) }
 
 /** Opens a part of an open file: as [Model.open], on [dispatcher]. */
 public suspend fun openModel(
     fd: Int, offset: Long, length: Long, options: ModelOptions = ModelOptions(), dispatcher: CoroutineDispatcher = Dispatchers.IO,
-): Model = opening(options, dispatcher) { Model.open(fd, offset, length, options) }
+): Model = opening(options.cancel, dispatcher) { Model.open(fd, offset, length, options) }
 
-private suspend fun opening(options: ModelOptions, dispatcher: CoroutineDispatcher, open: () -> Model): Model {
-    var model: Model? = null
+private suspend fun <T : AutoCloseable> opening(cancel: Cancel?, dispatcher: CoroutineDispatcher, open: () -> T): T {
+    var opened: T? = null
     // What is opened when nobody waits for it any more is closed again.
     return try {
-        stopping(options.cancel, dispatcher) { open().also { model = it } }
+        stopping(cancel, dispatcher) { open().also { opened = it } }
     } catch (e: Throwable) {
-        model?.close()
+        opened?.close()
         throw e
     }
 }
 
-/** Reads all pages of the model, so that the first answer waits for no disk. */
-public suspend fun Model.warmUp(dispatcher: CoroutineDispatcher = Dispatchers.IO) {
-    Cancel().use { switch -> stopping(switch, dispatcher) { warm(switch) } }
+/** Reads all pages of the model, so that the first answer waits for no disk; [progress] tells another coroutine how far it is. */
+public suspend fun Model.warmUp(progress: Progress? = null, dispatcher: CoroutineDispatcher = Dispatchers.IO) {
+    Cancel().use { switch -> stopping(switch, dispatcher) { warm(switch, progress) } }
 }
 
 /** Opens a session, on [dispatcher]. */
-public suspend fun Model.openSession(options: SessionOptions = SessionOptions(), dispatcher: CoroutineDispatcher = Dispatchers.IO): Session {
-    var session: Session? = null
-    return try {
-        withContext(dispatcher) { session(options).also { session = it } }
-    } catch (e: Throwable) {
-        session?.close()
-        throw e
-    }
-}
+public suspend fun Model.openSession(options: SessionOptions = SessionOptions(), dispatcher: CoroutineDispatcher = Dispatchers.IO): Session =
+    opening(null, dispatcher) { session(options) }
+
+/** Opens a chat with a session of its own, on [dispatcher]. */
+public suspend fun Model.openChat(
+    options: ChatOptions = ChatOptions(), session: SessionOptions = SessionOptions(), dispatcher: CoroutineDispatcher = Dispatchers.IO,
+): Chat = opening(null, dispatcher) { chat(options, session) }
+
+/** Opens an embedder, on [dispatcher]. */
+public suspend fun Model.openEmbedder(options: EmbedderOptions = EmbedderOptions(), dispatcher: CoroutineDispatcher = Dispatchers.IO): Embedder =
+    opening(null, dispatcher) { embedder(options) }
+
+/** Makes a vector of each text: as [Embedder.embed]. */
+public suspend fun Embedder.vectors(texts: List<String>, truncate: Boolean = false, dispatcher: CoroutineDispatcher = Dispatchers.IO): List<FloatArray> =
+    stopping(this, dispatcher) { embed(texts, truncate) }
+
+/** How well each document answers a query: as [Embedder.scores]. */
+public suspend fun Embedder.ranking(
+    query: String, documents: List<String>, truncate: Boolean = false, dispatcher: CoroutineDispatcher = Dispatchers.IO,
+): FloatArray = stopping(this, dispatcher) { scores(query, documents, truncate) }
 
 /** Reads a prompt: as [Session.prompt]. */
 public suspend fun Session.read(
