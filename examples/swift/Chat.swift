@@ -31,6 +31,8 @@ struct ChatExample {
                         print("\n(\(summary.tokens) tokens, \(summary.confidence.meanLogprob) mean log-probability)")
                     }
                 }
+                // The stream of a task that was cancelled just ends.
+                try Task.checkCancellation()
             }
             // Cancelling the task stops the model.
             let interrupt = DispatchSource.makeSignalSource(signal: SIGINT)

@@ -5,7 +5,7 @@ import CBantam
 ///
 /// C checks each use itself: what two threads may not use at once is `BANTAM_BUSY` for one of them. So a handle may go anywhere.
 final class Handle: @unchecked Sendable {
-    private let pointer: OpaquePointer
+    fileprivate let pointer: OpaquePointer
     private let free: @Sendable (OpaquePointer) -> bantam_status
     /// What has to live as long as the object.
     private let keeps: [any Sendable]
@@ -56,6 +56,13 @@ extension Optional where Wrapped == Handle {
     }
 }
 
+extension [Handle] {
+    /// Lends the objects for the time of a call.
+    func with<Result>(_ body: ([OpaquePointer?]) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(self) { try body(map(\.pointer)) }
+    }
+}
+
 /// Makes a call, and throws what C says of it: `CancellationError` if it was cancelled, else a ``BantamError``.
 func check(_ call: (UnsafeMutablePointer<bantam_error>) throws -> bantam_status) throws {
     var error = bantam_error()
@@ -80,9 +87,12 @@ extension CStruct {
     }
 }
 
+extension bantam_adapter_info: CStruct {}
 extension bantam_answer_options: CStruct {}
 extension bantam_chat_options: CStruct {}
 extension bantam_choice: CStruct {}
+extension bantam_embedder_info: CStruct {}
+extension bantam_embedder_options: CStruct {}
 extension bantam_model_info: CStruct {}
 extension bantam_model_options: CStruct {}
 extension bantam_piece: CStruct {}

@@ -11,14 +11,25 @@ public enum Library {
     public static var abiVersion: UInt32 { bantam_abi_version() }
 
     /// The backends that this CPU can run, the best first: "neon_dotprod".
-    public static var backends: [String] {
+    public static var backends: [String] { names(bantam_backend_name) }
+
+    /// What this CPU has of what backends ask for: "avx2", "dotprod".
+    public static var cpuFeatures: [String] { names(bantam_cpu_feature) }
+
+    private static func names(_ name: (Int) -> UnsafePointer<CChar>?) -> [String] {
         var names: [String] = []
-        while let name = bantam_backend_name(names.count) { names.append(String(cString: name)) }
+        while let next = name(names.count) { names.append(String(cString: next)) }
         return names
     }
 
     /// The number of threads that suits this machine: that of its fast cores.
     public static var defaultThreads: Int { bantam_threads_default() }
+
+    /// The bytes that it has of its own: sessions, not the pages of models.
+    public static var memoryUsed: Int { bantam_memory_used() }
+
+    /// The most bytes that it had at once.
+    public static var memoryPeak: Int { bantam_memory_peak() }
 
     /// Whether it renders chat templates: see ``Chat``.
     public static var hasChat: Bool { bantam_features() & UInt32(BANTAM_FEATURE_CHAT) != 0 }
@@ -49,6 +60,24 @@ func onThread<Result: Sendable>(cancelling work: @escaping @Sendable (Cancel) th
     let cancel = try Cancel()
     return try await withTaskCancellationHandler {
         try await onThread { try work(cancel) }
+    } onCancel: {
+        cancel.set()
+    }
+}
+
+/// Makes a call with a session or an embedder that cancelling the task cancels, as `setCancel` tells C.
+func cancellable(
+    _ handle: Handle, _ setCancel: (OpaquePointer?, OpaquePointer?, UnsafeMutablePointer<bantam_error>?) -> bantam_status,
+    isolation: isolated (any Actor)? = #isolation, _ call: (OpaquePointer, UnsafeMutablePointer<bantam_error>) -> bantam_status
+) async throws {
+    let cancel = try Cancel()
+    try await withTaskCancellationHandler {
+        try handle.with { object in
+            try cancel.handle.with { cancel in try check { setCancel(object, cancel, $0) } }
+            // What is left in the object when the task is gone must stop nothing else.
+            defer { _ = setCancel(object, nil, nil) }
+            try check { call(object, $0) }
+        }
     } onCancel: {
         cancel.set()
     }

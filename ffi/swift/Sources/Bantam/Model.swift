@@ -8,6 +8,8 @@ public struct ModelOptions: Sendable {
     public var backend: String?
     /// Reads the whole model and keeps it in memory, or fails if the system refuses.
     public var locksMemory: Bool
+    /// Told how many bytes of how many are ready while the model opens: none, then all; with `locksMemory`, which has to read them, also what is between.
+    public var progress: (@Sendable (_ done: UInt64, _ all: UInt64) -> Void)?
     /// Takes lines of the log, which never hold text of prompts or answers; nil is silence. It is called on threads of the library's users.
     public var log: (@Sendable (String) -> Void)?
     /// What to do with a file that the system takes away while the device is locked: see ``FileProtection``.
@@ -24,6 +26,14 @@ public struct ModelOptions: Sendable {
         self.fileProtection = fileProtection
         self.log = log
     }
+}
+
+/// A part of a model in several files.
+public enum ModelPart: Sendable, Hashable {
+    /// A file.
+    case path(String)
+    /// So many bytes of an open file from the offset on, or all behind it. The descriptor may be closed when the model is open.
+    case descriptor(Int32, offset: UInt64 = 0, length: UInt64 = 0)
 }
 
 /// An open model. It stays open as long as anything refers to it; sessions, chats and grammars do.
@@ -64,6 +74,27 @@ public final class Model: Sendable {
         }
     }
 
+    /// Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
+    /// `name-00001-of-00003.gguf`, opens by the path of the first.
+    public static func open(parts: [ModelPart], options: ModelOptions = ModelOptions()) async throws -> Model {
+        try await onThread { cancel in
+            let lent = Lent()
+            let c = try parts.map { part in
+                var c = bantam_part()
+                switch part {
+                case .path(let path):
+                    try options.fileProtection.check(path: path)
+                    (c.path, c.path_bytes) = lent.text(path)
+                case .descriptor(let descriptor, let offset, let length): (c.fd, c.offset, c.length) = (descriptor, offset, length)
+                }
+                return c
+            }
+            return try withExtendedLifetime(lent) {
+                try open(options, cancel) { options, model, error in bantam_model_open_parts(c, c.count, options, model, error) }
+            }
+        }
+    }
+
     /// Opens a model in memory, in place.
     public static func open(data: Data, options: ModelOptions = ModelOptions()) async throws -> Model {
         let bytes = DataInMemory(data)
@@ -80,8 +111,7 @@ public final class Model: Sendable {
         return try await onThread { cancel in
             try open(options, cancel) { options, model, error in
                 var options = options.pointee
-                options.release = { Unmanaged<Release>.fromOpaque($0!).release() }
-                options.release_user = Unmanaged.passRetained(release).toOpaque()
+                (options.release, options.release_user) = (Release.done, release.held())
                 return bantam_model_open_memory(memory.start, memory.count, &options, model, error)
             }
         }
@@ -110,7 +140,9 @@ public final class Model: Sendable {
             }
             c.log_user = Unmanaged.passUnretained(callback).toOpaque()
         }
-        return try withExtendedLifetime(lent) {
+        let telling = options.progress.map(Telling.init)
+        if let telling { (c.progress, c.progress_user) = (tell, Unmanaged.passUnretained(telling).toOpaque()) }
+        return try withExtendedLifetime((lent, telling)) {
             try cancel.handle.with { cancel in
                 c.cancel = cancel
                 return Model(
@@ -122,19 +154,10 @@ public final class Model: Sendable {
     /// Reads all pages of the model, so that the first answer waits for no disk. `progress` is told how many bytes of how many are read.
     public func warm(progress: (@Sendable (_ done: UInt64, _ all: UInt64) -> Void)? = nil) async throws {
         try await onThread { [handle] cancel in
-            let callback = Callback(progress ?? { _, _ in })
-            try withExtendedLifetime(callback) {
+            let telling = Telling(progress ?? { _, _ in })
+            try withExtendedLifetime(telling) {
                 try cancel.handle.with { cancel in
-                    try handle.call { model, error in
-                        bantam_model_warm(
-                            model, cancel,
-                            { user, done, all in
-                                let callback = Unmanaged<Callback<@Sendable (UInt64, UInt64) -> Void>>.fromOpaque(user!)
-                                callback.takeUnretainedValue().function(done, all)
-                                return 0
-                            },
-                            Unmanaged.passUnretained(callback).toOpaque(), error)
-                    }
+                    try handle.call { bantam_model_warm($0, cancel, tell, Unmanaged.passUnretained(telling).toOpaque(), $1) }
                 }
             }
         }
@@ -152,6 +175,15 @@ public final class Model: Sendable {
         var plan = bantam_plan.sized()
         try handle.call { model, error in
             options.lend(cancel: nil) { bantam_session_plan(model, $0, &plan, error) }
+        }
+        return Plan(plan)
+    }
+
+    /// Says how much memory an embedder of these options takes, to the byte.
+    public func plan(_ options: EmbedderOptions) throws -> Plan {
+        var plan = bantam_plan.sized()
+        try handle.call { model, error in
+            options.lend { bantam_embedder_plan(model, $0, &plan, error) }
         }
         return Plan(plan)
     }
@@ -198,8 +230,17 @@ private final class Callback<Function: Sendable>: Sendable {
     }
 }
 
-/// Calls a closure when nobody needs the bytes of a model any more, neither C nor Swift.
-private final class Release: Sendable {
+/// What is told how far something is.
+private typealias Telling = Callback<@Sendable (UInt64, UInt64) -> Void>
+
+/// Tells it.
+private func tell(user: UnsafeMutableRawPointer?, done: UInt64, all: UInt64) -> Int32 {
+    Unmanaged<Telling>.fromOpaque(user!).takeUnretainedValue().function(done, all)
+    return 0
+}
+
+/// Calls a closure when nobody needs some bytes any more, neither C nor Swift.
+final class Release: Sendable {
     private let function: @Sendable () -> Void
 
     init(_ function: @escaping @Sendable () -> Void) {
@@ -209,6 +250,14 @@ private final class Release: Sendable {
     deinit {
         function()
     }
+
+    /// A reference that C holds until it calls ``done``.
+    func held() -> UnsafeMutableRawPointer {
+        Unmanaged.passRetained(self).toOpaque()
+    }
+
+    /// Lets go of a reference that was held.
+    static let done: @convention(c) (UnsafeMutableRawPointer?) -> Void = { Unmanaged<Release>.fromOpaque($0!).release() }
 }
 
 /// Where the bytes of a model lie. Their owner promised that they stay.
@@ -218,7 +267,7 @@ private struct Memory: @unchecked Sendable {
 }
 
 /// Data whose bytes stay where they are.
-private final class DataInMemory: @unchecked Sendable {
+final class DataInMemory: @unchecked Sendable {
     private let data: NSData
 
     init(_ data: Data) {

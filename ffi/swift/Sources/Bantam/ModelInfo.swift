@@ -62,6 +62,8 @@ public struct TensorInfo: Sendable, Hashable {
     public let offset: UInt64
     /// How many bytes it has.
     public let bytes: UInt64
+    /// The backend whose kernels multiply with it: the model's, or one that this takes the format's from. Nil if no kernel reads the type.
+    public let kernels: String?
 }
 
 /// A token of the vocabulary.
@@ -166,7 +168,8 @@ extension Model {
                         typeNumber: c.type_number,
                         shape: Array(shape.prefix(Int(c.dimensions))),
                         offset: c.offset,
-                        bytes: c.bytes)
+                        bytes: c.bytes,
+                        kernels: c.kernels.map { String(cString: $0) })
                 }
             }
         }

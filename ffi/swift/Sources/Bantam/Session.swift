@@ -28,6 +28,12 @@ public struct SessionOptions: Sendable {
     public var threads: Int?
     /// Threads that it shares with other sessions.
     public var pool: Pool?
+    /// The most sessions that ``Session/decodeTogether(_:)`` reads at once with this one as the first.
+    public var togetherMax = 1
+    /// Room for adapters: the most that the ranks of those set at once sum up to. See ``Session/setAdapters(_:)``.
+    public var adapterRank = 0
+    /// How many tokens the session can go back without reading any again, if the model has sliding windows; nil is a batch, and so is less.
+    public var rewindMax: Int?
 
     public init(context: Int? = nil, kvFormat: KVFormat = .f16, threads: Int? = nil, pool: Pool? = nil) {
         self.context = context
@@ -45,6 +51,9 @@ public struct SessionOptions: Sendable {
         c.kv_format = kvFormat.rawValue
         c.exact = isExact ? 1 : 0
         c.threads = threads ?? 0
+        c.together_max = togetherMax
+        c.adapter_rank = adapterRank
+        c.rewind_max = rewindMax ?? 0
         return try (pool?.handle).with { pool in
             try (cancel?.handle).with { cancel in
                 c.pool = pool
@@ -118,14 +127,17 @@ public actor Session {
     private var answer = 0
     /// Stops the answer in progress.
     private var answerCancel: Cancel?
+    /// The adapters that the session uses.
+    public private(set) var adapters: [ScaledAdapter]
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         executor.asUnownedSerialExecutor()
     }
 
-    private init(_ handle: Handle, model: Model) {
+    private init(_ handle: Handle, model: Model, adapters: [ScaledAdapter] = []) {
         self.handle = handle
         self.model = model
+        self.adapters = adapters
         executor = QueueExecutor()
     }
 
@@ -173,6 +185,16 @@ public actor Session {
         try handle.call { bantam_session_set_priority($0, priority.rawValue, $1) }
     }
 
+    /// Has the session use these adapters, at most 8, instead of those that it had; none at all takes them away, and the session computes what it did
+    /// before, to the last bit. What it holds was computed with other adapters, so it is forgotten; with those that are set already, nothing happens.
+    /// Their ranks together are at most ``SessionOptions/adapterRank``. Forks and copies have the adapters of the session that they come from.
+    public func setAdapters(_ adapters: [ScaledAdapter]) throws {
+        try adapters.map(\.adapter.handle).with { c in
+            try handle.call { bantam_session_set_adapters($0, c, adapters.map(\.scale), c.count, $1) }
+        }
+        self.adapters = adapters
+    }
+
     // MARK: Reading
 
     /// Makes `text` what the session holds, and reads only those of its tokens that it does not hold already: a prompt that shares its beginning
@@ -208,6 +230,32 @@ public actor Session {
     /// Reads one token, such as one that was sampled. An answer in progress is given up.
     public func decode(_ token: UInt32) async throws {
         try await cancellable { bantam_session_decode($0, token, $1) }
+    }
+
+    /// Reads one token in each of several sessions of one model at once: the weights are read once for all. The first session's threads are used; open it
+    /// with ``SessionOptions/togetherMax``. At most 64 sessions, with the same adapters. It waits until none of them does anything else; answers in
+    /// progress are given up.
+    public static func decodeTogether(_ tokens: [(session: Session, token: UInt32)]) async throws {
+        guard let first = tokens.first?.session.handle else { return }
+        try await alone(with: tokens.map(\.session)) { cancel in
+            try first.with { first in
+                try cancel.handle.with { cancel in try check { bantam_session_set_cancel(first, cancel, $0) } }
+                defer { _ = bantam_session_set_cancel(first, nil, nil) }
+                try tokens.map(\.session.handle).with { sessions in
+                    try check { bantam_session_decode_together(sessions, tokens.map(\.token), tokens.count, $0) }
+                }
+            }
+        }
+    }
+
+    /// Works with several sessions that nobody else uses in the meantime.
+    private static func alone(with sessions: [Session], _ work: @escaping @Sendable (Cancel) throws -> Void) async throws {
+        // Always in the same order, so that two of these never wait for each other.
+        let all = Dictionary(sessions.map { (ObjectIdentifier($0), $0.executor) }) { first, _ in first }
+        let executors = all.sorted { $0.key < $1.key }.map(\.value)
+        for executor in executors { await executor.hold() }
+        defer { executors.forEach { $0.release() } }
+        try await onThread(cancelling: work)
     }
 
     /// The tokens that the session holds.
@@ -346,7 +394,19 @@ public actor Session {
         let handle = try handle.with { session in
             try Handle(keeps: [model], free: { bantam_session_free($0) }) { bantam_session_fork(session, $0, $1) }
         }
-        return Session(handle, model: model)
+        return Session(handle, model: model, adapters: adapters)
+    }
+
+    /// Makes this session hold what `other` holds: a fork into a session that is there already. An answer in progress here is given up.
+    public nonisolated func copy(from other: Session) async throws {
+        try await Session.alone(with: [self, other]) { [handle] _ in
+            try other.handle.with { other in try handle.call { bantam_session_copy($0, other, $1) } }
+        }
+        await took(await other.adapters)
+    }
+
+    private func took(_ adapters: [ScaledAdapter]) {
+        self.adapters = adapters
     }
 
     // MARK: Keeping
@@ -398,16 +458,6 @@ public actor Session {
 
     /// Makes a call that cancelling the task cancels.
     private func cancellable(_ call: (OpaquePointer, UnsafeMutablePointer<bantam_error>) -> bantam_status) async throws {
-        let cancel = try Cancel()
-        try await withTaskCancellationHandler {
-            try handle.with { session in
-                try cancel.handle.with { cancel in try check { bantam_session_set_cancel(session, cancel, $0) } }
-                // What is left in the session when the task is gone must stop nothing else.
-                defer { _ = bantam_session_set_cancel(session, nil, nil) }
-                try check { call(session, $0) }
-            }
-        } onCancel: {
-            cancel.set()
-        }
+        try await Bantam.cancellable(handle, bantam_session_set_cancel, call)
     }
 }

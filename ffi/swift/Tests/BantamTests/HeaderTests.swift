@@ -22,6 +22,7 @@ final class HeaderTests: XCTestCase {
         XCTAssertFalse(Library.version.isEmpty)
         XCTAssertGreaterThan(Library.defaultThreads, 0)
         XCTAssertTrue(Library.backends.contains("scalar"), "\(Library.backends)")
+        XCTAssertTrue(!Library.backends.contains("avx2") || Library.cpuFeatures.contains("avx2"), "\(Library.cpuFeatures)")
     }
 
     func testEveryStatusHasItsCode() throws {
@@ -55,6 +56,7 @@ final class HeaderTests: XCTestCase {
             "BANTAM_STAGE_": SamplerOptions.Stage.allCases.map { Int32($0.rawValue) },
             "BANTAM_KV_": KVFormat.allCases.map(\.rawValue),
             "BANTAM_PRIORITY_": Priority.allCases.map(\.rawValue),
+            "BANTAM_POOLING_": [0] + Pooling.allCases.map(\.rawValue),
             "BANTAM_TRIM_": [1, 2],
             "BANTAM_GRAMMAR_": [1, 2, 3, 4, 5],
         ]
@@ -63,6 +65,8 @@ final class HeaderTests: XCTestCase {
             XCTAssertEqual(numbers.filter { $0.key.hasPrefix(prefix) }.map(\.value).sorted(), values.sorted(), prefix)
         }
         for (name, number) in stages { XCTAssertEqual(numbers["BANTAM_STAGE_" + name], number, name) }
+        XCTAssertEqual(Pooling.cls.rawValue, BANTAM_POOLING_CLS)
+        XCTAssertEqual(Pooling.rank.rawValue, BANTAM_POOLING_RANK)
         XCTAssertEqual(KVFormat.q8.rawValue, BANTAM_KV_Q8_0)
         XCTAssertEqual(KVFormat.q4.rawValue, BANTAM_KV_Q4_0)
     }

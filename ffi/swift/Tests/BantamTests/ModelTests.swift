@@ -25,6 +25,7 @@ final class ModelTests: XCTestCase {
 
         let tensors = try model.tensors
         XCTAssertEqual(tensors.count, 272)
+        XCTAssertTrue(tensors.allSatisfy { Library.backends.contains($0.kernels ?? "") })
         XCTAssertEqual(tensors.first { $0.name == "token_embd.weight" }?.shape, [576, 49152])
 
         let plan = try model.plan(SessionOptions(context: 128, threads: 1))
@@ -83,6 +84,31 @@ final class ModelTests: XCTestCase {
         let session = try await Session.open(byData, options: SessionOptions(context: 64, threads: 2))
         let (text, _) = try await session.answer(to: france, greedy(4)).collected()
         XCTAssertTrue(text.contains("Paris"), text)
+    }
+
+    func testOpeningAndWarmingTellHowFarTheyAre() async throws {
+        let url = URL(fileURLWithPath: modelPath)
+        let all = try XCTUnwrap(try url.resourceValues(forKeys: [.fileSizeKey]).fileSize)
+        let (steps, told) = AsyncStream<[UInt64]>.makeStream()
+        var options = ModelOptions()
+        options.progress = { told.yield([$0, $1]) }
+        let model = try await Model.open(parts: [.path(modelPath)], options: options)
+        let fingerprint = try await demoModel().info.fingerprint
+        XCTAssertEqual(try model.info.fingerprint, fingerprint)
+        try await model.warm { told.yield([$0, $1]) }
+        told.finish()
+        var seen: [[UInt64]] = []
+        for await step in steps { seen.append(step) }
+        XCTAssertEqual(seen.first, [0, UInt64(all)])
+        XCTAssertEqual(seen.filter { $0 == [UInt64(all), UInt64(all)] }.count, 2, "\(seen)")
+
+        let file = try FileHandle(forReadingFrom: url)
+        let byDescriptor = try await Model.open(parts: [.descriptor(file.fileDescriptor)])
+        try file.close()
+        XCTAssertEqual(try byDescriptor.info.fingerprint, fingerprint)
+        // It is whole in one part.
+        await XCTAssertThrows(.unsupported) { try await Model.open(parts: [.path(modelPath), .path(modelPath)]) }
+        await XCTAssertThrows(.argument) { try await Model.open(parts: []) }
     }
 
     func testBytesAreReleasedWhenNobodyUsesThem() async throws {

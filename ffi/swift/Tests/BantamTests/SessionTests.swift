@@ -222,6 +222,59 @@ final class SessionTests: XCTestCase {
         try sampler.reset()
     }
 
+    func testSeveralSessionsDecodeAtOnce() async throws {
+        let model = try await demoModel()
+        var options = SessionOptions(context: 64, threads: 2)
+        options.togetherMax = 3
+        options.rewindMax = 32
+        let sampler = try Sampler(for: model, .greedy)
+        var alone: [[UInt32]] = []
+        var sessions: [Session] = []
+        for prompt in [france, "The capital of Italy is", "Two and two make"] {
+            let session = try await Session.open(model, options: options)
+            try await session.prompt(prompt)
+            let fork = try await session.fork()
+            var tokens: [UInt32] = []
+            for _ in 0..<6 {
+                tokens.append(try await fork.sample(sampler).token)
+                try await fork.decode(try XCTUnwrap(tokens.last))
+            }
+            alone.append(tokens)
+            sessions.append(session)
+        }
+        var together = alone.map { _ in [UInt32]() }
+        for _ in 0..<6 {
+            var step: [(session: Session, token: UInt32)] = []
+            for (i, session) in sessions.enumerated() {
+                let token = try await session.sample(sampler).token
+                together[i].append(token)
+                step.append((session, token))
+            }
+            try await Session.decodeTogether(step)
+        }
+        XCTAssertEqual(together, alone)
+        try await Session.decodeTogether([])
+        await XCTAssertThrows(.busy) { try await Session.decodeTogether([(sessions[0], 1), (sessions[0], 2)]) }
+        let all = sessions
+        let cancelled = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            try await Session.decodeTogether(all.map { ($0, 1) })
+        }
+        switch await cancelled.result {
+        case .success: XCTFail("it was read")
+        case .failure(let error): XCTAssertTrue(error is CancellationError, "\(error)")
+        }
+        // Whoever works with several at once waits for the others, in whatever order they are named.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for i in 0..<30 {
+                group.addTask { try await Session.decodeTogether((i % 2 == 0 ? all : all.reversed()).prefix(2).map { ($0, 1) }) }
+                group.addTask { try await all[1].copy(from: all[2]) }
+                group.addTask { _ = try await all[i % 3].info }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     func testThreadsAreShared() async throws {
         let pool = try Pool(threads: 2)
         let model = try await demoModel()
