@@ -20,7 +20,7 @@ MORE_VOCABS = $(patsubst %,models/ggml-vocab-%.gguf,baichuan bert-bge command-r 
     nomic-bert-moe phi-3 refact starcoder)
 PRES = bloom deepseek-v3 default exaone-moe laguna minicpm5 qwen35 seed-coder ufakzeka viking
 
-.PHONY: peers vocabs golden bench-peers chart bench-formats models-1b
+.PHONY: peers vocabs golden bench-peers chart bench-formats bench-embeddings models-1b
 
 # Release is said outright: with debug information on, the crate's own choice would be -O2. CARGO_ENCODED_RUSTFLAGS
 # would win over RUSTFLAGS, so it is taken away.
@@ -70,6 +70,10 @@ chart: ## Draw what bench-peers found as docs/speed.svg (without results it meas
 bench-formats: peers ## Measure the matrix product of every format against ggml's, on one thread (PEER=avx2, ARGS="--format q4_0")
 	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target -p bantam-cli
 	$(PEERS) products --out target/formats$(PEER_SUFFIX).json $(PEER_BACKEND_$(PEER)) $(ARGS)
+
+bench-embeddings: peers minilm ## Measure vectors of sentences against llama.cpp's, on the two files of `make minilm` (ARGS="--rounds 9")
+	env -u CARGO_ENCODED_RUSTFLAGS -u RUSTFLAGS cargo build --release --locked --target-dir target --example embedding_speed
+	scripts/bench-embeddings $(PEERS) target/release/examples/embedding_speed $(ARGS)
 
 # Llamas of 1.1 billion random weights, for speed and memory: 16 layers, dim 2048, 32 heads, 8 of keys and values, ffn 8192.
 SHAPED = models/1.1b-q4_0.gguf models/1.1b-q4_k_m.gguf
