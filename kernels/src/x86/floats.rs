@@ -168,6 +168,7 @@ unsafe fn few<T: Tier<N>, B: Float, const N: usize, const R: usize, const MOST: 
                 match to - c {
                     _ if MOST == 1 => few_tile::<T, B, N, R, 1>(weights, x, out, r, c..to),
                     2 => few_tile::<T, B, N, R, 2>(weights, x, out, r, c..to),
+                    3 if MOST == 4 => few_tile::<T, B, N, R, 3>(weights, x, out, r, c..to),
                     3 | 4 if MOST > 2 => few_tile::<T, B, N, R, 4>(weights, x, out, r, c..to),
                     5 | 6 if MOST > 4 => few_tile::<T, B, N, R, 6>(weights, x, out, r, c..to),
                     _ => unreachable!("several tiles have two columns at least"),
@@ -200,7 +201,7 @@ unsafe fn few_tile<T: Tier<N>, B: Float, const N: usize, const R: usize, const C
             let asked = next.wrapping_add(R * k);
             match C {
                 1..=2 if c.start == 0 => prefetch::<_, _MM_HINT_T0>(asked, R * N),
-                3.. if c.start == 0 && N == 16 => prefetch::<_, _MM_HINT_T1>(asked, R * N),
+                3.. if c.start == 0 => prefetch::<_, _MM_HINT_T1>(asked, R * N),
                 _ => {}
             }
             let mut w = [<T::V as Lanes<N>>::Floats::splat(0.0); R];
