@@ -85,6 +85,26 @@ fn quantised_models_are_as_near_to_their_f32_form_as_llama_cpps() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// Where rows are no whole blocks, converters leave a matrix in halves or floats: so experts may be kept otherwise than the wider
+/// layers before them.
+#[test]
+fn hidden_values_are_blocks_in_some_layers_and_floats_in_narrower_ones() {
+    let mut all: Vec<_> = pairs().filter(|(variant, _)| variant.name.starts_with("lfm2moe")).collect();
+    let [(exact, _), (mixed, golden)] = &mut all[..] else { panic!("two of them") };
+    let is_down = |tensor: &common::gguf::Tensor| tensor.name.ends_with("ffn_down_exps.weight");
+    for tensor in mixed.file.tensors.iter_mut().filter(|tensor| is_down(tensor)) {
+        *tensor = exact.file.tensor(&tensor.name).clone();
+    }
+    for backend in Backend::available() {
+        let model = common::model(mixed.file.write(), backend);
+        let exact = common::model(dequantized(model.file()), backend);
+        for batch in [128, 5] {
+            let nmse = nmse(&logits(&model, golden, batch), &logits(&exact, golden, batch));
+            assert!(nmse < QUANTISED_NMSE_MAX, "on {}, {batch}: {nmse:.1e}", backend.name());
+        }
+    }
+}
+
 /// Prompts of 1, 7 and 70 tokens, each the start of the golden one.
 #[test]
 fn prompts_of_any_length_have_llama_cpps_logits() {

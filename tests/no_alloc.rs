@@ -10,13 +10,15 @@ mod counting;
 use std::sync::Arc;
 
 use bantam::{
-    Backend, Confidence, DRAFT_MAX, DraftModel, Drafter, EncodeOptions, Error, Format, GenerateOptions,
-    Generator, Lookup, Model, Overflow, Pool, Sampler, SamplerOptions, Session, SessionOptions, Stage,
-    TokenMask, Utf8Stream,
+    Backend, Confidence, DRAFT_MAX, DraftModel, Drafter, EmbedOptions, Embedder, EncodeOptions, Error,
+    Format, GenerateOptions, Generator, Input, Lookup, Model, Overflow, Pool, Pooling, Sampler,
+    SamplerOptions, Session, SessionOptions, Stage, TokenMask, Utf8Stream,
 };
 
 use common::adapters::{self, Adapted, adapted};
 use common::architectures::architectures;
+use common::architectures::encoders::encoders;
+use common::reference::Variant;
 use common::tiny::Tiny;
 use common::{demo, forced, model, sized, tokens};
 use counting::{Counting, Taken, alone, during, refusing, settle};
@@ -29,6 +31,7 @@ properties! {
     nothing_is_allocated_between_two_tokens_of_any_architecture
     nothing_is_allocated_between_two_tokens_of_the_demo_model
     nothing_is_allocated_with_adapters
+    nothing_is_allocated_for_vectors
     a_plan_is_what_is_allocated
 }
 
@@ -241,6 +244,27 @@ fn nothing_is_allocated_with_adapters(backend: Backend) {
             session.decode(3).unwrap();
         });
         assert_eq!(taken, Taken::default(), "{name}");
+    }
+}
+
+/// Encoders, heads that rank, and decoders: texts of several lengths, in more than one pass.
+fn nothing_is_allocated_for_vectors(backend: Backend) {
+    let _alone = alone();
+    let models = encoders().into_iter().map(|variant| (variant, None));
+    let decoders =
+        architectures().into_iter().filter(|variant| ["qwen3", "gemma3-q4_0"].contains(&variant.name));
+    for (Variant { name, file }, pooling) in models.chain(decoders.map(|each| (each, Some(Pooling::Last)))) {
+        let model = common::model(file.write(), backend);
+        for pooling in [pooling.or(model.pooling()).unwrap_or(Pooling::Mean), Pooling::None] {
+            let options = EmbedOptions { context: Some(64), pooling: Some(pooling), ..Default::default() };
+            let mut embedder = Embedder::open(&model, Arc::new(Pool::new(2).unwrap()), &options).unwrap();
+            let texts: Vec<_> = (0..20).map(|i| tokens(&model, 1 + i * 3)).collect();
+            let texts: Vec<_> = texts.iter().map(|text| Input::from(&text[..])).collect();
+            let mut vectors = vec![0.0; embedder.values(&texts)];
+            settle(1);
+            let ((), taken) = during(|| embedder.embed(&texts, &mut vectors).unwrap());
+            assert_eq!(taken, Taken::default(), "{name}, {pooling:?}");
+        }
     }
 }
 

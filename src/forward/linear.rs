@@ -46,8 +46,9 @@ impl Forward<'_> {
             rows.next().map_or(TileMut::empty(), |rows| TileMut::new(&mut out[..rows * n], rows, n))
         });
         let x = match from {
-            // Where layers are of several widths, the floats of a narrow one take a part of the buffer.
-            Buffer::Hidden => scratch.hidden.columns(&input[..input.len().min(n * k)], k, n),
+            // Where layers are of several widths, the floats of a narrow one take a part of the buffer; and of one that keeps
+            // its blocks alone, the buffer holds none.
+            Buffer::Hidden => scratch.hidden.columns(&input[..if quantized { 0 } else { n * k }], k, n),
             _ => scratch.quantized.columns(&input[..n * k], k, n),
         };
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);

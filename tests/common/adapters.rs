@@ -86,6 +86,7 @@ pub(crate) fn adapted() -> Vec<Adapted> {
     let mut cases = vec![
         ("one", llama.clone(), one(MAKE, all)),
         ("halves", llama.clone(), one(halves, all)),
+        ("bfloats", llama.clone(), one(Make { a: Format::BF16, b: Format::BF16, ..MAKE }, all)),
         ("queries_alone", llama.clone(), one(Make { rank: 1, ..MAKE }, &["attn_q"][..])),
         ("vocabulary", llama.clone(), one(MAKE, &["token_embd", "output"][..])),
         ("quantised", llama.clone(), one(quantised, &["blk.", "token_embd"][..])),
@@ -101,12 +102,21 @@ pub(crate) fn adapted() -> Vec<Adapted> {
         ("q4_0_quantised", q4_0.clone(), vec![(adapter(&q4_0, quantised, all), 0.8)]),
     ];
     for Variant { name, file } in architectures() {
-        if ["mixtral", "phi3", "gemma2", "granite"].contains(&name) {
-            // What chooses experts stays as it is: between close calls engines differ.
-            let parts = &["attn", "ffn_gate_exps", "ffn_up", "ffn_down", "ffn_gate.weight"][..];
-            let added = adapter(&file, MAKE, parts);
-            cases.push((name, file, vec![(added, 0.6)]));
-        }
+        // What chooses experts stays as it is: between close calls engines differ.
+        let blocks = ["attn", "ffn_gate_exps", "ffn_up", "ffn_down", "ffn_gate.weight"];
+        let parts: &[&str] = match name {
+            "mixtral" | "phi3" | "gemma2" | "granite" => &blocks,
+            // Experts and heads have biases of more dimensions than one.
+            "gpt-oss" => &["attn_q.", "attn_output", "_exps.weight"],
+            // llama.cpp leaves out what is added to the matrix of all layers' inputs.
+            "gemma4" => &["attn", "ffn", "inp_gate", ".proj."],
+            "lfm2" => &["attn", "ffn", "in_proj", "out_proj"],
+            "qwen35" => &["attn", "ffn", "ssm_alpha", "ssm_beta", "ssm_out"],
+            "qwen35moe" => &["attn", "_exps.weight", "_shexp.weight"],
+            _ => continue,
+        };
+        let added = adapter(&file, MAKE, parts);
+        cases.push((name, file, vec![(added, 0.6)]));
     }
     let adapted = |(name, model, adapters)| Adapted { name, model, adapters };
     cases.into_iter().map(adapted).collect()
