@@ -80,6 +80,24 @@ fun embedders(tests: Tests) {
         }
     }
 
+    tests.test("a model that ranks scores queries with documents") {
+        val weights = FloatArray(384) { (it * 7 % 11 - 5) / 5f }
+        val file = ranking(path.readBytes(), weights)
+        val model = Model.open(ByteBuffer.allocateDirect(file.size).apply { put(file).flip() })
+        val (query, documents) = "what do chickens feed on" to listOf("Hens eat corn.", "Shares fell.", "The recipe needs flour.")
+        model.embedder().use { embedder ->
+            assertEquals(listOf<Any>(1, Pooling.RANK), listOf<Any>(embedder.dim, embedder.pooling))
+            val scores = embedder.scores(query, documents)
+            assertEquals(3, scores.toSet().size)
+            for (i in 0..2) assertEquals(scores[i], embedder.scores(query, documents.subList(i, i + 1))[0], 1e-3f)
+            // The head reads the first token of a text.
+            val plain = EmbedderOptions().apply { pooling = Pooling.NONE; normalize = false }
+            val first = model.embedder(plain).use { it.tokenVectors(query)[0] }
+            assertEquals(weights.indices.sumOf { weights[it].toDouble() * first[it] }.toFloat(), embedder.embed(query)[0], 1e-2f)
+        }
+        model.close()
+    }
+
     tests.test("texts that are too long are errors, or cut off") {
         Model.open(path.path).use { model ->
             Pool(1).use { pool ->
@@ -149,4 +167,46 @@ fun embedders(tests: Tests) {
 private fun ofHalf(bits: Int): Float {
     val (sign, exponent, fraction) = Triple(if (bits shr 15 == 0) 1f else -1f, bits shr 10 and 31, bits and 1023)
     return sign * if (exponent == 0) Math.scalb(fraction.toFloat(), -24) else Math.scalb(1024f + fraction, exponent - 25)
+}
+
+/** The GGUF file of a bert with a head that scores: one more tensor, and a kind of pooling that says so. */
+private fun ranking(file: ByteArray, weights: FloatArray): ByteArray {
+    val from = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN)
+    fun text() = ByteArray(from.getLong().toInt()).also { from.get(it) }.decodeToString()
+    fun skip(type: Int) {
+        when (type) {
+            8 -> text()
+            9 -> {
+                val kind = from.getInt()
+                repeat(from.getLong().toInt()) { skip(kind) }
+            }
+            else -> from.position(from.position() + intArrayOf(1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[type])
+        }
+    }
+    from.position(8)
+    val (tensors, entries) = from.getLong() to from.getLong()
+    var pooling = 0
+    repeat(entries.toInt()) {
+        val key = text()
+        val type = from.getInt()
+        if (key == "bert.pooling_type") pooling = from.position()
+        skip(type)
+    }
+    repeat(tensors.toInt()) {
+        text()
+        // Dimensions, type and offset.
+        from.position(from.position() + 8 * from.getInt() + 16)
+    }
+    fun aligned(count: Int) = (count + 31) / 32 * 32
+    val data = aligned(from.position())
+    val name = "cls.output.weight"
+    val head = aligned(from.position() + 8 + name.length + 4 + 16 + 12)
+    val to = ByteBuffer.allocate(head + aligned(file.size - data) + 4 * weights.size).order(ByteOrder.LITTLE_ENDIAN)
+    to.put(file, 0, from.position()).putLong(8, tensors + 1).putInt(pooling, 4)
+    to.putLong(name.length.toLong()).put(name.toByteArray()).putInt(2).putLong(weights.size.toLong()).putLong(1).putInt(0)
+    to.putLong(aligned(file.size - data).toLong())
+    to.position(head)
+    to.put(file, data, file.size - data).position(head + aligned(file.size - data))
+    weights.forEach { to.putFloat(it) }
+    return to.array()
 }

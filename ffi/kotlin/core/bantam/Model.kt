@@ -23,7 +23,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
 
     /** The keys of the metadata, in the order of the file. */
     public val metadataKeys: List<String>
-        get() = (0 until number { out -> handle.use { Native.modelMetadataCount(it, out) } }).map { i ->
+        @Throws(BantamException::class) get() = (0 until number { out -> handle.use { Native.modelMetadataCount(it, out) } }).map { i ->
             val texts = arrayOfNulls<ByteArray>(2)
             numbers(5) { out -> handle.use { Native.modelMetadataAt(it, i, out, texts) } }
             texts[0]!!.toString(Charsets.UTF_8)
@@ -33,6 +33,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
      * The value of a metadata key, "general.name": a Long, Double, Boolean, String or a List of them. Null if there is no such key. A list reads
      * each value when it is asked for, and texts take longer the further back they are: for those of the vocabulary there is [token].
      */
+    @Throws(BantamException::class)
     public fun metadata(key: String): Any? {
         val texts = arrayOfNulls<ByteArray>(1)
         val keyBytes = key.encodeToByteArray()
@@ -64,7 +65,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
 
     /** The tensors, in the order of the file. */
     public val tensors: List<Tensor>
-        get() = (0 until number { out -> handle.use { Native.modelTensorCount(it, out) } }).map { i ->
+        @Throws(BantamException::class) get() = (0 until number { out -> handle.use { Native.modelTensorCount(it, out) } }).map { i ->
             val texts = arrayOfNulls<ByteArray>(2)
             val n = numbers(8) { out -> handle.use { Native.modelTensorAt(it, i, out, texts) } }
             val (name, kernels) = texts.map { it?.toString(Charsets.UTF_8) }
