@@ -52,7 +52,7 @@ public struct EmbedderOptions: Sendable {
 /// Makes vectors of texts: texts that mean the same get vectors that point the same way.
 ///
 /// It is an actor on a queue of its own, as a ``Session`` is. Cancelling the task that called it stops it within milliseconds.
-public actor Embedder {
+public actor Embedder: Stoppable {
     /// The model.
     public nonisolated let model: Model
     /// Values of a vector; with ``Pooling/rank`` how many labels the model's head scores.
@@ -63,7 +63,7 @@ public actor Embedder {
     public nonisolated let pooling: Pooling
     /// Bytes of memory.
     public nonisolated let totalBytes: Int
-    private let handle: Handle
+    let handle: Handle
     private let executor = QueueExecutor()
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -149,7 +149,7 @@ public actor Embedder {
         let flags = truncating ? UInt32(BANTAM_EMBED_TRUNCATE) : 0
         var values = [Float](repeating: 0, count: texts.count * dimension)
         var count = 0
-        try await cancellable(handle, bantam_embedder_set_cancel) { embedder, error in
+        try await cancellable { embedder, error in
             withExtendedLifetime(lent) {
                 func embed() -> bantam_status {
                     bantam_embedder_embed(embedder, c, c.count, flags, &values, values.count, &count, error)
@@ -162,5 +162,9 @@ public actor Embedder {
             }
         }
         return stride(from: 0, to: count, by: dimension).map { Array(values[$0..<$0 + dimension]) }
+    }
+
+    static func setCancel(_ object: OpaquePointer, _ cancel: OpaquePointer?, _ error: UnsafeMutablePointer<bantam_error>?) -> bantam_status {
+        bantam_embedder_set_cancel(object, cancel, error)
     }
 }

@@ -65,24 +65,6 @@ func onThread<Result: Sendable>(cancelling work: @escaping @Sendable (Cancel) th
     }
 }
 
-/// Makes a call with a session or an embedder that cancelling the task cancels, as `setCancel` tells C.
-func cancellable(
-    _ handle: Handle, _ setCancel: (OpaquePointer?, OpaquePointer?, UnsafeMutablePointer<bantam_error>?) -> bantam_status,
-    isolation: isolated (any Actor)? = #isolation, _ call: (OpaquePointer, UnsafeMutablePointer<bantam_error>) -> bantam_status
-) async throws {
-    let cancel = try Cancel()
-    try await withTaskCancellationHandler {
-        try handle.with { object in
-            try cancel.handle.with { cancel in try check { setCancel(object, cancel, $0) } }
-            // What is left in the object when the task is gone must stop nothing else.
-            defer { _ = setCancel(object, nil, nil) }
-            try check { call(object, $0) }
-        }
-    } onCancel: {
-        cancel.set()
-    }
-}
-
 /// A switch that stops work in C. It is made anew for each piece of work, so that it never has to be taken back.
 final class Cancel: Sendable {
     let handle: Handle

@@ -118,7 +118,7 @@ public enum Trim: Sendable, Hashable {
 ///
 /// It is an actor on a queue of its own: no call blocks Swift's pool of threads, and calls of several tasks wait for each other. Between two tokens
 /// of an answer others have their turn, such as ``trim(_:)``. What reads, writes or answers is stopped by cancelling the task that called it.
-public actor Session {
+public actor Session: Stoppable {
     /// The model.
     public nonisolated let model: Model
     let handle: Handle
@@ -456,8 +456,7 @@ public actor Session {
         return released
     }
 
-    /// Makes a call that cancelling the task cancels.
-    private func cancellable(_ call: (OpaquePointer, UnsafeMutablePointer<bantam_error>) -> bantam_status) async throws {
-        try await Bantam.cancellable(handle, bantam_session_set_cancel, call)
+    static func setCancel(_ object: OpaquePointer, _ cancel: OpaquePointer?, _ error: UnsafeMutablePointer<bantam_error>?) -> bantam_status {
+        bantam_session_set_cancel(object, cancel, error)
     }
 }

@@ -45,6 +45,29 @@ final class EmbedderTests: XCTestCase {
         XCTAssertTrue(scores[0] > scores[2] && scores[1] > scores[3], "\(scores)")
     }
 
+    func testAModelThatRanksScoresQueriesWithDocuments() async throws {
+        _ = try await encoder()
+        let weights = (0..<384).map { Float($0 * 7 % 11 - 5) / 5 }
+        let file = try Data(contentsOf: repository.appendingPathComponent("models/all-MiniLM-L6-v2.F16.gguf"))
+        let model = try await Model.open(data: ranking(file, weights))
+        let embedder = try await Embedder.open(model)
+        XCTAssertEqual(embedder.dimension, 1)
+        XCTAssertEqual(embedder.pooling, .rank)
+        let (query, documents) = ("what do chickens feed on", ["Hens eat corn.", "Shares fell.", "The recipe needs flour."])
+        let scores = try await embedder.scores(of: documents, for: query)
+        XCTAssertEqual(Set(scores).count, 3)
+        for (document, score) in zip(documents, scores) {
+            let alone = try await embedder.scores(of: [document], for: query)
+            XCTAssertEqual(alone[0], score, accuracy: 1e-3)
+        }
+        // The head reads the first token of a text.
+        var plain = EmbedderOptions(pooling: Pooling.none)
+        plain.normalizes = false
+        let first = try await Embedder.open(model, options: plain).tokenVectors(of: query)[0]
+        let score = try await embedder.embed(query)[0]
+        XCTAssertEqual(zip(weights, first).reduce(0) { $0 + $1.0 * $1.1 }, score, accuracy: 1e-2)
+    }
+
     func testTextsThatAreTooLongAreErrorsOrCutOff() async throws {
         let pool = try Pool(threads: 1)
         let embedder = try await Embedder.open(try await encoder(), options: EmbedderOptions(context: 16, pool: pool))
@@ -71,6 +94,27 @@ final class EmbedderTests: XCTestCase {
         XCTAssertEqual(vectors.count, 3)
     }
 
+    /// As with sessions: were a thread of Swift's pool blocked, the small task would come last.
+    func testNothingBlocksTheCooperativePool() async throws {
+        let model = try await encoder()
+        let sentences = try sentences()
+        let many = Array(repeating: sentences, count: 200).flatMap { $0 }
+        let pool = try Pool(threads: 2)
+        var readers: [Task<Int, any Error>] = []
+        for _ in 0...ProcessInfo.processInfo.activeProcessorCount {
+            let embedder = try await Embedder.open(model, options: EmbedderOptions(pool: pool))
+            readers.append(Task { try await embedder.embed(many).count })
+        }
+        for _ in 0..<1000 { await Task { await Task.yield() }.value }
+        readers.forEach { $0.cancel() }
+        for reader in readers {
+            switch await reader.result {
+            case .success: XCTFail("all of it was computed before the small task was done")
+            case .failure(let error): XCTAssertTrue(error is CancellationError, "\(error)")
+            }
+        }
+    }
+
     func testAChatModelMakesVectorsIfItIsToldHow() async throws {
         let model = try await demoModel()
         await XCTAssertThrows(.unsupported) { try await Embedder.open(model) }
@@ -93,4 +137,53 @@ private func float(ofHalf bits: UInt16) -> Float {
     let sign: Float = bits >> 15 == 0 ? 1 : -1
     let (exponent, fraction) = (Int(bits >> 10 & 31), Float(bits & 1023))
     return sign * (exponent == 0 ? Float(sign: .plus, exponent: -24, significand: fraction) : Float(sign: .plus, exponent: exponent - 25, significand: 1024 + fraction))
+}
+
+/// The GGUF file of a bert with a head that scores: one more tensor, and a kind of pooling that says so.
+private func ranking(_ file: Data, _ weights: [Float]) -> Data {
+    func bytes<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] { withUnsafeBytes(of: number.littleEndian) { Array($0) } }
+    func aligned(_ count: Int) -> Int { (count + 31) / 32 * 32 }
+    let from = [UInt8](file)
+    var at = 8
+    func number<Number: FixedWidthInteger>(_ type: Number.Type) -> Number {
+        defer { at += MemoryLayout<Number>.size }
+        return (0..<MemoryLayout<Number>.size).reduce(0) { $0 | Number(truncatingIfNeeded: from[at + $1]) << ($1 * 8) }
+    }
+    func text() -> String {
+        let count = Int(number(UInt64.self))
+        defer { at += count }
+        return String(decoding: from[at..<at + count], as: UTF8.self)
+    }
+    func skip(_ type: UInt32) {
+        switch type {
+        case 8: _ = text()
+        case 9:
+            let kind = number(UInt32.self)
+            for _ in 0..<number(UInt64.self) { skip(kind) }
+        default: at += [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8][Int(type)]
+        }
+    }
+    let (tensors, entries) = (number(UInt64.self), number(UInt64.self))
+    var pooling = 0
+    for _ in 0..<entries {
+        let key = text()
+        let type = number(UInt32.self)
+        if key == "bert.pooling_type" { pooling = at }
+        skip(type)
+    }
+    for _ in 0..<tensors {
+        _ = text()
+        // Dimensions, type and offset.
+        at += 8 * Int(number(UInt32.self)) + 12
+    }
+    var to = Array(from[..<at])
+    to.replaceSubrange(8..<16, with: bytes(tensors + 1))
+    to.replaceSubrange(pooling..<pooling + 4, with: bytes(UInt32(4)))
+    let (name, data) = ("cls.output.weight", Array(from[aligned(at)...]))
+    to += bytes(UInt64(name.utf8.count)) + name.utf8 + bytes(UInt32(2)) + bytes(UInt64(weights.count)) + bytes(UInt64(1)) + bytes(UInt32(0))
+    to += bytes(UInt64(aligned(data.count)))
+    to += [UInt8](repeating: 0, count: aligned(to.count) - to.count) + data
+    to += [UInt8](repeating: 0, count: aligned(data.count) - data.count)
+    for weight in weights { to += bytes(weight.bitPattern) }
+    return Data(to)
 }
