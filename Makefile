@@ -8,7 +8,7 @@ FUZZ_TARGET ?= gguf
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo model minilm build lib header install test test-c sizes test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
+.PHONY: help demo model minilm build lib header install test test-c test-c-arm sizes test-swift test-kotlin aar firmware check-targets check-abi sanitize dist check fmt lint doc notices check-notices check-bare test-arm bench-arm deny fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test: model ## Run the tests
 test-c: model ## Run the C tests and examples against the libraries
 	scripts/test-c
 	scripts/test-c --core
+
+test-c-arm: model ## Build the C library for 64-bit Arm, run its tests under qemu, and tell its size (ARGS=--core leaves chat templates and grammars out)
+	scripts/test-c --arm $(ARGS)
+	scripts/size-ledger "$${CARGO_TARGET_DIR:-target}/lib$(if $(filter --core,$(ARGS)),-core)-aarch64"
 
 sizes: ## Tell what the libraries of test-c are made of, and that none has grown over its limit
 	scripts/size-ledger "$${CARGO_TARGET_DIR:-target}/lib-core" "$${CARGO_TARGET_DIR:-target}/lib"
