@@ -17,13 +17,14 @@ type Fill = fn(&mut Maker);
 
 /// All of them.
 pub(crate) fn architectures() -> Vec<Variant> {
-    let all: [(&str, &str, Fill); 20] = [
+    let all: [(&str, &str, Fill); 21] = [
         ("qwen2", "qwen2-q4_0", qwen2),
         ("qwen3", "qwen3-q4_0", qwen3),
         ("qwen3moe", "qwen3moe-q4_0", qwen3moe),
         ("olmo2", "olmo2-q4_0", olmo2),
         ("olmo3", "olmo3-q4_0", olmo3),
         ("gemma3-all", "gemma3-all-q4_0", gemma3_without_windows),
+        ("exaone4", "exaone4-q4_0", exaone4),
         ("smollm3", "smollm3-q4_0", smollm3),
         ("granite", "granite-q4_0", granite),
         ("granitemoe", "granitemoe-q4_0", granitemoe),
@@ -303,6 +304,19 @@ fn post_normed_alone(maker: &mut Maker) {
         maker.attention(&layer);
         maker.gains(&format!("{layer}.attn_q_norm"), heads * head_dim);
         maker.gains(&format!("{layer}.attn_k_norm"), kv_heads * head_dim);
+        maker.norm(format!("{layer}.post_attention_norm"));
+        maker.feed_forward(&layer);
+        maker.norm(format!("{layer}.post_ffw_norm"));
+    }
+}
+
+/// Norms behind each block alone, and of each head. llama.cpp obeys windows in models of 64 layers alone.
+fn exaone4(maker: &mut Maker) {
+    maker.start(Shape { heads: 6, kv_heads: 2, head_dim: 16, ..ODD });
+    maker.set("rope.freq_base", 1e6);
+    for layer in maker.layers() {
+        maker.attention(&layer);
+        maker.head_norms(&layer);
         maker.norm(format!("{layer}.post_attention_norm"));
         maker.feed_forward(&layer);
         maker.norm(format!("{layer}.post_ffw_norm"));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bert;
+mod exaone4;
 mod gemma2;
 mod gemma3;
 mod gemma4;
@@ -27,6 +28,7 @@ pub(super) type Describe = fn(&mut Description<'_>) -> Result<()>;
 /// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
 const ARCHITECTURES: &[(&str, Describe)] = &[
     ("bert", bert::describe),
+    ("exaone4", exaone4::describe),
     ("gemma2", gemma2::describe),
     ("gemma3", gemma3::describe),
     ("gemma4", gemma4::describe),
