@@ -129,7 +129,7 @@ impl File {
         let bytes = self.mapping.bytes();
         self.metadata.iter().filter_map(move |entry| {
             let key = core::str::from_utf8(&bytes[entry.key.clone()]).ok()?;
-            Some((key, Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()?))
+            Some((key, Value::read_again(&mut Cursor::new(bytes, entry.value)).ok()?))
         })
     }
 
@@ -229,7 +229,7 @@ impl File {
 /// The value of a key.
 fn find<'a>(metadata: &Directory<Entry>, bytes: &'a [u8], key: &str) -> Option<Value<'a>> {
     let entry = metadata.find(bytes, key)?;
-    Value::read_typed(&mut Cursor::new(bytes, entry.value)).ok()
+    Value::read_again(&mut Cursor::new(bytes, entry.value)).ok()
 }
 
 const ALIGNMENT: &str = "general.alignment";

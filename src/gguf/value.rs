@@ -214,6 +214,14 @@ impl<'a> Value<'a> {
         Value::read(kind, cursor, 0)
     }
 
+    /// As [`Value::read_typed`], of a value that was read when its file was opened: an array's elements are not gone through again.
+    pub(crate) fn read_again(cursor: &mut Cursor<'a>) -> Result<Value<'a>> {
+        match Kind::read(cursor)? {
+            Kind::Array => Value::read_array_start(cursor).map(Value::Array),
+            kind => Value::read(kind, cursor, 0),
+        }
+    }
+
     fn read(kind: Kind, cursor: &mut Cursor<'a>, depth: u32) -> Result<Value<'a>> {
         if kind == Kind::String {
             return cursor.string("a string").map(Value::String);
@@ -250,15 +258,8 @@ impl<'a> Value<'a> {
         if depth == Value::DEPTH_MAX {
             return Err(cursor.malformed(format_args!("arrays in arrays deeper than {}", Value::DEPTH_MAX)));
         }
-        let kind = Kind::read(cursor)?;
-        let len = cursor.u64("an array's length")?;
-        let left = cursor.left();
-        if len.checked_mul(kind.size_min()).is_none_or(|bytes| bytes > left as u64) {
-            let name = kind.name();
-            return Err(cursor
-                .malformed(format_args!("an array of {len} {name} values cannot fit into {left} bytes")));
-        }
-        let array = Array { kind, len, elements: *cursor };
+        let array = Value::read_array_start(cursor)?;
+        let Array { kind, len, .. } = array;
         match kind.size() {
             Some(size) if kind != Kind::Bool => {
                 cursor.take(len * size, "an array")?;
@@ -270,5 +271,18 @@ impl<'a> Value<'a> {
             }
         }
         Ok(array)
+    }
+
+    /// Reads what stands before the elements, for which there has to be room.
+    fn read_array_start(cursor: &mut Cursor<'a>) -> Result<Array<'a>> {
+        let kind = Kind::read(cursor)?;
+        let len = cursor.u64("an array's length")?;
+        let left = cursor.left();
+        if len.checked_mul(kind.size_min()).is_none_or(|bytes| bytes > left as u64) {
+            let name = kind.name();
+            return Err(cursor
+                .malformed(format_args!("an array of {len} {name} values cannot fit into {left} bytes")));
+        }
+        Ok(Array { kind, len, elements: *cursor })
     }
 }
