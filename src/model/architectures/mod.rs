@@ -25,7 +25,7 @@ use crate::error::Result;
 /// Writes the layers of one architecture.
 pub(super) type Describe = fn(&mut Description<'_>) -> Result<()>;
 
-/// The architectures that can be run, by the name in `general.architecture`. Each is one file and one line.
+/// The architectures that can be run, by the name in `general.architecture`. Each is one file and a line for each name.
 const ARCHITECTURES: &[(&str, Describe)] = &[
     ("bert", bert::describe),
     ("exaone4", exaone4::describe),
