@@ -93,7 +93,7 @@ lint:
 # The kernels are documented for those who work on them: with everything that is private.
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib -p bantam --features chat,constrain
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --lib -p bantam-kernels --features std \
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --lib -p bantam-kernels --features std,avx512 \
 	    --document-private-items
 
 notices: ## Write THIRD-PARTY-NOTICES, the licences of the dependencies that ship

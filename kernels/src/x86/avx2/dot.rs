@@ -9,11 +9,12 @@ use crate::x86::chunk::*;
 use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
 
 /// The dot products of AVX2.
-pub(super) struct Avx2;
+pub(in crate::x86) struct Avx2;
 
 impl Dot<8> for Avx2 {
     const NAME: &'static str = "avx2";
     type V = __m256i;
+    type Panels = Self;
     const FEW: usize = 4;
     const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
     const SIGNED_OFFSET: i32 = 0;

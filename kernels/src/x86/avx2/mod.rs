@@ -2,7 +2,7 @@
 
 pub(crate) mod attention;
 pub(super) mod ceiling;
-mod dot;
+pub(super) mod dot;
 mod lanes;
 pub(super) mod registers;
 pub(crate) mod vectors;

@@ -14,6 +14,7 @@ pub(super) struct Avx512;
 impl Dot<16> for Avx512 {
     const NAME: &'static str = "avx512";
     type V = __m512i;
+    type Panels = Self;
     const FEW: usize = 8;
     const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }, Cut { strips: 2, columns: 6 }];
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
@@ -48,6 +49,7 @@ pub(super) struct Half;
 impl Dot<8> for Half {
     const NAME: &'static str = "avx512";
     type V = __m256i;
+    type Panels = Self;
     const FEW: usize = 4;
     const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;

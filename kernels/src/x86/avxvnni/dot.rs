@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
+use crate::x86::avx2::dot::Avx2;
 use crate::x86::chunk::*;
 use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
 use crate::x86::vnni::{self, Vnni};
@@ -14,6 +15,7 @@ pub(super) struct AvxVnni;
 impl Dot<8> for AvxVnni {
     const NAME: &'static str = "avxvnni";
     type V = __m256i;
+    type Panels = Avx2;
     const FEW: usize = 4;
     const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;

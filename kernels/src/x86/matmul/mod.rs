@@ -38,6 +38,8 @@ pub(crate) trait Dot<const N: usize>: Sized {
     const NAME: &'static str;
     /// The tier's register.
     type V: Lanes<N>;
+    /// Whose panels the tier multiplies with: one of the same registers, which every CPU of this tier runs as well.
+    type Panels: Dot<N, V = Self::V>;
     /// Columns of a common format that are multiplied straight with what was unpacked, at most: 4 or 8.
     const FEW: usize;
     /// How up to 4 columns are multiplied with a panel, and how more are.
@@ -57,13 +59,13 @@ pub(crate) trait Dot<const N: usize>: Sized {
         dots: &mut [[Self::V; S]; C],
     );
 
-    /// See [`few`].
+    /// See [`few()`].
     ///
     /// # Safety
     /// The CPU must have the tier's features; there are as many rows of `B` as `out` has, each as long as a column.
     unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>);
 
-    /// See [`panel`].
+    /// See [`panel()`].
     ///
     /// # Safety
     /// The CPU must have the tier's features, the rows be of `B`, and the panel be aligned.
@@ -207,7 +209,7 @@ impl Product {
         Product {
             few: few_of::<T, B, N>(),
             long: T::few::<B, 1>,
-            panel: T::panel::<B>,
+            panel: T::Panels::panel::<B>,
             cuts: T::CUTS,
             tiles: [tiles::<T, B, N>(T::CUTS[0]), tiles::<T, B, N>(T::CUTS[1])],
             rows: N,

@@ -48,7 +48,7 @@ pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize>(
 /// One strip of a panel.
 struct Strip<'a, V: Lanes<N>, const N: usize> {
     chunks: &'a mut [Chunk<V, N>],
-    /// What is asked for: as [`Products`] does.
+    /// What is asked for: as [`few()`](super::few()) does.
     ahead: *const u8,
 }
 
