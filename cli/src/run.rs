@@ -103,7 +103,9 @@ impl Run {
         let model = self.machine.open(&self.file)?;
         let logprobs = self.report.logprobs.unwrap_or(0).into();
         let sampler = self.sampling.sampler(model.tokenizer(), logprobs)?;
-        let template = if self.raw { None } else { Some(ChatTemplate::from_model(&model)?) };
+        // A model that writes nothing has no template either: the session says what is to be done with it.
+        let is_raw = self.raw || !model.writes();
+        let template = if is_raw { None } else { Some(ChatTemplate::from_model(&model)?) };
         let grammar = match &template {
             Some(template) if !tools.is_empty() => {
                 self.constraining.calls(template, model.tokenizer(), &tools)?

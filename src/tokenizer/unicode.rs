@@ -1,8 +1,8 @@
 //! Floor 2. What tokenizers want to know of a character: its category, to which of four classes it belongs for most
-//! pre-tokenisers, and what is left of it without accents. Every character has exactly one category.
+//! pre-tokenisers, and what it is made of without accents. Every character has exactly one category.
 #![forbid(unsafe_code)]
 
-use super::unicode_tables::{BASES, RUNS};
+use super::unicode_tables::{BASES, RESTS, RUNS};
 
 /// A general category, or several that are one to every tokenizer. The numbers are those of the generated table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Category {
     Modifier = 5,
     /// Lo.
     Uncased = 6,
-    /// Mn, Mc and Me.
+    /// Mn: marks without a width of their own.
     Mark = 7,
     /// Nd, Nl and No.
     Number = 8,
@@ -31,6 +31,8 @@ pub(super) enum Category {
     Symbol = 10,
     /// The `White_Space` property, which is wider than the separators Zs, Zl and Zp.
     Space = 11,
+    /// Mc and Me: marks that take room, as many vowel signs do, or go around what they mark.
+    WideMark = 12,
 }
 
 impl Category {
@@ -59,6 +61,7 @@ impl Category {
             9 => Category::Punctuation,
             10 => Category::Symbol,
             11 => Category::Space,
+            12 => Category::WideMark,
             _ => Category::Unassigned,
         }
     }
@@ -67,6 +70,11 @@ impl Category {
     pub(super) fn is_letter(self) -> bool {
         use Category::{Lower, Modifier, Title, Uncased, Upper};
         matches!(self, Upper | Lower | Title | Modifier | Uncased)
+    }
+
+    /// Whether it is one of `\p{M}`.
+    pub(super) fn is_mark(self) -> bool {
+        matches!(self, Category::Mark | Category::WideMark)
     }
 }
 
@@ -100,21 +108,32 @@ impl Class {
     }
 }
 
-/// The first character of the canonical decomposition of `c`: `e` of `é`, the leading consonant of a syllable of Hangul.
-pub(super) fn base(c: char) -> char {
+/// The canonical decomposition of `c` without marks that have no width, but for one that stands first: `e` of `é`, two or three
+/// letters of a syllable of Hangul, both sides of a vowel sign that has two.
+pub(super) fn decompose(c: char) -> [Option<char>; 3] {
     const HANGUL: u32 = 0xac00;
     const HANGUL_LAST: u32 = 0xd7a3;
-    const CONSONANTS: u32 = 0x1100;
-    const SYLLABLES_OF_A_CONSONANT: u32 = 21 * 28;
-    let base = match c as u32 {
-        0..0xc0 => return c,
-        code @ HANGUL..=HANGUL_LAST => Some(CONSONANTS + (code - HANGUL) / SYLLABLES_OF_A_CONSONANT),
-        code => {
-            let place = BASES.binary_search_by_key(&code, |(composed, _)| *composed);
-            place.ok().and_then(|place| BASES.get(place)).map(|(_, base)| *base)
+    let code = c as u32;
+    let letter = |first: u32, number: u32| char::from_u32(first + number);
+    match code {
+        0..0xc0 => [Some(c), None, None],
+        // A syllable is numbered by 19 leading consonants, 21 vowels, and 27 closing consonants or none.
+        HANGUL..=HANGUL_LAST => {
+            let (open, closing) = ((code - HANGUL) / 28, (code - HANGUL) % 28);
+            let closing = if closing == 0 { None } else { letter(0x11a7, closing) };
+            [letter(0x1100, open / 21), letter(0x1161, open % 21), closing]
         }
-    };
-    base.and_then(char::from_u32).unwrap_or(c)
+        _ => {
+            let base = BASES.binary_search_by_key(&code, |(composed, _)| *composed);
+            let base =
+                base.ok().and_then(|place| BASES.get(place)).and_then(|(_, base)| char::from_u32(*base));
+            let rest = RESTS.binary_search_by_key(&code, |(composed, ..)| *composed);
+            let (_, second, third) =
+                rest.ok().and_then(|place| RESTS.get(place)).copied().unwrap_or_default();
+            let some = |code| if code == 0 { None } else { char::from_u32(code) };
+            [base.or(Some(c)), some(second), some(third)]
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,14 +169,20 @@ mod tests {
         use Category::*;
         let of = |text: &str| text.chars().map(Category::of).collect::<std::vec::Vec<_>>();
         assert_eq!(of("Éßǅʰ漢"), [Upper, Lower, Title, Modifier, Uncased]);
-        assert_eq!(of("\u{301}\u{93e}\u{20e3}½「€"), [Mark, Mark, Mark, Number, Punctuation, Symbol]);
+        assert_eq!(of("\u{301}\u{93e}\u{20e3}½「€"), [Mark, WideMark, WideMark, Number, Punctuation, Symbol]);
         assert_eq!(of("\0\u{200d}\u{e000}\u{378}\u{85}"), [Control, Control, Control, Unassigned, Space]);
     }
 
     #[test]
-    fn bases_are_what_accents_leave() {
-        let bases = "aéǖΆЙ한각は\u{958}".chars().map(base).collect::<std::string::String>();
-        assert_eq!(bases, "aeuΑИ\u{1112}\u{1100}は\u{915}");
+    fn characters_are_made_of_their_letters() {
+        // As NFD of Unicode says, without what has category Mn.
+        let parts = |text: &str| text.chars().flat_map(decompose).flatten().collect::<std::string::String>();
+        assert_eq!(parts("aéǖΆЙは\u{958}"), "aeuΑИは\u{915}");
+        assert_eq!(
+            parts("한각가힣"),
+            "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1161}\u{11a8}\u{1100}\u{1161}\u{1112}\u{1175}\u{11c2}"
+        );
+        assert_eq!(parts("\u{9cb}\u{ddd}\u{ccb}"), "\u{9c7}\u{9be}\u{dd9}\u{dcf}\u{cc6}\u{cc2}\u{cd5}");
     }
 
     #[test]
@@ -165,5 +190,6 @@ mod tests {
         assert_eq!(RUNS[0] >> 4, 0);
         assert!(RUNS.windows(2).all(|pair| pair[0] >> 4 < pair[1] >> 4 && pair[0] & 15 != pair[1] & 15));
         assert!(BASES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(RESTS.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 }

@@ -2,8 +2,9 @@
 //! from its front; one that cannot be written so is the unknown token.
 //!
 //! A text is changed on the way, and does not come back: characters lose their accents and case where the metadata
-//! says so, controls are left out, white space is one space. Of characters that decompose only the first part is
-//! kept, and all marks are left out, as llama.cpp does it.
+//! says so, controls are left out, white space is one space. Accents are what has no width of its own in a canonical
+//! decomposition, as BERT's own tokenizer has it: a syllable of Hangul is written in its letters, and vowel signs that
+//! take room are kept.
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
@@ -12,7 +13,7 @@ use super::TokenId;
 use super::source::VocabularySource;
 use super::special::Role;
 use super::trie::Trie;
-use super::unicode::{Category, base};
+use super::unicode::{Category, decompose};
 use super::vocabulary::{Vocabulary, Writing, reserve};
 use crate::error::Result;
 
@@ -56,33 +57,38 @@ impl WordPiece {
         reserve(&mut word, 1)?;
         word.push(b' ');
         for c in text.chars() {
-            let c = if self.strip_accents { base(c) } else { c };
-            let category = Category::of(c);
-            match category {
-                Category::Space => {
-                    self.end_word(&mut word, out)?;
-                    continue;
-                }
-                Category::Control => continue,
-                Category::Mark if self.strip_accents => continue,
-                _ if c == char::REPLACEMENT_CHARACTER => continue,
-                _ => {}
-            }
-            let stands_alone = c.is_ascii_punctuation() || category == Category::Punctuation || is_chinese(c);
-            if stands_alone {
-                self.end_word(&mut word, out)?;
-            }
-            let c = if self.lowercase { c.to_lowercase().next().unwrap_or(c) } else { c };
-            let mut bytes = [0; 4];
-            // Tokens have spaces where they are written with this character, so the text has to.
-            let bytes = if c == '\u{2581}' { b" " } else { c.encode_utf8(&mut bytes).as_bytes() };
-            reserve(&mut word, bytes.len())?;
-            word.extend(bytes);
-            if stands_alone {
-                self.end_word(&mut word, out)?;
+            let parts = if self.strip_accents { decompose(c) } else { [Some(c), None, None] };
+            for c in parts.into_iter().flatten() {
+                self.character(c, &mut word, out)?;
             }
         }
         self.end_word(&mut word, out)
+    }
+
+    /// Appends a character to `word`, whose tokens are appended to `out` where it ends.
+    fn character(&self, c: char, word: &mut Vec<u8>, out: &mut Vec<TokenId>) -> Result<()> {
+        let category = Category::of(c);
+        match category {
+            Category::Space => return self.end_word(word, out),
+            Category::Control => return Ok(()),
+            Category::Mark if self.strip_accents => return Ok(()),
+            _ if c == char::REPLACEMENT_CHARACTER => return Ok(()),
+            _ => {}
+        }
+        let stands_alone = c.is_ascii_punctuation() || category == Category::Punctuation || is_chinese(c);
+        if stands_alone {
+            self.end_word(word, out)?;
+        }
+        let c = if self.lowercase { c.to_lowercase().next().unwrap_or(c) } else { c };
+        let mut bytes = [0; 4];
+        // Tokens have spaces where they are written with this character, so the text has to.
+        let bytes = if c == '\u{2581}' { b" " } else { c.encode_utf8(&mut bytes).as_bytes() };
+        reserve(word, bytes.len())?;
+        word.extend(bytes);
+        if stands_alone {
+            self.end_word(word, out)?;
+        }
+        Ok(())
     }
 
     /// Appends the tokens of `word`, and leaves the space that begins the next one.

@@ -109,7 +109,7 @@ pub(super) fn words(text: &str) -> usize {
 }
 
 fn is_letter(c: char) -> bool {
-    Category::of(c).is_letter() || Category::of(c) == Category::Mark
+    Category::of(c).is_letter() || Category::of(c).is_mark()
 }
 
 fn is_sign(c: char) -> bool {

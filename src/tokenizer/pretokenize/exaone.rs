@@ -41,6 +41,6 @@ fn letters(text: &str, start: usize) -> usize {
         else {
             return end;
         };
-        end = end_while(text, end + space + letter.len_utf8(), |c| Category::of(c) == Category::Mark);
+        end = end_while(text, end + space + letter.len_utf8(), |c| Category::of(c).is_mark());
     }
 }

@@ -45,7 +45,7 @@ fn end_of_first(text: &str, count: usize, belongs: impl Fn(char) -> bool) -> usi
 /// behind the capitals, the word ends with the last of those: what the expression finds by giving back capitals.
 fn letters(text: &str) -> Option<usize> {
     let first = text.chars().next()?;
-    let is_letter = |c: char| Category::of(c).is_letter() || Category::of(c) == Category::Mark;
+    let is_letter = |c: char| Category::of(c).is_letter() || Category::of(c).is_mark();
     let start = match first {
         c if is_letter(c) => 0,
         c if is_line_end(c) || Class::of(c) == Class::Number => return None,
@@ -56,7 +56,7 @@ fn letters(text: &str) -> Option<usize> {
     let mut last_of_both = None;
     for c in rest(text, start).chars() {
         match Category::of(c) {
-            Category::Modifier | Category::Uncased | Category::Mark => {
+            Category::Modifier | Category::Uncased | Category::Mark | Category::WideMark => {
                 last_of_both = Some(capitals_end + c.len_utf8());
             }
             Category::Upper | Category::Title => {}

@@ -50,7 +50,7 @@ pub(super) fn ufakzeka(text: &str) -> usize {
 impl Rules {
     fn class(&self, c: char) -> Class {
         match Class::of(c) {
-            Class::Other if self.marks && Category::of(c) == Category::Mark => Class::Letter,
+            Class::Other if self.marks && Category::of(c).is_mark() => Class::Letter,
             class => class,
         }
     }
