@@ -25,10 +25,11 @@
 //   structs 0 does.
 // - Structs begin with `struct_size`, which the caller sets to sizeof. Fields that are 0 mean the default. A struct of a newer header may be handed to an
 //   older library as long as what that does not know is 0; otherwise it is BANTAM_STRUCT.
-// - Models, pools, grammars and cancel objects may be used by several threads at once; sessions, samplers and chats by one at a time, and a second
-//   one gets BANTAM_BUSY.
-// - Functions of the caller's are called on the thread that called the library (an executor's tasks run where the caller wants). Inside of them only
-//   cancel objects work, anything else is BANTAM_BUSY; and they must return: no exception and no longjmp may leave them.
+// - Models, adapters, pools, grammars and cancel objects may be used by several threads at once; sessions, embedders, samplers and chats by one at a
+//   time, and a second one gets BANTAM_BUSY.
+// - Functions of the caller's are called on the thread that called the library (an executor's tasks run where the caller wants). Inside of them a cancel
+//   object may be set, reset and looked at; any other call that returns a status returns BANTAM_BUSY. And they must return: no exception and no
+//   longjmp may leave them.
 // - A bug in the library does not end the process. The call returns BANTAM_PANIC, and so does every later one with the same handle but free.
 // - Nothing is written to standard output or error, and no socket is opened.
 
@@ -1409,8 +1410,8 @@ bantam_status bantam_session_restore_from(struct bantam_session *session,
                                           struct bantam_error *error);
 
 // Gives memory back to the system, BANTAM_TRIM_..., when an app goes into the background or is warned that memory is short. An answer in
-// progress can be pulled on afterwards. `path` names a file for BANTAM_TRIM_ALL, in a place of the app's own, and is not looked at otherwise;
-// `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not.
+// progress can be pulled on afterwards. `path` names a file for BANTAM_TRIM_ALL, in a place of the app's own and for no other session, and is not looked at
+// otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not.
 //
 // Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED: nothing was given back then.
 bantam_status bantam_session_trim(struct bantam_session *session,

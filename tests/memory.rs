@@ -106,11 +106,83 @@ fn what_was_spilled_comes_back() {
     session.prefill(&tokens[200..]).unwrap();
     assert_eq!(bits(&session), before);
     session.spill(&path).unwrap();
-    std::fs::write(&path, b"damaged").unwrap();
+    let mut damaged = std::fs::read(&path).unwrap();
+    damaged[100] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
     assert!(matches!(session.recall(), Err(Error::Saved(_))));
     // The file goes with the session.
     drop(session);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_session_takes_back_what_it_wrote_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spilled");
+    let model = tiny();
+    let tokens = tokens(&model, 30);
+    let mut one = Session::open(&model, pool(), &sized(64, 16)).unwrap();
+    let mut two = Session::open(&model, pool(), &sized(64, 16)).unwrap();
+    one.prefill(&tokens[..20]).unwrap();
+    two.prefill(&tokens[15..]).unwrap();
+    let before = bits(&two);
+    // The second one's file has replaced the first one's.
+    one.spill(&path).unwrap();
+    two.spill(&path).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(one.recall(), Err(Error::Saved(_))));
+        assert_eq!(one.tokens(), &tokens[..20]);
+    }
+    // Giving up what is lost does not remove what is another's.
+    one.rewind(0);
+    one.prefill(&tokens[..3]).unwrap();
+    drop(one);
+    two.recall().unwrap();
+    assert_eq!((two.tokens(), bits(&two)), (&tokens[15..], before));
+    assert!(!path.exists());
+    // Something that is no saved session at all stays, too.
+    two.spill(&path).unwrap();
+    std::fs::write(&path, b"notes").unwrap();
+    assert!(matches!(two.recall(), Err(Error::Saved(_))));
+    drop(two);
+    assert_eq!(std::fs::read(&path).unwrap(), b"notes");
+}
+
+/// Runs alone in its process, since the working directory is the process's.
+#[test]
+fn a_spilled_session_is_found_from_another_working_directory() {
+    const NAME: &str = "a_spilled_session_is_found_from_another_working_directory";
+    if std::env::var_os("BANTAM_TEST_ALONE").is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let alone = alone.args(["--exact", NAME]).env("BANTAM_TEST_ALONE", "1").output().unwrap();
+        assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(folder.path()).unwrap();
+    let mut session = Session::open(&tiny(), pool(), &sized(64, 16)).unwrap();
+    session.prefill(&[1, 2, 3]).unwrap();
+    session.spill("spilled").unwrap();
+    assert!(folder.path().join("spilled").exists());
+    std::env::set_current_dir("/").unwrap();
+    session.recall().unwrap();
+    session.decode(4).unwrap();
+    assert_eq!(session.tokens(), [1, 2, 3, 4]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_a_file_is_not_replaced_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut session = Session::open(&tiny(), pool(), &sized(64, 16)).unwrap();
+    session.prefill(&[1, 2, 3]).unwrap();
+    for path in [folder.path(), &socket] {
+        assert!(matches!(session.save(path), Err(Error::Io(_))));
+        assert!(matches!(session.spill(path), Err(Error::Io(_))));
+        assert!(!session.is_spilled() && !std::fs::metadata(path).unwrap().is_file());
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn guarded(body: impl FnOnce(Caller) -> Result<()>) -> Result<()> {
     if callback::is_running() {
         return Err(fail!(
             BANTAM_BUSY,
-            "a callback is running: inside of one, only cancel objects may be used"
+            "a callback is running: inside of one, cancel objects may be set and reset, and nothing else called"
         ));
     }
     #[cfg(feature = "std")]

@@ -24,6 +24,8 @@ pub(super) struct Workers {
     shared: Arc<Shared>,
     joins: Vec<JoinHandle<()>>,
     threads: Vec<Thread>,
+    /// The process that has them.
+    process: u32,
 }
 
 struct Shared {
@@ -50,7 +52,7 @@ impl Workers {
         threads.try_reserve_exact(count).map_err(memory)?;
         each.extend((0..count).map(|_| Worker::default()));
         let shared = Arc::new(Shared { rounds, stop: AtomicBool::new(false), each });
-        let mut workers = Workers { shared, joins, threads };
+        let mut workers = Workers { shared, joins, threads, process: std::process::id() };
         for worker in 1..=count {
             let shared = workers.shared.clone();
             // On failure those already started are dropped, and so ended.
@@ -115,6 +117,11 @@ impl Drop for Workers {
             thread.unpark();
         }
         for worker in self.joins.drain(..) {
+            if std::process::id() != self.process {
+                // A process that was forked has none of the threads, and nothing can be waited for.
+                core::mem::forget(worker);
+                continue;
+            }
             // A worker's panic was caught and passed on by the loop.
             let _ = worker.join();
         }

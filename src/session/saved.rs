@@ -104,17 +104,27 @@ impl Session {
     /// still there.
     #[cfg(feature = "std")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        self.save_file(path.as_ref()).map(|_| ())
+    }
+
+    /// As [`Session::save`]; the checksum at the end of the file.
+    #[cfg(feature = "std")]
+    pub(super) fn save_file(&self, path: &std::path::Path) -> Result<u64> {
         use std::io::Write;
         // What a link leads to is replaced, and not the link.
-        let path = &std::fs::canonicalize(path.as_ref()).unwrap_or_else(|_| path.as_ref().to_owned());
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let failed = |error| Error::Io(text!("cannot save the session to {}: {error}", path.display()));
+        // A device would be replaced by the file.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(Error::Io(text!("cannot save the session to {}: it is not a file", path.display())));
+        }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(std::format!(".{}.new", std::process::id()));
         let new = path.with_file_name(name);
         let written = std::fs::File::create(&new)
             .map_err(failed)
             .and_then(|mut file| self.write(&mut |piece| file.write_all(piece).map_err(failed)))
-            .and_then(|()| std::fs::rename(&new, path).map_err(failed));
+            .and_then(|sum| std::fs::rename(&new, path).map_err(failed).map(|()| sum));
         written.inspect_err(|_| {
             // What is left of it is of no use; that it cannot be removed either is not worth another error.
             let _ = std::fs::remove_file(&new);
@@ -127,22 +137,11 @@ impl Session {
     /// [`Error::Io`], and those of [`Session::restore_from`]. A file that changes while it is read leaves the session empty.
     #[cfg(feature = "std")]
     pub fn restore(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        use std::io::{Read, Seek, SeekFrom};
-        let path = path.as_ref();
-        let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", path.display()));
-        // A pipe would be waited for, and cannot be read twice.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(Error::Io(text!("the saved session {} is not a file", path.display())));
-        }
-        let mut file = std::fs::File::open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        self.read_saved(len, &mut |at, out| {
-            file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out)).map_err(failed)
-        })
+        with_file(path.as_ref(), |len, read| self.read_saved(len, read))
     }
 
-    /// Hands all bytes to `write`, the checksum at the end.
-    fn write(&self, write: &mut Write<'_>) -> Result<()> {
+    /// Hands all bytes to `write`, at the end the checksum, which comes out.
+    fn write(&self, write: &mut Write<'_>) -> Result<u64> {
         self.check_memory()?;
         self.check_files()?;
         let mut checksum = Checksum::new();
@@ -169,7 +168,8 @@ impl Session {
             put_words(state.iter().map(|value| value.to_le_bytes()), &mut put)?;
         }
         let sum = checksum.sum();
-        write(&sum.to_le_bytes())
+        write(&sum.to_le_bytes())?;
+        Ok(sum)
     }
 
     /// The header of a session like this one, with so many positions, and with logits or without.
@@ -321,6 +321,31 @@ impl Session {
         }
         Ok((held, recent, logits != 0))
     }
+}
+
+/// Hands the length of a file and what reads it to `body`.
+#[cfg(feature = "std")]
+fn with_file<R>(path: &std::path::Path, body: impl FnOnce(u64, &mut Read<'_>) -> Result<R>) -> Result<R> {
+    use std::io::{Read, Seek, SeekFrom};
+    let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", path.display()));
+    // A pipe would be waited for, and cannot be read twice.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::Io(text!("the saved session {} is not a file", path.display())));
+    }
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    body(len, &mut |at, out| {
+        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out)).map_err(failed)
+    })
+}
+
+/// The sum at the end of a file, whatever else it holds.
+#[cfg(feature = "std")]
+pub(super) fn saved_sum(path: &std::path::Path) -> Result<u64> {
+    with_file(path, |len, read| match len.checked_sub(CHECKSUM_BYTES as u64) {
+        Some(_) => sum_at_end(len, read),
+        None => Err(Error::Saved(text!("{len} bytes are too few to be one"))),
+    })
 }
 
 /// The sum of the first `len` bytes.

@@ -5,19 +5,23 @@
 #![forbid(unsafe_code)]
 
 use super::Session;
+#[cfg(feature = "std")]
+use super::saved::saved_sum;
 use crate::error::{Error, Result, text};
 
-/// Where keys, values and logits are while they are not in memory.
+/// Where keys, values and logits are while they are not in memory: a file, and the checksum at its end.
 #[derive(Default)]
 pub(super) struct Spilled {
     #[cfg(feature = "std")]
-    file: Option<std::path::PathBuf>,
+    file: Option<(std::path::PathBuf, u64)>,
 }
 
 #[cfg(feature = "std")]
 impl Drop for Spilled {
     fn drop(&mut self) {
-        if let Some(path) = self.file.take() {
+        if let Some((path, sum)) = self.file.take()
+            && saved_sum(&path) == Ok(sum)
+        {
             // What is left of it is of no use; that it cannot be removed is not worth an error.
             let _ = std::fs::remove_file(path);
         }
@@ -40,9 +44,13 @@ impl Session {
     /// As [`Session::save`]: nothing has happened then.
     #[cfg(feature = "std")]
     pub fn spill(&mut self, path: impl AsRef<std::path::Path>) -> Result<usize> {
-        self.save(path.as_ref())?;
+        let path = path.as_ref();
+        // The process may have another working directory when the file is wanted back.
+        let whole = std::path::absolute(path)
+            .map_err(|error| Error::Io(text!("cannot save the session to {}: {error}", path.display())))?;
+        let sum = self.save_file(&whole)?;
         self.ahead = 0;
-        self.spilled.file = Some(path.as_ref().to_owned());
+        self.spilled.file = Some((whole, sum));
         let held = self.kv.release() + self.recurrent.release() + self.work.logits.release();
         Ok(held + self.trim())
     }
@@ -50,14 +58,23 @@ impl Session {
     /// Takes back what [`Session::spill`] wrote, and removes the file. Does nothing if nothing was spilled.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Saved`] if the file is gone or damaged. It can be tried again; [`Session::rewind`] to 0 gives up
-    /// what was spilled. The file is removed with whatever gives it up, the end of the session included.
+    /// [`Error::Io`] or [`Error::Saved`] if the file is gone, damaged, or was written anew by somebody else. It can be tried again;
+    /// [`Session::rewind`] to 0 gives up what was spilled. The file is removed with whatever gives it up, the end of the session
+    /// included, unless it is somebody else's.
     #[cfg(feature = "std")]
     pub fn recall(&mut self) -> Result<()> {
-        let Some(path) = self.spilled.file.take() else { return Ok(()) };
+        let Some((path, sum)) = self.spilled.file.take() else { return Ok(()) };
         let held = self.position;
-        let restored = self.restore(&path);
-        self.spilled.file = Some(path);
+        let restored = saved_sum(&path).and_then(|found| {
+            if found != sum {
+                let path = path.display();
+                return Err(Error::Saved(text!(
+                    "{path} is not what this session wrote: give each one a file of its own"
+                )));
+            }
+            self.restore(&path)
+        });
+        self.spilled.file = Some((path, sum));
         restored.inspect_err(|_| self.position = held)?;
         self.forget_spilled();
         self.rewind(held);

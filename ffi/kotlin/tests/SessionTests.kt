@@ -221,6 +221,19 @@ fun sessions(tests: Tests) {
             assertTrue(session.info.isTrimmed)
             session.prompt(PROMPT)
             assertFalse(session.info.isTrimmed)
+            // One that was trimmed while another was shown is not lost when that one is trimmed.
+            tests.session { other ->
+                var shown = session
+                val callbacks = MemoryCallbacks(File(".")) { listOf(shown) }
+                other.prompt("Once upon a time")
+                callbacks.onTrimMemory(80)
+                shown = other
+                callbacks.onTrimMemory(80)
+                assertTrue(session.info.isTrimmed && other.info.isTrimmed)
+                assertEquals(expected, session.answer(greedy(8)).text())
+                assertTrue(other.answer(greedy(8)).text().isNotEmpty())
+            }
+            session.prompt(PROMPT)
             // Without a path there is no file to write to.
             assertEquals(Code.ARGUMENT, code { session.trim(TrimLevel.ALL) })
         }

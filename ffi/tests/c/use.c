@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *prompt = "The capital of France is";
@@ -318,6 +319,14 @@ static void sessions_are_copied_and_kept(bantam_model *model) {
         texts[1][bytes] = 0;
         CHECK(strcmp(texts[0], texts[1]) == 0);
     }
+    // What another session wrote over it is not taken for this one's.
+    OK(bantam_session_decode(one, 7, e));
+    OK(bantam_session_trim(one, BANTAM_TRIM_ALL, path, strlen(path), NULL, e));
+    OK(bantam_session_trim(two, BANTAM_TRIM_ALL, path, strlen(path), NULL, e));
+    EXPECT(BANTAM_SAVED, bantam_session_decode(one, 1, e));
+    OK(bantam_session_rewind(one, 0, e));
+    OK(bantam_session_decode(one, 1, e));
+    OK(bantam_session_decode(two, 1, e));
     // What was written is gone when it was taken back, and an error when it is not there.
     FILE *file = fopen(path, "rb");
     CHECK(file == NULL);
@@ -763,6 +772,28 @@ static void arrays_are_read_by_element(bantam_model *model) {
     }
 }
 
+// A process that was forked has none of the session's threads: it works alone, and waits for nobody.
+static void forked_processes_work_alone(bantam_model *model) {
+    bantam_session_options options = {.struct_size = sizeof options, .context = 64, .threads = 4};
+    bantam_session *session = NULL;
+    OK(bantam_session_open(model, &options, &session, e));
+    OK(bantam_session_prompt_text(session, prompt, strlen(prompt), 0, NULL, e));
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        char text[256];
+        answer(session, (bantam_answer_options){.max_tokens = 2}, text, sizeof text);
+        OK(bantam_session_free(session));
+        OK(bantam_model_free(model));
+        _exit(strstr(text, "Paris") ? 0 : 2);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    OK(bantam_session_free(session));
+}
+
 // Everything runs on a thread that has no more stack than the library promises to make do with.
 #ifndef STACK_BYTES // Sanitizers and builds that are not optimised need more.
 #define STACK_BYTES (64 << 10)
@@ -854,6 +885,7 @@ static void *run(void *path) {
     work_is_watched(model);
     models_come_from_anywhere(argv[1]);
     adapters_come_and_go(model);
+    forked_processes_work_alone(model);
     arrays_are_read_by_element(model);
 #ifndef CORE_ONLY
     chats_and_grammars(model);

@@ -16,6 +16,7 @@ import bantam.Session
 import bantam.TrimLevel
 import java.io.File
 import java.io.IOException
+import java.util.WeakHashMap
 
 /** Opens an asset in place, inside the APK or an asset pack. It must not be compressed: `androidResources { noCompress += "gguf" }`. */
 @JvmOverloads
@@ -67,13 +68,22 @@ public class MemoryCallbacks(private val folder: File, private val sessions: () 
     override fun onConfigurationChanged(newConfig: Configuration) {}
 
     private fun trim(level: TrimLevel) {
-        sessions().forEachIndexed { i, session ->
+        for (session in sessions()) {
             try {
-                session.trim(level, File(folder, "bantam-$i.session").path)
+                session.trim(level, File(folder, "bantam-${Numbers.of(session)}.session").path)
             } catch (e: BantamException) {
                 // One that is answering, or closed, keeps what it needs; a full disk is no reason to crash either.
                 if (e.code !in setOf(Code.BUSY, Code.HANDLE, Code.IO, Code.CANCELLED)) throw e
             }
         }
     }
+}
+
+/** A number for each session, whichever lists it is in: one that was trimmed while another was shown still has its file. */
+private object Numbers {
+    private val numbers = WeakHashMap<Session, Int>()
+    private var next = 0
+
+    @Synchronized
+    fun of(session: Session): Int = numbers.getOrPut(session) { next++ }
 }
