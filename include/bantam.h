@@ -1573,6 +1573,14 @@ bantam_status bantam_embedder_embed(struct bantam_embedder *embedder,
                                     size_t *written,
                                     struct bantam_error *error);
 
+// Gives the memory that texts are read in back to the system, when an app goes into the background or is warned that memory is short; the
+// next call takes it again, and makes the same vectors. `released`, which may be NULL, is how many bytes were given back.
+//
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
+bantam_status bantam_embedder_trim(struct bantam_embedder *embedder,
+                                   size_t *released,
+                                   struct bantam_error *error);
+
 // Frees an embedder; NULL is none.
 //
 // Ownership: ends. Threads: any, while nobody else uses it.

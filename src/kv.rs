@@ -115,7 +115,6 @@ impl KvCache {
     }
 
     /// Gives the memory of all keys and values back to the system; how many bytes.
-    #[cfg(feature = "std")]
     pub(crate) fn release(&mut self) -> usize {
         self.keys.release() + self.values.release()
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bantam::mmap::Mapping;
-use bantam::{Backend, EmbedOptions, Embedder, Input, Model, Pool, Pooling, TokenId};
+use bantam::{Backend, Buffer, EmbedOptions, Embedder, Input, Model, Pool, Pooling, TokenId};
 use common::architectures::encoders::encoders;
 use common::dequantized::dequantized;
 use common::forced;
@@ -245,6 +245,27 @@ fn texts_have_the_same_bits_alone_and_among_others() {
             assert!(nmse < 1e-7, "{} with {name}: {nmse:.1e}", variant.name);
         }
     }
+}
+
+#[test]
+fn memory_given_back_changes_no_vector() {
+    for (variant, golden) in pairs() {
+        let model = Model::from_bytes(variant.file.write()).unwrap();
+        let mut embedder = open(&model, 2, &raw(Pooling::None));
+        let before = embed(&mut embedder, &golden.texts);
+        assert!(embedder.trim() > 0);
+        assert_eq!(embed(&mut embedder, &golden.texts), before, "{}", variant.name);
+    }
+    // What is the caller's stays.
+    let (variant, _) = pairs().swap_remove(0);
+    let model = Model::from_bytes(variant.file.write()).unwrap();
+    let bytes = Embedder::plan(&model, &raw(Pooling::None), 1).unwrap().total_bytes();
+    let memory = vec![0_u8; bytes + Buffer::ALIGN];
+    let skipped = memory.as_ptr().addr().wrapping_neg() % Buffer::ALIGN;
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let buffer = Buffer::leak(memory).skip(skipped, bytes);
+    let mut lent = Embedder::open_in(&model, pool, &raw(Pooling::None), buffer).unwrap();
+    assert_eq!(lent.trim(), 0);
 }
 
 #[test]

@@ -283,6 +283,30 @@ pub unsafe extern "C" fn bantam_embedder_embed(
     unsafe { call(error, body) }
 }
 
+/// Gives the memory that texts are read in back to the system, when an app goes into the background or is warned that memory is short; the
+/// next call takes it again, and makes the same vectors. `released`, which may be NULL, is how many bytes were given back.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bantam_embedder_trim(
+    embedder: *mut bantam_embedder,
+    released: *mut usize,
+    error: *mut bantam_error,
+) -> bantam_status {
+    let body = |caller: Caller| {
+        let out = caller.optional_out(released, "released")?;
+        caller.exclusive(embedder, |embedder| {
+            let released = embedder.trim();
+            if let Some(out) = out {
+                out.write(released);
+            }
+            Ok(())
+        })
+    };
+    // SAFETY: the caller keeps to what the header says of the pointers.
+    unsafe { call(error, body) }
+}
+
 /// The tokens of all texts.
 struct Encoded {
     tokens: Vec<u32>,

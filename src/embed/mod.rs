@@ -189,6 +189,12 @@ impl Embedder {
         self.cancel = cancel;
     }
 
+    /// Gives the memory that texts are read in back to the system: how many bytes that were. Nothing of a text is kept there, so the
+    /// next call takes the memory again and makes the same vectors. Of an embedder in a caller's buffer nothing is given back.
+    pub fn trim(&mut self) -> usize {
+        self.kv.release() + self.work.scratch.release()
+    }
+
     /// Makes vectors of texts, one behind the other in `out`. Several texts go through the model at once; what becomes of one
     /// depends neither on what the others say nor on the number of threads. On x86, with matrices that are all quantised, it has the
     /// same bits alone; otherwise it may differ in its last digits, since more than 16 tokens are multiplied in another order.

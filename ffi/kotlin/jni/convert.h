@@ -35,7 +35,11 @@ typedef struct {
     jint count;
 } natives;
 
-extern const natives natives_of_library, natives_of_models, natives_of_sessions, natives_of_answers, natives_of_chats, natives_of_adapters, natives_of_embedders;
+extern const natives natives_of_library, natives_of_models, natives_of_sessions, natives_of_answers, natives_of_chats, natives_of_adapters, natives_of_embedders,
+    natives_of_logs;
+
+// Keeps a line of the log until Java takes it.
+void keep_line(void *user, const char *text, size_t bytes);
 
 #define NATIVE(name, signature, function) {(char *)(name), (char *)(signature), (void *)(function)}
 #define NATIVES(noun, table) const natives natives_of_##noun = {table, sizeof table / sizeof *table}

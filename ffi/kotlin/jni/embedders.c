@@ -62,12 +62,21 @@ static jbyteArray embedder_embed(SELF, jlong embedder, jobjectArray texts, jobje
     END;
 }
 
+static jbyteArray embedder_trim(SELF, jlong embedder, jlongArray out) {
+    FRAME;
+    size_t released = 0;
+    CALL(bantam_embedder_trim(HANDLE(embedder, embedder), &released, ERROR));
+    PUT(out, released);
+    END;
+}
+
 // ---- names
 
 static const JNINativeMethod table[] = {
     NATIVE("embedderPlan", "(J[JJ[J)[B", embedder_plan),
     NATIVE("embedderOpen", "(J[JJJ[J)[B", embedder_open),
     NATIVE("embedderInfo", "(J[J)[B", embedder_info),
+    NATIVE("embedderTrim", "(J[J)[B", embedder_trim),
     NATIVE("embedderEmbed", "(J[[B[[BI[[F)[B", embedder_embed),
 };
 

@@ -141,7 +141,7 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *vm, void *reserved) {
     jclass class = (*env)->FindClass(env, "bantam/Native");
     if (class == NULL) return JNI_ERR;
     const natives *all[] = {&natives_of_library, &natives_of_models,   &natives_of_sessions, &natives_of_answers,
-                            &natives_of_chats,   &natives_of_adapters, &natives_of_embedders};
+                            &natives_of_chats,   &natives_of_adapters, &natives_of_embedders, &natives_of_logs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if ((*env)->RegisterNatives(env, class, all[i]->at, all[i]->count) != 0) return JNI_ERR;
     }

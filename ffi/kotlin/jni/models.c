@@ -16,31 +16,33 @@ static jbyteArray progress_read(SELF, jobject counters, jlongArray out) {
     END;
 }
 
-static bantam_model_options model_options(frame *f, jbyteArray backend, jlong cancel, jboolean lock, jobject progress) {
+static bantam_model_options model_options(frame *f, jbyteArray backend, jlong cancel, jboolean lock, jobject progress, jboolean log) {
     bytes_in b = read_bytes(f, backend);
     return (bantam_model_options){.struct_size = sizeof(bantam_model_options),
                                   .backend = b.at,
                                   .backend_bytes = b.count,
                                   .cancel = HANDLE(cancel, cancel),
+                                  .log = log ? keep_line : NULL,
                                   .lock = lock,
                                   .progress = progress ? note : NULL,
                                   .progress_user = progress ? address_of(f, progress) : NULL};
 }
 
-static jbyteArray model_open_path(SELF, jbyteArray path, jbyteArray backend, jlong cancel, jboolean lock, jobject progress, jlongArray out) {
+static jbyteArray model_open_path(SELF, jbyteArray path, jbyteArray backend, jlong cancel, jboolean lock, jobject progress, jboolean log,
+                                  jlongArray out) {
     FRAME;
     bytes_in p = read_bytes(&f, path);
-    bantam_model_options options = model_options(&f, backend, cancel, lock, progress);
+    bantam_model_options options = model_options(&f, backend, cancel, lock, progress, log);
     bantam_model *model = NULL;
     CALL(bantam_model_open(p.at, p.count, &options, &model, ERROR));
     PUT(out, of_handle(model));
     END;
 }
 
-static jbyteArray model_open_fd(SELF, jint fd, jlong offset, jlong length, jbyteArray backend, jlong cancel, jboolean lock, jobject progress,
+static jbyteArray model_open_fd(SELF, jint fd, jlong offset, jlong length, jbyteArray backend, jlong cancel, jboolean lock, jobject progress, jboolean log,
                                 jlongArray out) {
     FRAME;
-    bantam_model_options options = model_options(&f, backend, cancel, lock, progress);
+    bantam_model_options options = model_options(&f, backend, cancel, lock, progress, log);
     bantam_model *model = NULL;
     CALL(bantam_model_open_fd(fd, (uint64_t)offset, (uint64_t)length, &options, &model, ERROR));
     PUT(out, of_handle(model));
@@ -48,7 +50,7 @@ static jbyteArray model_open_fd(SELF, jint fd, jlong offset, jlong length, jbyte
 }
 
 // A part without a path is `numbers[3 * i]`, its descriptor; behind that are offset and length.
-static jbyteArray model_open_parts(SELF, jobjectArray paths, jlongArray numbers, jbyteArray backend, jlong cancel, jboolean lock, jobject progress,
+static jbyteArray model_open_parts(SELF, jobjectArray paths, jlongArray numbers, jbyteArray backend, jlong cancel, jboolean lock, jobject progress, jboolean log,
                                    jlongArray out) {
     FRAME;
     texts_in p = read_texts(&f, paths);
@@ -62,17 +64,17 @@ static jbyteArray model_open_parts(SELF, jobjectArray paths, jlongArray numbers,
                                  .offset = (uint64_t)n[3 * i + 1],
                                  .length = (uint64_t)n[3 * i + 2]};
     }
-    bantam_model_options options = model_options(&f, backend, cancel, lock, progress);
+    bantam_model_options options = model_options(&f, backend, cancel, lock, progress, log);
     bantam_model *model = NULL;
     CALL(bantam_model_open_parts(parts, p.count, &options, &model, ERROR));
     PUT(out, of_handle(model));
     END;
 }
 
-static jbyteArray model_open_buffer(SELF, jobject buffer, jlong offset, jlong length, jbyteArray backend, jlong cancel, jobject progress,
+static jbyteArray model_open_buffer(SELF, jobject buffer, jlong offset, jlong length, jbyteArray backend, jlong cancel, jobject progress, jboolean log,
                                     jlongArray out) {
     FRAME;
-    bantam_model_options options = model_options(&f, backend, cancel, 0, progress);
+    bantam_model_options options = model_options(&f, backend, cancel, 0, progress, log);
     char *at = address_of(&f, buffer);
     options.release = give_back;
     options.release_user = lend(&f, buffer);
@@ -217,10 +219,10 @@ static jbyteArray grammar_new(SELF, jlong model, jint kind, jbyteArray source, j
 
 static const JNINativeMethod table[] = {
     NATIVE("progressRead", "(Ljava/nio/ByteBuffer;[J)[B", progress_read),
-    NATIVE("modelOpenPath", "([B[BJZLjava/nio/ByteBuffer;[J)[B", model_open_path),
-    NATIVE("modelOpenFd", "(IJJ[BJZLjava/nio/ByteBuffer;[J)[B", model_open_fd),
-    NATIVE("modelOpenParts", "([[B[J[BJZLjava/nio/ByteBuffer;[J)[B", model_open_parts),
-    NATIVE("modelOpenBuffer", "(Ljava/nio/ByteBuffer;JJ[BJLjava/nio/ByteBuffer;[J)[B", model_open_buffer),
+    NATIVE("modelOpenPath", "([B[BJZLjava/nio/ByteBuffer;Z[J)[B", model_open_path),
+    NATIVE("modelOpenFd", "(IJJ[BJZLjava/nio/ByteBuffer;Z[J)[B", model_open_fd),
+    NATIVE("modelOpenParts", "([[B[J[BJZLjava/nio/ByteBuffer;Z[J)[B", model_open_parts),
+    NATIVE("modelOpenBuffer", "(Ljava/nio/ByteBuffer;JJ[BJLjava/nio/ByteBuffer;Z[J)[B", model_open_buffer),
     NATIVE("modelInfo", "(J[J[[B)[B", model_info),
     NATIVE("modelWarm", "(JJLjava/nio/ByteBuffer;)[B", model_warm),
     NATIVE("modelResidentBytes", "(J[J)[B", model_resident_bytes),

@@ -38,7 +38,10 @@ fun embedders(tests: Tests) {
         tests.opened.embedder(options).use { embedder ->
             assertEquals(listOf(576, 64, Pooling.LAST), listOf<Any>(embedder.dim, embedder.context, embedder.pooling))
             assertEquals(tests.opened.plan(options).totalBytes, embedder.totalBytes)
-            assertEquals(576, embedder.embed("🐓 and a\u0000b").size)
+            val vector = embedder.embed("🐓 and a\u0000b")
+            assertEquals(576, vector.size)
+            assertTrue(embedder.trim() in 1..embedder.totalBytes)
+            assertContentEquals(vector, embedder.embed("🐓 and a\u0000b"))
         }
         options.pooling = Pooling.NONE
         options.normalize = false

@@ -10,10 +10,12 @@ import bantam.ModelOptions
 import bantam.ModelPart
 import bantam.Progress
 import bantam.SessionOptions
+import bantam.TrimLevel
 import java.io.File
 import java.io.RandomAccessFile
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
+import kotlin.concurrent.thread
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -50,6 +52,27 @@ fun models(tests: Tests) {
         val plan = model.plan(SessionOptions().apply { context = 128 })
         assertEquals(2L * 30 * 3 * 64 * 128 * 2, plan.kvBytes)
         assertEquals(plan.totalBytes, plan.kvBytes + plan.scratchBytes)
+    }
+
+    tests.test("the log waits until it is taken, and says what is missing") {
+        assertEquals(emptyList(), Bantam.takeLog())
+        val model = Model.open(tests.model, ModelOptions().apply { log = true })
+        val small = SessionOptions().apply { context = 32; threads = 1 }
+        model.session(small).use { it.trim(TrimLevel.SCRATCH) }
+        val said = Bantam.takeLog()
+        assertEquals(listOf("model opened: ", "session opened: ", "session trimmed: "), said.map { it.substringBefore(": ") + ": " })
+        assertTrue("30 layers" in said[0] && "context of 32" in said[1], "$said")
+        assertEquals(emptyList(), Bantam.takeLog())
+        // Sessions outlive their model, and write from several threads at once.
+        val sessions = List(4) { model.session(small) }
+        model.close()
+        sessions.map { session -> thread { repeat(50) { session.trim(TrimLevel.SCRATCH) } } }.forEach { it.join() }
+        sessions.forEach { it.close() }
+        val many = Bantam.takeLog()
+        assertEquals("140 older lines are missing", many[0])
+        assertEquals(65, many.size)
+        assertTrue(many.drop(1).all { it.startsWith("session trimmed: ") })
+        assertEquals(emptyList(), Bantam.takeLog())
     }
 
     // Modified UTF-8 would write the second and third of these in another way.

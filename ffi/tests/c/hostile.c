@@ -21,6 +21,7 @@ static void null_is_an_error(void) {
     EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(NULL, NULL, 1, 0, NULL, 0, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_embedder_embed(NULL, NULL, 0, 0, NULL, 0, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_embedder_set_cancel(NULL, NULL, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_trim(NULL, NULL, e));
     CHECK(bantam_embedder_free(NULL) == BANTAM_OK);
     EXPECT(BANTAM_HANDLE, bantam_model_resident_bytes(NULL, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_model_metadata_count(NULL, NULL, e));
@@ -271,6 +272,9 @@ static void embedders_check_values(bantam_model *model) {
     EXPECT(BANTAM_ARGUMENT, bantam_embedder_embed(embedder, &text, 1, 0, NULL, 600, NULL, e));
     EXPECT(BANTAM_TOO_SMALL, bantam_embedder_embed(embedder, &text, 1, 0, out, 1, NULL, e));
     EXPECT(BANTAM_HANDLE, bantam_embedder_set_cancel(embedder, (bantam_cancel *)model, e));
+    EXPECT(BANTAM_HANDLE, bantam_embedder_trim((bantam_embedder *)model, NULL, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_embedder_trim(embedder, (size_t *)((char *)&options + 1), e));
+    OK(bantam_embedder_trim(embedder, NULL, e));
     OK(bantam_embedder_free(embedder));
 }
 

@@ -839,6 +839,14 @@ static void texts_become_vectors(bantam_model *model) {
         OK(bantam_embedder_embed(embedder, texts + i, 1, 0, alone, 576, NULL, e));
         CHECK(product(together + 576 * i, alone, 576) > least);
     }
+    // Memory is given back between two calls, which make the same vector.
+    size_t released = 0;
+    float again[576];
+    OK(bantam_embedder_embed(embedder, texts, 1, 0, alone, 576, NULL, e));
+    OK(bantam_embedder_trim(embedder, &released, e));
+    CHECK(released > 100000 && released <= plan.total_bytes);
+    OK(bantam_embedder_embed(embedder, texts, 1, 0, again, 576, NULL, e));
+    CHECK(memcmp(alone, again, sizeof alone) == 0);
     bantam_error error;
     CHECK(bantam_embedder_embed(embedder, texts, 2, 0, alone, 576, NULL, &error) == BANTAM_TOO_SMALL && error.detail == 2 * 576);
     char many[1000];

@@ -32,6 +32,18 @@ public object Bantam {
     /** The most bytes that it had at once. */
     @JvmStatic public val memoryPeak: Long get() = Native.memoryPeak()
 
+    /**
+     * Takes the lines of the log that came since the last time: what models with [ModelOptions.log] and their sessions opened and gave back, and what
+     * that takes. They never hold text of prompts or answers. 64 of them wait here; of older ones the first line says how many are missing.
+     */
+    @JvmStatic
+    public fun takeLog(): List<String> {
+        val lines = arrayOfNulls<ByteArray>(64)
+        val (taken, missing) = numbers(2) { Native.logTake(it, lines) }.toList()
+        val taking = lines.take(taken.toInt()).map { it!!.toString(Charsets.UTF_8) }
+        return if (missing > 0) listOf("$missing older lines are missing") + taking else taking
+    }
+
     private fun names(name: (Int) -> ByteArray?): List<String> = generateSequence(0) { it + 1 }.map(name).takeWhile { it != null }
         .map { it!!.toString(Charsets.UTF_8) }.toList()
 }

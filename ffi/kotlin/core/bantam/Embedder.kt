@@ -68,6 +68,13 @@ public class Embedder private constructor(pointer: Long, private val switch: Can
         return FloatArray(documents.size) { similarity(vectors[it], vectors.last()) }
     }
 
+    /**
+     * Gives the memory that texts are read in back to the system, when an app goes into the background or is warned that memory is short. Returns how
+     * many bytes. The next call takes the memory again, and makes the same vectors.
+     */
+    @Throws(BantamException::class)
+    public fun trim(): Long = number { out -> handle.use { Native.embedderTrim(it, out) } }
+
     private fun vectors(texts: List<String>, documents: List<String>?, truncate: Boolean): List<FloatArray> {
         fun bytes(texts: List<String>) = Array(texts.size) { texts[it].encodeToByteArray() }
         val values = floats { out -> handle.use { Native.embedderEmbed(it, bytes(texts), documents?.let(::bytes), truncate.asNumber().toInt(), out) } }

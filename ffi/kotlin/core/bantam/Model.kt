@@ -156,7 +156,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         public fun open(path: String, options: ModelOptions = ModelOptions()): Model = Model(
             number { out ->
                 options.use { cancel, progress ->
-                    Native.modelOpenPath(path.encodeToByteArray(), options.backendBytes(), cancel, options.lock, progress, out)
+                    Native.modelOpenPath(path.encodeToByteArray(), options.backendBytes(), cancel, options.lock, progress, options.log, out)
                 }
             },
         )
@@ -170,7 +170,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         @Throws(BantamException::class)
         public fun open(fd: Int, offset: Long, length: Long, options: ModelOptions = ModelOptions()): Model = Model(
             number { out ->
-                options.use { cancel, progress -> Native.modelOpenFd(fd, offset, length, options.backendBytes(), cancel, options.lock, progress, out) }
+                options.use { cancel, progress -> Native.modelOpenFd(fd, offset, length, options.backendBytes(), cancel, options.lock, progress, options.log, out) }
             },
         )
 
@@ -185,7 +185,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
             number { out ->
                 val paths = Array(parts.size) { parts[it].path?.encodeToByteArray() }
                 val numbers = parts.flatMap { listOf(it.fd.toLong(), it.offset, it.length) }.toLongArray()
-                options.use { cancel, progress -> Native.modelOpenParts(paths, numbers, options.backendBytes(), cancel, options.lock, progress, out) }
+                options.use { cancel, progress -> Native.modelOpenParts(paths, numbers, options.backendBytes(), cancel, options.lock, progress, options.log, out) }
             },
         )
 
@@ -196,7 +196,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         public fun open(buffer: ByteBuffer, options: ModelOptions = ModelOptions()): Model = Model(
             number { out ->
                 options.use { cancel, progress ->
-                    Native.modelOpenBuffer(buffer, buffer.position().toLong(), buffer.remaining().toLong(), options.backendBytes(), cancel, progress, out)
+                    Native.modelOpenBuffer(buffer, buffer.position().toLong(), buffer.remaining().toLong(), options.backendBytes(), cancel, progress, options.log, out)
                 }
             },
         )

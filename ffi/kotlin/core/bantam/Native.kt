@@ -31,6 +31,7 @@ internal object Native {
     @JvmStatic external fun memoryPeak(): Long
     @JvmStatic external fun statusName(status: Int): ByteArray
     @JvmStatic external fun free(kind: Int, handle: Long): Int
+    @JvmStatic external fun logTake(out: LongArray, lines: Array<ByteArray?>): ByteArray?
 
     @JvmStatic external fun cancelNew(out: LongArray): ByteArray?
     @JvmStatic external fun cancelSet(cancel: Long)
@@ -42,18 +43,20 @@ internal object Native {
     @JvmStatic external fun poolSetThreads(pool: Long, threads: Long): ByteArray?
     @JvmStatic external fun poolSetPriority(pool: Long, priority: Int): ByteArray?
 
-    @JvmStatic external fun modelOpenPath(path: ByteArray, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, out: LongArray): ByteArray?
+    @JvmStatic external fun modelOpenPath(
+        path: ByteArray, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, log: Boolean, out: LongArray,
+    ): ByteArray?
 
     @JvmStatic external fun modelOpenFd(
-        fd: Int, offset: Long, length: Long, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, out: LongArray,
+        fd: Int, offset: Long, length: Long, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, log: Boolean, out: LongArray,
     ): ByteArray?
 
     @JvmStatic external fun modelOpenParts(
-        paths: Array<ByteArray?>, numbers: LongArray, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, out: LongArray,
+        paths: Array<ByteArray?>, numbers: LongArray, backend: ByteArray?, cancel: Long, lock: Boolean, progress: ByteBuffer?, log: Boolean, out: LongArray,
     ): ByteArray?
 
     @JvmStatic external fun modelOpenBuffer(
-        buffer: ByteBuffer, offset: Long, length: Long, backend: ByteArray?, cancel: Long, progress: ByteBuffer?, out: LongArray,
+        buffer: ByteBuffer, offset: Long, length: Long, backend: ByteArray?, cancel: Long, progress: ByteBuffer?, log: Boolean, out: LongArray,
     ): ByteArray?
 
     @JvmStatic external fun modelInfo(model: Long, out: LongArray, texts: Array<ByteArray?>): ByteArray?
@@ -78,6 +81,7 @@ internal object Native {
     @JvmStatic external fun embedderPlan(model: Long, options: LongArray, pool: Long, out: LongArray): ByteArray?
     @JvmStatic external fun embedderOpen(model: Long, options: LongArray, pool: Long, cancel: Long, out: LongArray): ByteArray?
     @JvmStatic external fun embedderInfo(embedder: Long, out: LongArray): ByteArray?
+    @JvmStatic external fun embedderTrim(embedder: Long, out: LongArray): ByteArray?
 
     @JvmStatic external fun embedderEmbed(
         embedder: Long, texts: Array<ByteArray>, documents: Array<ByteArray>?, flags: Int, out: Array<FloatArray?>,

@@ -138,6 +138,15 @@ public actor Embedder: Stoppable {
         return ofA == 0 || ofB == 0 ? 0 : Float(product / (ofA * ofB).squareRoot())
     }
 
+    /// Gives the memory that texts are read in back to the system, when an app goes into the background or is warned that memory is short. The next
+    /// call takes it again, and makes the same vectors. Returns how many bytes were given back.
+    @discardableResult
+    public func trim() throws -> Int {
+        var released = 0
+        try handle.call { bantam_embedder_trim($0, &released, $1) }
+        return released
+    }
+
     private func vectors(of texts: [(text: String, document: String?)], truncating: Bool) async throws -> [[Float]] {
         let lent = Lent()
         let c = texts.map { text, document in

@@ -129,6 +129,11 @@ final class EmbedderTests: XCTestCase {
         let last = try await Embedder.open(model, options: EmbedderOptions(context: 64, pooling: .last, threads: 1))
         let vector = try await last.embed("🐓 and a\0b")
         XCTAssertEqual(vector.count, 576)
+        // Memory is given back between two calls, which make the same vector.
+        let released = try await last.trim()
+        XCTAssertTrue((1...last.totalBytes).contains(released))
+        let again = try await last.embed("🐓 and a\0b")
+        XCTAssertEqual(again, vector)
     }
 }
 
