@@ -55,6 +55,8 @@ pub mod format;
 mod forward;
 mod generate;
 pub mod gguf;
+#[cfg(any(feature = "chat", feature = "constrain"))]
+mod json;
 mod kv;
 mod lora;
 mod memory;

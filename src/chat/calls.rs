@@ -282,7 +282,7 @@ impl CallSyntax {
                 let (id, behind) = rest.split_once(middle)?;
                 let (name, _) =
                     id.trim().rsplit_once(':').filter(|(_, number)| number.parse::<u64>().is_ok())?;
-                let (arguments, behind) = json_at(behind)?;
+                let (arguments, behind) = crate::json::parse_at(behind)?;
                 (name.to_string(), Some(format!("functions.{}", id.trim())), arguments, behind)
             }
             Form::Named(middle) => {
@@ -292,11 +292,11 @@ impl CallSyntax {
                 // Some give the call a number before its arguments.
                 let (name, id) =
                     name.split_once("[CALL_ID]").map_or((name, None), |(name, id)| (name, Some(id)));
-                let (arguments, behind) = json_at(behind.get(middle.len()..)?)?;
+                let (arguments, behind) = crate::json::parse_at(behind.get(middle.len()..)?)?;
                 (name.trim().to_string(), id.map(str::to_string), arguments, behind)
             }
             Form::Object { name, arguments, id } => {
-                let (Value::Object(mut call), behind) = json_at(rest)? else { return None };
+                let (Value::Object(mut call), behind) = crate::json::parse_at(rest)? else { return None };
                 let id = id.and_then(|id| call.get(id)).and_then(|id| id.as_str().map(str::to_string));
                 let Some(Value::String(found)) = call.remove(name) else { return None };
                 let keys = [arguments, "arguments", "parameters"];
@@ -309,7 +309,7 @@ impl CallSyntax {
         }
         // Some write the arguments as JSON in a text; some leave them out.
         let arguments = match arguments {
-            Value::String(inner) => serde_json::from_str(&inner).unwrap_or(Value::String(inner)),
+            Value::String(inner) => crate::json::parse(&inner).unwrap_or(Value::String(inner)),
             Value::Null => Value::Object(Map::new()),
             arguments => arguments,
         };
@@ -317,11 +317,4 @@ impl CallSyntax {
         calls.push(ToolCall { id, name, arguments: arguments.to_string() });
         Some(rest)
     }
-}
-
-/// The JSON at the beginning of `text`, and what is behind it.
-pub(super) fn json_at(text: &str) -> Option<(Value, &str)> {
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    let value = stream.next()?.ok()?;
-    Some((value, text.get(stream.byte_offset()..)?))
 }

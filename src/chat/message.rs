@@ -80,7 +80,7 @@ impl Message {
     pub fn with_tool_calls(mut self, calls: &[ToolCall]) -> Message {
         let call = |call: &ToolCall| {
             let arguments =
-                serde_json::from_str(&call.arguments).unwrap_or(Value::from(call.arguments.as_str()));
+                crate::json::parse(&call.arguments).unwrap_or(Value::from(call.arguments.as_str()));
             json!({ "type": "function", "id": call.id, "function": { "name": call.name, "arguments": arguments } })
         };
         self.fields.insert("tool_calls".into(), calls.iter().map(call).collect());
@@ -93,7 +93,7 @@ impl Message {
     /// # Errors
     /// [`Error::Argument`] if it is not an array of objects with a `role`.
     pub fn list_from_json(source: &str) -> Result<Vec<Message>> {
-        let list: Value = serde_json::from_str(source)
+        let list = crate::json::parse(source)
             .map_err(|error| Error::Argument(text!("the messages are not JSON: {error}")))?;
         let Value::Array(list) = list else {
             return Err(Error::Argument(text!("the messages are not a JSON array")));
@@ -178,7 +178,7 @@ fn read_arguments(fields: &mut Map<String, Value>) {
             None => call.get_mut("arguments"),
         };
         if let Some(arguments) = arguments
-            && let Some(Ok(read @ Value::Object(_))) = arguments.as_str().map(serde_json::from_str)
+            && let Some(Ok(read @ Value::Object(_))) = arguments.as_str().map(crate::json::parse)
         {
             *arguments = read;
         }

@@ -28,6 +28,7 @@ use std::vec::Vec;
 use minijinja::Value;
 
 use crate::error::{Error, Result, text};
+
 use crate::model::Model;
 use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
 pub use calls::{Answer, CallSyntax, ToolChoice};
@@ -233,10 +234,11 @@ impl ChatTemplate {
             ("documents".into(), Value::from(())),
         ]);
         if !options.variables.is_empty() {
-            let variables: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(options.variables).map_err(|error| {
-                    Error::Argument(text!("the template's variables are no JSON object: {error}"))
-                })?;
+            let variables = crate::json::parse(options.variables)
+                .map_err(|error| Error::Argument(text!("the template's variables are not JSON: {error}")))?;
+            let serde_json::Value::Object(variables) = variables else {
+                return Err(Error::Argument(text!("the template's variables are no JSON object")));
+            };
             context.extend(variables.iter().map(|(name, json)| (name.clone(), value::plain(json))));
         }
         let call = environment::Call { messages: messages.len(), bytes, now: options.now };

@@ -12,8 +12,6 @@ use std::vec::Vec;
 
 use serde_json::{Map, Value};
 
-use super::calls::json_at;
-
 /// Lists within lists, at most.
 const DEPTH_MAX: usize = 32;
 
@@ -83,7 +81,7 @@ fn value(text: &str, depth: usize) -> Option<(Value, &str)> {
         }
     }
     match text.chars().next()? {
-        quote @ ('"' | '\'') => match json_at(text) {
+        quote @ ('"' | '\'') => match crate::json::parse_at(text) {
             Some(json) => Some(json),
             None => quoted(&text[1..], quote),
         },
@@ -106,7 +104,7 @@ fn value(text: &str, depth: usize) -> Option<(Value, &str)> {
         _ => {
             let end = text.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'));
             let (number, behind) = text.split_at(end.unwrap_or(text.len()));
-            Some((serde_json::from_str(number).ok()?, behind))
+            Some((crate::json::parse(number).ok()?, behind))
         }
     }
 }

@@ -37,8 +37,8 @@ impl Tags {
             let value = value.strip_suffix('\n').unwrap_or(value);
             let name = name.trim();
             let is_text = property(tool, name).is_some_and(|schema| is_text(tool, schema));
-            let json = || serde_json::from_str(value.trim()).ok();
-            let value = if is_text { None } else { json() }.unwrap_or_else(|| Value::from(value));
+            let read = || crate::json::parse(value.trim()).ok();
+            let value = if is_text { None } else { read() }.unwrap_or_else(|| Value::from(value));
             arguments.insert(name.to_string(), value);
             rest = behind;
         }

@@ -24,7 +24,7 @@ impl Tool {
     /// # Errors
     /// [`Error::Argument`] if it is not that, or two tools have one name.
     pub fn list_from_json(source: &str) -> Result<Vec<Tool>> {
-        let list: Value = serde_json::from_str(source)
+        let list = crate::json::parse(source)
             .map_err(|error| Error::Argument(text!("the tools are not JSON: {error}")))?;
         let Value::Array(list) = list else {
             return Err(Error::Argument(text!("the tools are not a JSON array")));

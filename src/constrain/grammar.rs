@@ -50,7 +50,7 @@ impl Grammar {
     /// [`Error::Grammar`] if it is not JSON, or a reference leads nowhere.
     pub fn json_schema(source: &str) -> Result<Grammar> {
         limits::check_source(source)?;
-        let schema: Value = serde_json::from_str(source)
+        let schema = crate::json::parse(source)
             .map_err(|error| Error::Grammar(text!("the schema is not JSON: {error}")))?;
         schema::prepare(schema).map(|schema| Grammar(Language::Schema(with_options(schema))))
     }

@@ -628,6 +628,44 @@ static void chats_and_grammars(bantam_model *model) {
     OK(bantam_chat_grammar(chat, model, "none", BANTAM_NUL_TERMINATED, &grammar, e));
     CHECK(grammar == NULL);
     OK(bantam_chat_free(chat));
+    // What is nested too deep for a stack is an error, or no call.
+    static char deep[32768];
+    const int depths[] = {40, 100, 1000};
+    for (int i = 0; i < 3; i++) {
+        int depth = depths[i], status = i ? BANTAM_ARGUMENT : BANTAM_OK;
+        deep[0] = 0;
+        strcat(deep, "[{\"role\":\"user\",\"content\":\"a\",\"more\":");
+        for (int j = 0; j < depth; j++) strcat(deep, "[");
+        for (int j = 0; j < depth; j++) strcat(deep, "]");
+        strcat(deep, "}]");
+        OK(bantam_chat_new(model, NULL, &chat, e));
+        EXPECT(status, bantam_chat_add_json(chat, deep, BANTAM_NUL_TERMINATED, e));
+        OK(bantam_chat_free(chat));
+        deep[0] = 0;
+        strcat(deep, "[{\"name\":\"f\",\"parameters\":");
+        for (int j = 0; j < depth; j++) strcat(deep, "{\"items\":");
+        strcat(deep, "{}");
+        for (int j = 0; j < depth; j++) strcat(deep, "}");
+        strcat(deep, "}]");
+        bantam_chat_options nested = {.struct_size = sizeof nested, .tools = deep};
+        EXPECT(status, bantam_chat_new(model, &nested, &chat, e));
+        if (i == 0) OK(bantam_chat_free(chat));
+        OK(bantam_chat_new(model, &options, &chat, e));
+        deep[0] = 0;
+        strcat(deep, "<tool_call>{\"name\":\"get_weather\",\"arguments\":");
+        for (int j = 0; j < depth; j++) strcat(deep, "{\"city\":");
+        OK(bantam_chat_add_answer(chat, deep, strlen(deep), 1, NULL, NULL, e));
+        OK(bantam_chat_render(chat, &text, &bytes, e));
+        OK(bantam_chat_free(chat));
+        deep[0] = 0;
+        for (int j = 0; j < depth; j++) strcat(deep, "{\"type\":\"array\",\"items\":");
+        strcat(deep, "{}");
+        for (int j = 0; j < depth; j++) strcat(deep, "}");
+        grammar = NULL;
+        if (i == 0) OK(bantam_grammar_new(model, BANTAM_GRAMMAR_JSON_SCHEMA, deep, BANTAM_NUL_TERMINATED, &grammar, e));
+        if (i != 0) EXPECT(BANTAM_GRAMMAR, bantam_grammar_new(model, BANTAM_GRAMMAR_JSON_SCHEMA, deep, BANTAM_NUL_TERMINATED, &grammar, e));
+        OK(bantam_grammar_free(grammar));
+    }
     options.template_source = "{% for m in messages %}";
     EXPECT(BANTAM_TEMPLATE, bantam_chat_new(model, &options, &chat, e));
     OK(bantam_session_free(session));
