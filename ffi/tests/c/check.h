@@ -8,7 +8,8 @@
 
 #include "bantam.h"
 
-static int checks = 0;
+// Threads of a test check at the same time.
+static _Atomic int checks = 0;
 
 #define CHECK(condition)                                                              \
     do {                                                                              \
