@@ -923,7 +923,9 @@ size_t bantam_threads_default(void);
 // Has all of the library's memory come from one block: no malloc, ever. A library without an operating system has no other memory, and needs
 // this before anything else.
 //
-// With an operating system, the system itself may take memory to start threads: use sessions of 1 thread, or an executor.
+// With an operating system, the system itself may take memory to start threads: use sessions of 1 thread, or an executor. Calls for which the
+// block is too small return BANTAM_MEMORY; only templates and grammars are compiled by code that cannot be refused memory, and end the process
+// then: leave room for them, as bantam_memory_peak tells.
 //
 // Ownership: the block is the library's until the process ends. Threads: before all others call the library.
 // Errors: BANTAM_ARGUMENT for NULL or less than 64 bytes, BANTAM_STATE if the library has taken memory already.
