@@ -86,13 +86,16 @@ impl Bpe {
             if whole && let Some(id) = find(word) {
                 reserve(out, 1)?;
                 out.push(id);
-            } else if self.family.in_characters {
-                let characters = word.chunk_by(|_, byte| byte & 0xc0 == 0x80);
-                let parts = characters.map(|character| (character.len(), find(character).unwrap_or(NONE)));
-                scratch.merge(&self.merges, word, parts, |id, bytes| self.bytes.push(id, bytes, out))?;
+                continue;
+            }
+            if self.family.in_characters {
+                scratch.begin_characters(word, |character| find(character).unwrap_or(NONE))?;
             } else {
-                let parts = word.iter().map(|byte| (1, self.bytes.get(*byte)));
-                scratch.merge(&self.merges, word, parts, |id, bytes| self.bytes.push(id, bytes, out))?;
+                scratch.begin_bytes(word, |byte| self.bytes.get(byte))?;
+            }
+            scratch.merge(&self.merges, word)?;
+            for (id, bytes) in scratch.merged(word) {
+                self.bytes.push(id, bytes, out)?;
             }
         }
         Ok(())

@@ -35,9 +35,11 @@ impl Marks {
     ///
     /// # Errors
     /// [`Error::Inconsistent`] if two of them have the same text; [`Error::Memory`].
-    pub(super) fn of_kinds(vocabulary: &Vocabulary, wanted: impl Fn(Kind) -> bool) -> Result<Marks> {
-        let is_wanted =
-            |id: &TokenId| vocabulary.kind(*id).is_some_and(&wanted) && !vocabulary.bytes(*id).is_empty();
+    pub(super) fn of_kinds(vocabulary: &Vocabulary, wanted: &[Kind]) -> Result<Marks> {
+        let is_wanted = |id: &TokenId| {
+            let is_of_kind = vocabulary.kind(*id).is_some_and(|kind| wanted.contains(&kind));
+            is_of_kind && !vocabulary.bytes(*id).is_empty()
+        };
         let mut ids = Vec::new();
         reserve_exact(&mut ids, vocabulary.ids().filter(is_wanted).count())?;
         ids.extend(vocabulary.ids().filter(is_wanted));

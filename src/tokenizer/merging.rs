@@ -52,52 +52,71 @@ struct Part {
     joined: TokenId,
 }
 
+impl Part {
+    /// The one that stands at `place`, between its neighbours, and begins at byte `start` of the word.
+    fn new(place: u32, start: u32, id: TokenId) -> Part {
+        let (previous, next) = (place.wrapping_sub(1), place.wrapping_add(1));
+        Part { id, start, previous, next, rank: NEVER, joined: NONE }
+    }
+}
+
 const NO_PART: u32 = u32::MAX;
 
 impl Scratch {
-    /// Merges the parts of `word`, which are given as their lengths in bytes and their tokens, and hands out what is
-    /// left: tokens and their bytes.
+    /// Begins with the bytes of `word`, whose tokens `find` knows.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a word of 4 GiB, [`Error::Memory`], what `emit` returns.
-    pub(super) fn merge(
-        &mut self,
-        joins: &impl Joins,
-        word: &[u8],
-        parts: impl Iterator<Item = (usize, TokenId)>,
-        mut emit: impl FnMut(TokenId, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    /// [`Error::Memory`].
+    pub(super) fn begin_bytes(&mut self, word: &[u8], find: impl Fn(u8) -> TokenId) -> Result<()> {
+        self.begin(word.len())?;
+        self.parts.extend((0..).zip(word).map(|(place, byte)| Part::new(place, place, find(*byte))));
+        Ok(())
+    }
+
+    /// Begins with the characters of `word`, whose tokens `find` knows.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(super) fn begin_characters(&mut self, word: &[u8], find: impl Fn(&[u8]) -> TokenId) -> Result<()> {
+        let goes_on = |byte: &u8| byte & 0xc0 == 0x80;
+        self.begin(word.iter().filter(|byte| !goes_on(byte)).count() + 1)?;
+        let mut start = 0;
+        for character in word.chunk_by(|_, byte| goes_on(byte)) {
+            self.parts.push(Part::new(self.parts.len() as u32, start, find(character)));
+            start += character.len() as u32;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, parts: usize) -> Result<()> {
+        self.parts.clear();
+        self.queue.clear();
+        reserve(&mut self.parts, parts)
+    }
+
+    /// Merges the parts of `word`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a word of 4 GiB, [`Error::Memory`].
+    pub(super) fn merge(&mut self, joins: &impl Joins, word: &[u8]) -> Result<()> {
         if u32::try_from(word.len()).is_err() {
             return Err(Error::Argument(text!("a word of {} bytes without a break", word.len())));
         }
-        self.parts.clear();
-        self.queue.clear();
-        let mut start = 0;
-        for (length, id) in parts {
-            let place = self.parts.len() as u32;
-            reserve(&mut self.parts, 1)?;
-            self.parts.push(Part {
-                id,
-                start,
-                previous: place.wrapping_sub(1),
-                next: place + 1,
-                rank: NEVER,
-                joined: NONE,
-            });
-            start += length as u32;
+        if self.parts.len() > SHORT_WORD {
+            return self.merge_long(joins, word);
         }
-        if self.parts.len() <= SHORT_WORD {
-            self.merge_short(joins, word);
-        } else {
-            self.merge_long(joins, word)?;
-        }
-        let mut place = 0;
-        while let Some(part) = self.parts.get(place as usize) {
-            let end = self.start(part.next, word);
-            emit(part.id, word.get(part.start as usize..end).unwrap_or_default())?;
-            place = part.next;
-        }
+        self.merge_short(joins, word);
         Ok(())
+    }
+
+    /// What is left of the parts of `word`: tokens and their bytes.
+    pub(super) fn merged<'a>(&'a self, word: &'a [u8]) -> impl Iterator<Item = (TokenId, &'a [u8])> {
+        let mut place = 0;
+        core::iter::from_fn(move || {
+            let part = self.parts.get(place as usize)?;
+            place = part.next;
+            Some((part.id, word.get(part.start as usize..self.start(place, word)).unwrap_or_default()))
+        })
     }
 
     /// Where the part at `place` begins; behind the last one, the end of the word.

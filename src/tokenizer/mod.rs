@@ -184,10 +184,8 @@ impl Tokenizer {
     {
         let (mut vocabulary, model) = Model::read(source)?;
         let special = Special::find(source, &mut vocabulary, model.around())?;
-        let plain_marks = Marks::of_kinds(&vocabulary, |kind| kind == Kind::UserDefined)?;
-        let all_marks = Marks::of_kinds(&vocabulary, |kind| {
-            matches!(kind, Kind::UserDefined | Kind::Control | Kind::Unknown)
-        })?;
+        let plain_marks = Marks::of_kinds(&vocabulary, &[Kind::UserDefined])?;
+        let all_marks = Marks::of_kinds(&vocabulary, &[Kind::UserDefined, Kind::Control, Kind::Unknown])?;
         Ok(Tokenizer { vocabulary, special, plain_marks, all_marks, model })
     }
 

@@ -90,10 +90,12 @@ impl SentencePiece {
         let is_same_word = |left: &u8, right: &u8| !self.in_words || *left == b' ' || *right != b' ';
         let joins = Pieces { model: self, vocabulary };
         for word in spaced.chunk_by(is_same_word) {
-            let characters = word.chunk_by(|_, byte| byte & 0xc0 == 0x80);
-            let parts = characters
-                .map(|character| (character.len(), self.index.find(vocabulary, character).unwrap_or(NONE)));
-            scratch.merge(&joins, word, parts, |id, bytes| self.fallback.push(id, bytes, out))?;
+            let find = |character: &[u8]| self.index.find(vocabulary, character).unwrap_or(NONE);
+            scratch.begin_characters(word, find)?;
+            scratch.merge(&joins, word)?;
+            for (id, bytes) in scratch.merged(word) {
+                self.fallback.push(id, bytes, out)?;
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::TokenId;
+use super::index::Index;
 use super::merging::NONE;
 use super::vocabulary::{Vocabulary, reserve, reserve_exact};
 use crate::error::Result;
@@ -26,12 +27,15 @@ pub(super) struct Trie {
 }
 
 impl Trie {
-    /// Collects the tokens that `wanted` accepts, of equal ones the last.
+    /// Collects the tokens that can be looked up.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
-    pub(super) fn of(vocabulary: &Vocabulary, wanted: impl Fn(TokenId) -> bool) -> Result<Trie> {
-        let is_wanted = |id: &TokenId| (1..=DEPTH_MAX).contains(&vocabulary.bytes(*id).len()) && wanted(*id);
+    pub(super) fn of(vocabulary: &Vocabulary, index: &Index) -> Result<Trie> {
+        let is_wanted = |id: &TokenId| {
+            let bytes = vocabulary.bytes(*id);
+            (1..=DEPTH_MAX).contains(&bytes.len()) && index.find(vocabulary, bytes) == Some(*id)
+        };
         let mut ids = Vec::new();
         reserve_exact(&mut ids, vocabulary.ids().filter(is_wanted).count())?;
         ids.extend(vocabulary.ids().filter(is_wanted));

@@ -43,13 +43,19 @@ impl Category {
             'A'..='Z' => Category::Upper,
             '0'..='9' => Category::Number,
             ' ' | '\t'..='\r' => Category::Space,
+            '$' | '+' | '<'..='>' | '^' | '`' | '|' | '~' => Category::Symbol,
+            '!'..='~' => Category::Punctuation,
             _ => Category::look_up(c),
         }
     }
 
     fn look_up(c: char) -> Category {
-        let runs_begun = RUNS.partition_point(|run| run >> 4 <= c as u32);
-        match runs_begun.checked_sub(1).and_then(|run| RUNS.get(run)).map_or(0, |run| run & 15) {
+        let (page, place) = (c as usize / PAGE, (c as usize % PAGE) as u16);
+        let begun_before = |page: usize| usize::from(PAGES.get(page).copied().unwrap_or_default());
+        let (from, to) = (begun_before(page), begun_before(page + 1));
+        let begun = PLACES.get(from..to).unwrap_or_default().partition_point(|run| run >> 4 <= place);
+        // The last run that has begun may have done so on an earlier page.
+        match (from + begun).checked_sub(1).and_then(|run| PLACES.get(run)).map_or(0, |run| run & 15) {
             1 => Category::Control,
             2 => Category::Upper,
             3 => Category::Lower,
@@ -77,6 +83,34 @@ impl Category {
         matches!(self, Category::Mark | Category::WideMark)
     }
 }
+
+/// Characters of a page: what is left of a run's beginning without its page, and its category, are 16 bits.
+const PAGE: usize = 1 << 12;
+
+/// [`RUNS`] without their pages: `first code point % PAGE << 4 | category`.
+static PLACES: [u16; RUNS.len()] = {
+    let mut places = [0; RUNS.len()];
+    let mut i = 0;
+    while i < RUNS.len() {
+        places[i] = RUNS[i] as u16;
+        i += 1;
+    }
+    places
+};
+
+/// How many of them begin before each page, and before the end.
+static PAGES: [u16; (char::MAX as usize + 1) / PAGE + 1] = {
+    let mut pages = [0; (char::MAX as usize + 1) / PAGE + 1];
+    let (mut page, mut runs) = (0, 0);
+    while page < pages.len() {
+        while runs < RUNS.len() && (RUNS[runs] >> 4) as usize / PAGE < page {
+            runs += 1;
+        }
+        pages[page] = runs as u16;
+        page += 1;
+    }
+    pages
+};
 
 /// What a character is to most pre-tokenisers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +142,26 @@ impl Class {
     }
 }
 
+/// [`BASES`] in five bytes each: two code points of 20 bits.
+static PAIRS: [[u8; 5]; BASES.len()] = {
+    let mut pairs = [[0; 5]; BASES.len()];
+    let mut i = 0;
+    while i < BASES.len() {
+        let (composed, base) = BASES[i];
+        assert!(composed < 1 << 20 && base < 1 << 20);
+        let [a, b, c, d, e, ..] = ((composed as u64) << 20 | base as u64).to_le_bytes();
+        pairs[i] = [a, b, c, d, e];
+        i += 1;
+    }
+    pairs
+};
+
+/// A character that decomposes, and the first of what it decomposes into.
+fn unpack([a, b, c, d, e]: [u8; 5]) -> (u32, u32) {
+    let pair = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+    ((pair >> 20) as u32, pair as u32 & 0xf_ffff)
+}
+
 /// The canonical decomposition of `c` without marks that have no width, but for one that stands first: `e` of `é`, two or three
 /// letters of a syllable of Hangul, both sides of a vowel sign that has two.
 pub(super) fn decompose(c: char) -> [Option<char>; 3] {
@@ -124,9 +178,9 @@ pub(super) fn decompose(c: char) -> [Option<char>; 3] {
             [letter(0x1100, open / 21), letter(0x1161, open % 21), closing]
         }
         _ => {
-            let base = BASES.binary_search_by_key(&code, |(composed, _)| *composed);
-            let base =
-                base.ok().and_then(|place| BASES.get(place)).and_then(|(_, base)| char::from_u32(*base));
+            let place = PAIRS.binary_search_by_key(&code, |pair| unpack(*pair).0);
+            let pair = place.ok().and_then(|place| PAIRS.get(place));
+            let base = pair.and_then(|pair| char::from_u32(unpack(*pair).1));
             let rest = RESTS.binary_search_by_key(&code, |(composed, ..)| *composed);
             let (_, second, third) =
                 rest.ok().and_then(|place| RESTS.get(place)).copied().unwrap_or_default();
@@ -191,5 +245,14 @@ mod tests {
         assert!(RUNS.windows(2).all(|pair| pair[0] >> 4 < pair[1] >> 4 && pair[0] & 15 != pair[1] & 15));
         assert!(BASES.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert!(RESTS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn the_tables_are_the_same_in_less_memory() {
+        for c in '\0'..=char::MAX {
+            let begun = RUNS.partition_point(|run| run >> 4 <= c as u32);
+            assert_eq!(Category::look_up(c) as u32, RUNS[begun - 1] & 15, "{c:?}");
+        }
+        assert!(PAIRS.iter().zip(&BASES).all(|(pair, base)| unpack(*pair) == *base));
     }
 }

@@ -47,7 +47,7 @@ impl Unigram {
     {
         let (vocabulary, index) =
             Vocabulary::read(source.tokens.clone(), source.types.clone(), Writing::Characters)?;
-        let trie = Trie::of(&vocabulary, |id| index.find(&vocabulary, vocabulary.bytes(id)) == Some(id))?;
+        let trie = Trie::of(&vocabulary, &index)?;
         let mut scores = Vec::new();
         reserve_exact(&mut scores, vocabulary.count())?;
         scores.extend(source.scores(vocabulary.count())?.map(|score| {

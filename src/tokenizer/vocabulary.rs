@@ -180,19 +180,20 @@ impl Vocabulary {
     fn push_written(&mut self, kind: Kind, written: &[u8]) -> Result<bool> {
         match kind {
             Kind::Normal | Kind::Unused if alphabet::bytes(written).all(|byte| byte.is_some()) => {
-                self.push(kind, alphabet::bytes(written).flatten())?;
+                Writing::Bytes.append(written, &mut self.bytes)?;
+                self.end_token(kind)?;
                 Ok(!written.is_empty())
             }
             // Some vocabularies have characters among their tokens, which no text becomes.
             Kind::Normal if !special::is_well_known(written) && core::str::from_utf8(written).is_ok() => {
-                self.push(kind, written.iter().copied())?;
+                self.push(kind, written)?;
                 Ok(false)
             }
             Kind::Normal | Kind::Unused | Kind::Unknown | Kind::Control | Kind::UserDefined => {
                 if core::str::from_utf8(written).is_err() {
                     return Err(self.no_utf8(written));
                 }
-                self.push(kind, written.iter().copied())?;
+                self.push(kind, written)?;
                 Ok(!written.is_empty() && alphabet::is_itself(written))
             }
             Kind::Byte => self.push_byte(written),
@@ -204,7 +205,7 @@ impl Vocabulary {
             let id = self.kinds.len();
             Error::Inconsistent(text!("byte token {id} is not written like <0x41>: {}", Shown(written)))
         })?;
-        self.push(Kind::Byte, [byte].into_iter())?;
+        self.push(Kind::Byte, &[byte])?;
         Ok(false)
     }
 
@@ -215,16 +216,15 @@ impl Vocabulary {
         match kind {
             Kind::Byte => self.push_byte(written),
             Kind::Normal | Kind::Unused if !special::is_well_known(written) => {
-                let mut bytes = Vec::new();
-                append_unescaped(written, &mut bytes)?;
-                self.push(kind, bytes.into_iter())?;
+                append_unescaped(written, &mut self.bytes)?;
+                self.end_token(kind)?;
                 Ok(is_found)
             }
             _ => {
                 if core::str::from_utf8(written).is_err() {
                     return Err(self.no_utf8(written));
                 }
-                self.push(kind, written.iter().copied())?;
+                self.push(kind, written)?;
                 let is_escaped = written.windows(ESCAPED_SPACE.len()).any(|bytes| bytes == ESCAPED_SPACE);
                 Ok(kind == Kind::UserDefined && is_found && !is_escaped)
             }
@@ -236,12 +236,15 @@ impl Vocabulary {
         Error::Inconsistent(text!("special token {id} is not UTF-8: {}", Shown(written)))
     }
 
-    fn push(&mut self, kind: Kind, bytes: impl Iterator<Item = u8>) -> Result<()> {
-        let start = self.bytes.len();
-        for byte in bytes {
-            reserve(&mut self.bytes, 1)?;
-            self.bytes.push(byte);
-        }
+    fn push(&mut self, kind: Kind, bytes: &[u8]) -> Result<()> {
+        reserve(&mut self.bytes, bytes.len())?;
+        self.bytes.extend_from_slice(bytes);
+        self.end_token(kind)
+    }
+
+    /// Makes a token of the bytes behind the last one.
+    fn end_token(&mut self, kind: Kind) -> Result<()> {
+        let start = self.starts.last().map_or(0, |start| *start as usize);
         let end = u32::try_from(self.bytes.len())
             .map_err(|_| Error::Unsupported(text!("a vocabulary of more than {} bytes", u32::MAX)))?;
         reserve(&mut self.starts, 1)?;

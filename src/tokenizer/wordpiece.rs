@@ -40,7 +40,7 @@ impl WordPiece {
     {
         let (vocabulary, index) =
             Vocabulary::read(source.tokens.clone(), source.types.clone(), Writing::Characters)?;
-        let trie = Trie::of(&vocabulary, |id| index.find(&vocabulary, vocabulary.bytes(id)) == Some(id))?;
+        let trie = Trie::of(&vocabulary, &index)?;
         let lowercase = source.lowercase.unwrap_or(true);
         let unknown = source.role(Role::Unknown, &vocabulary);
         let strip_accents = source.strip_accents.unwrap_or(lowercase);
