@@ -160,23 +160,28 @@ impl Arena {
     /// The next `len` values, all zero; none if this arena only counts.
     pub(crate) fn slab<T: Zeroable>(&mut self, len: usize) -> Result<Slab<T>> {
         const { assert!(align_of::<T>() <= ALIGN) };
+        Ok(match self.take(len.checked_mul(size_of::<T>()))? {
+            Some((start, block)) => Slab { start: start.cast(), len, block: Some(block) },
+            None => Slab { start: NonNull::dangling(), len: 0, block: None },
+        })
+    }
+
+    /// The next bytes, `None` being more than there can be; where they start, unless this arena only counts.
+    fn take(&mut self, bytes: Option<usize>) -> Result<Option<(NonNull<u8>, Shared<Block>)>> {
         let start = self.used;
-        let end = len
-            .checked_mul(size_of::<T>())
+        let end = bytes
             .and_then(|bytes| bytes.checked_next_multiple_of(ALIGN))
             .and_then(|bytes| bytes.checked_add(start))
             .filter(|&end| end <= isize::MAX as usize)
             .ok_or(Error::Memory { what: self.what, bytes: u64::MAX })?;
         self.used = end;
-        let Some(block) = &self.block else {
-            return Ok(Slab { start: NonNull::dangling(), len: 0, block: None });
-        };
+        let Some(block) = &self.block else { return Ok(None) };
         if end > block.len {
             return Err(Error::Memory { what: self.what, bytes: end as u64 });
         }
         // SAFETY: start..end was just checked to lie inside the block.
-        let start = unsafe { block.start.add(start) }.cast();
-        Ok(Slab { start, len, block: Some(block.clone()) })
+        let start = unsafe { block.start.add(start) };
+        Ok(Some((start, block.clone())))
     }
 }
 

@@ -67,7 +67,8 @@ impl Scratch {
         adapter_rank: usize,
         arena: &mut Arena,
     ) -> Result<Scratch> {
-        Scratch::carve_for(program, context, backend, (batch, threads, adapter_rank), scratch_len, arena)
+        let attention = scratch_len(backend, program, batch);
+        Scratch::carve_for(program, context, backend, (batch, threads, adapter_rank), attention, arena)
     }
 
     /// As [`Scratch::carve`], for batches of whole texts.
@@ -78,17 +79,17 @@ impl Scratch {
         threads: usize,
         arena: &mut Arena,
     ) -> Result<Scratch> {
-        let attention = |backend, program: &Program, _| texts::scratch_len(backend, program);
+        let attention = texts::scratch_len(backend, program);
         Scratch::carve_for(program, batch, backend, (batch, threads, 0), attention, arena)
     }
 
-    /// `attention` says how many floats a thread needs to attend.
+    /// `attention` is how many floats a thread needs to attend.
     fn carve_for(
         program: &Program,
         context: usize,
         backend: Backend,
         (batch, threads, adapter_rank): (usize, usize, usize),
-        attention: impl Fn(Backend, &Program, usize) -> usize,
+        attention: usize,
         arena: &mut Arena,
     ) -> Result<Scratch> {
         let widths = program.widths();
@@ -108,7 +109,7 @@ impl Scratch {
         let (hidden, quantized) = (quantized(hidden)?, quantized(others)?);
         // A part that is normed lies beside its gains; so does what a layer gets of a token beside a row of the embedding.
         let inputs = widths[Buffer::Inputs as usize] + widths[Buffer::Inlet as usize];
-        let floats = attention(backend, program, batch).max(gated_len(batch)).max(inputs);
+        let floats = attention.max(gated_len(batch)).max(inputs);
         let floats = floats.max(2 * program.parts_max()).next_multiple_of(16);
         // Shares start at multiples of 64 bytes, as the kernels ask.
         let share = backend.scratch_bytes(program.k_max()).next_multiple_of(64);
