@@ -5,10 +5,14 @@
 
 mod common;
 
+use std::io::{Seek, SeekFrom, Write};
 use std::sync::Arc;
 
+use bantam::gguf;
+use bantam::mmap::Mapping;
 use bantam::{Backend, Buffer, Error, Format, KvFormat, Model, Pool, Session, SessionOptions};
 
+use common::gguf::{Gguf, Meta};
 use common::tiny::Tiny;
 use common::{bits, model, sized, tokens};
 
@@ -225,4 +229,26 @@ fn pages_are_read_ahead_and_counted() {
     // A file that was cut short is told, and not read.
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
     assert!(matches!(mapping.warm(|_, _| true), Err(Error::Changed(_))));
+}
+
+/// A vocabulary is an array of hundreds of thousands of texts, and a model has dozens of keys: opening takes time that grows with the
+/// file only as long as finding a key reads no array again.
+#[test]
+fn a_key_is_found_without_reading_any_array_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let mut written = Gguf::new();
+    written.set("before", 1).set("texts", Meta::strings(["a text"; 100])).set("behind", 2);
+    std::fs::write(&path, written.write()).unwrap();
+    let file = gguf::File::open(Mapping::open(&path).unwrap()).unwrap();
+    let texts = file.array("texts", gguf::Kind::String).unwrap().unwrap();
+    assert_eq!((texts.len(), texts.iter().count()), (100, 100));
+    // From here on whoever reads an element gets a length that cannot be.
+    let mut disk = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    disk.seek(SeekFrom::Start(texts.place() as u64)).unwrap();
+    disk.write_all(&[0xff; 100 * (8 + 6)]).unwrap();
+    assert_eq!(texts.iter().count(), 0);
+    let found = file.array("texts", gguf::Kind::String).unwrap().unwrap();
+    assert_eq!(found.len(), 100);
+    assert_eq!((file.u32("before"), file.u32("behind")), (Ok(Some(1)), Ok(Some(2))));
 }
