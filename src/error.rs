@@ -84,6 +84,8 @@ impl Text {
 
     /// Formats `arguments` into a text. Control characters, which a hostile file could smuggle into a terminal,
     /// are replaced.
+    #[cold]
+    #[inline(never)]
     pub fn format(arguments: fmt::Arguments<'_>) -> Text {
         let mut text = Text { len: 0, bytes: [0; Text::CAPACITY] };
         // The only error a Text returns is that it is full, and then it holds what fitted.

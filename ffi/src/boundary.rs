@@ -27,24 +27,39 @@ pub(crate) struct Caller(());
 ///
 /// # Safety
 /// The pointers that the body follows are as the header asks for, and so is `error`.
-pub(crate) unsafe fn call(
-    error: *mut bantam_error,
-    body: impl FnOnce(Caller) -> Result<()>,
-) -> bantam_status {
-    #[cfg(feature = "std")]
-    quiet::install();
+pub(crate) unsafe fn call(error: *mut bantam_error, body: impl Fn(Caller) -> Result<()>) -> bantam_status {
     // SAFETY: this function's contract.
-    unsafe { call_first(error, body) }
+    unsafe { run(error, &body, true) }
 }
 
 /// As [`call`], and takes no memory: for the call that says where memory comes from.
 ///
 /// # Safety
 /// As for [`call`].
+#[cfg(feature = "allocator")]
 pub(crate) unsafe fn call_first(
     error: *mut bantam_error,
-    body: impl FnOnce(Caller) -> Result<()>,
+    body: impl Fn(Caller) -> Result<()>,
 ) -> bantam_status {
+    // SAFETY: this function's contract.
+    unsafe { run(error, &body, false) }
+}
+
+/// What all functions of the header have in common, compiled once.
+///
+/// # Safety
+/// As for [`call`].
+unsafe fn run(
+    error: *mut bantam_error,
+    body: &dyn Fn(Caller) -> Result<()>,
+    may_take_memory: bool,
+) -> bantam_status {
+    #[cfg(feature = "std")]
+    if may_take_memory {
+        quiet::install();
+    }
+    #[cfg(not(feature = "std"))]
+    let _ = may_take_memory;
     let failure = match guarded(body) {
         Ok(()) => return BANTAM_OK,
         Err(failure) => failure,
@@ -64,7 +79,7 @@ pub(crate) unsafe fn in_any_place() -> Caller {
     Caller(())
 }
 
-fn guarded(body: impl FnOnce(Caller) -> Result<()>) -> Result<()> {
+fn guarded(body: &dyn Fn(Caller) -> Result<()>) -> Result<()> {
     if callback::is_running() {
         return Err(fail!(
             BANTAM_BUSY,
@@ -93,7 +108,7 @@ impl Caller {
         if len == 0 {
             return Ok(&[]);
         }
-        check(start, len, what)?;
+        check(start.cast(), len, layout::<T>(), what)?;
         // SAFETY: the caller's promise: start leads to len values that do not change during the call; check saw that
         // they are aligned and not more than there can be; any bytes are a value (Plain).
         Ok(unsafe { slice::from_raw_parts(start, len) })
@@ -109,7 +124,7 @@ impl Caller {
         if len == 0 {
             return Ok(&mut []);
         }
-        check(start, len, what)?;
+        check(start.cast(), len, layout::<T>(), what)?;
         // SAFETY: as in slice; and nobody else uses what a call may write.
         Ok(unsafe { slice::from_raw_parts_mut(start, len) })
     }
@@ -141,7 +156,7 @@ impl Caller {
 
     /// Where a result goes.
     pub(crate) fn out<T>(self, pointer: *mut T, what: &str) -> Result<Out<T>> {
-        check(pointer, 1, what)?;
+        check(pointer.cast::<u8>(), 1, layout::<T>(), what)?;
         Ok(Out(pointer))
     }
 
@@ -183,15 +198,25 @@ impl<T> Out<T> {
     }
 }
 
-/// Whether a pointer can be followed at all.
-fn check<T>(start: *const T, len: usize, what: &str) -> Result<()> {
+/// The bytes of a value, and what it is aligned to.
+const fn layout<T>() -> (usize, usize) {
+    (size_of::<T>(), align_of::<T>())
+}
+
+/// Whether a pointer to `len` values of that layout can be followed at all.
+pub(crate) fn check(
+    start: *const u8,
+    len: usize,
+    (size, alignment): (usize, usize),
+    what: &str,
+) -> Result<()> {
     if start.is_null() {
         return Err(fail!(BANTAM_ARGUMENT, "{what} is NULL"));
     }
-    if !start.is_aligned() {
-        return Err(fail!(BANTAM_ARGUMENT, "{what} is not aligned to {} bytes", align_of::<T>()));
+    if !start.addr().is_multiple_of(alignment) {
+        return Err(fail!(BANTAM_ARGUMENT, "{what} is not aligned to {alignment} bytes"));
     }
-    match len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize) {
+    match len.checked_mul(size).filter(|&bytes| bytes <= isize::MAX as usize) {
         Some(_) => Ok(()),
         None => Err(fail!(BANTAM_ARGUMENT, "{what}: {len} values are more than memory can hold")),
     }

@@ -26,9 +26,15 @@ pub(crate) trait Noun: Sized {
 /// What a pointer of the caller's leads to. The types of the header stand for it.
 #[repr(C)]
 struct Handle<T> {
+    head: Head,
+    inside: UnsafeCell<T>,
+}
+
+/// What all of them begin with. What is to be found out of a handle is found out here, for all kinds at once.
+#[repr(C)]
+struct Head {
     magic: AtomicU32,
     state: AtomicU32,
-    inside: UnsafeCell<T>,
 }
 
 const FREE: u32 = 0;
@@ -37,11 +43,8 @@ const POISONED: u32 = 2;
 
 /// Puts `inside` behind a new handle.
 pub(crate) fn create<N: Noun>(inside: N::Inside) -> Result<*mut N> {
-    let handle = Handle {
-        magic: AtomicU32::new(N::MAGIC),
-        state: AtomicU32::new(FREE),
-        inside: UnsafeCell::new(inside),
-    };
+    let head = Head { magic: AtomicU32::new(N::MAGIC), state: AtomicU32::new(FREE) };
+    let handle = Handle { head, inside: UnsafeCell::new(inside) };
     let bytes = size_of::<Handle<N::Inside>>();
     let refused = || fail!(BANTAM_MEMORY, "{} needs {bytes} bytes of memory, which cannot be had", N::NAME);
     let mut one: Vec<Handle<N::Inside>> = Vec::new();
@@ -56,21 +59,42 @@ pub(crate) fn create_at<N: Noun>(out: Out<*mut N>, inside: N::Inside) -> Result<
     Ok(())
 }
 
+impl Head {
+    /// What `pointer` leads to, once it is known to be a live handle of that kind.
+    fn find<'a>(_: Caller, pointer: *const Head, magic: u32, name: &str) -> Result<&'a Head> {
+        if pointer.is_null() || !pointer.is_aligned() {
+            return Err(fail!(BANTAM_HANDLE, "{name} is NULL or no handle"));
+        }
+        // SAFETY: the caller's promise: a pointer that is not NULL leads to a handle, of whatever kind, or to one that was
+        // freed and whose memory is still there; both begin with a head, which is only reached through shared references.
+        let head = unsafe { &*pointer };
+        if head.magic.load(Ordering::Relaxed) != magic {
+            return Err(fail!(BANTAM_HANDLE, "{name} is another kind of handle, or was freed"));
+        }
+        Ok(head)
+    }
+
+    /// Turns the state from free to in use.
+    fn take(&self, name: &str) -> Result<()> {
+        match self.state.compare_exchange(FREE, IN_USE, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(POISONED) => Err(poisoned(name)),
+            Err(_) => Err(fail!(BANTAM_BUSY, "another call uses {name}")),
+        }
+    }
+
+    /// An error if nobody may use what is inside any more.
+    fn check(&self, name: &str) -> Result<()> {
+        if self.state.load(Ordering::Relaxed) == POISONED { Err(poisoned(name)) } else { Ok(()) }
+    }
+}
+
 impl Caller {
     /// What `pointer` leads to, once it is known to be a live handle of that kind.
     fn handle<'a, N: Noun>(self, pointer: *const N) -> Result<&'a Handle<N::Inside>> {
-        let handle: *const Handle<N::Inside> = pointer.cast();
-        if handle.is_null() || !handle.is_aligned() {
-            return Err(fail!(BANTAM_HANDLE, "{} is NULL or no handle", N::NAME));
-        }
-        // SAFETY: the caller's promise: a pointer that is not NULL leads to a handle. The number is read by itself first,
-        // so that one of another kind, or one that was freed, is found out where its memory is still there.
-        let magic = unsafe { (*handle).magic.load(Ordering::Relaxed) };
-        if magic != N::MAGIC {
-            return Err(fail!(BANTAM_HANDLE, "{} is another kind of handle, or was freed", N::NAME));
-        }
-        // SAFETY: as above; handles are only reached through shared references.
-        Ok(unsafe { &*handle })
+        Head::find(self, pointer.cast(), N::MAGIC, N::NAME)?;
+        // SAFETY: what has that number was made by create, of that kind; handles are only reached through shared references.
+        Ok(unsafe { &*pointer.cast() })
     }
 
     /// Uses what is inside a handle alone.
@@ -88,11 +112,8 @@ impl Caller {
     /// Takes a handle for as long as the value lives; it is poisoned then, unless its state is set to free before.
     fn take<'a, N: Noun>(self, pointer: *const N) -> Result<InUse<'a, N::Inside>> {
         let handle = self.handle(pointer)?;
-        match handle.state.compare_exchange(FREE, IN_USE, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(InUse { handle, state: POISONED }),
-            Err(POISONED) => Err(poisoned::<N>()),
-            Err(_) => Err(fail!(BANTAM_BUSY, "another call uses {}", N::NAME)),
-        }
+        handle.head.take(N::NAME)?;
+        Ok(InUse { handle, state: POISONED })
     }
 
     /// Uses what is inside several handles alone, of which there are at most `MOST`: their list lies on the stack.
@@ -118,9 +139,7 @@ impl Caller {
         N::Inside: Sync,
     {
         let handle = self.handle(pointer)?;
-        if handle.state.load(Ordering::Relaxed) == POISONED {
-            return Err(poisoned::<N>());
-        }
+        handle.head.check(N::NAME)?;
         // SAFETY: handles of this kind are never taken for one call alone but by free, and the caller promised that none is
         // freed while it is used.
         Ok(unsafe { &*handle.inside.get() })
@@ -132,18 +151,18 @@ impl Caller {
             return Ok(());
         }
         let handle = self.handle(pointer)?;
-        if handle.state.swap(IN_USE, Ordering::Acquire) == IN_USE {
+        if handle.head.state.swap(IN_USE, Ordering::Acquire) == IN_USE {
             return Err(fail!(BANTAM_BUSY, "another call uses {}: it cannot be freed", N::NAME));
         }
-        handle.magic.store(0, Ordering::Relaxed);
+        handle.head.magic.store(0, Ordering::Relaxed);
         // SAFETY: create made it from a box of one handle, and nobody else uses it: its state was free or poisoned.
         drop(unsafe { Box::from_raw(pointer.cast::<[Handle<N::Inside>; 1]>()) });
         Ok(())
     }
 }
 
-fn poisoned<N: Noun>() -> Failure {
-    fail!(BANTAM_PANIC, "{} is no longer usable, as a bug was caught in a call with it: free it", N::NAME)
+fn poisoned(name: &str) -> Failure {
+    fail!(BANTAM_PANIC, "{name} is no longer usable, as a bug was caught in a call with it: free it")
 }
 
 /// A handle that is used by this call alone.
@@ -162,6 +181,6 @@ impl<T> InUse<'_, T> {
 
 impl<T> Drop for InUse<'_, T> {
     fn drop(&mut self) {
-        self.handle.state.store(self.state, Ordering::Release);
+        self.handle.head.state.store(self.state, Ordering::Release);
     }
 }

@@ -5,7 +5,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::boundary::Caller;
+use crate::boundary::{Caller, check};
 use crate::status::{BANTAM_ARGUMENT, BANTAM_STRUCT, Result, fail};
 
 /// A struct of the header that begins with `struct_size`.
@@ -19,6 +19,20 @@ pub(crate) unsafe trait Struct: Copy {
     const SIZE_MIN: usize = size_of::<usize>();
 }
 
+/// What is to be known of a [`Struct`], so that one function serves them all.
+struct Shape {
+    name: &'static str,
+    bytes: usize,
+    bytes_min: usize,
+    alignment: usize,
+}
+
+impl Shape {
+    const fn of<T: Struct>() -> Shape {
+        Shape { name: T::NAME, bytes: size_of::<T>(), bytes_min: T::SIZE_MIN, alignment: align_of::<T>() }
+    }
+}
+
 /// The largest size that is believed of a struct.
 const SIZE_MAX: usize = 1 << 16;
 
@@ -27,30 +41,34 @@ impl Caller {
     pub(crate) fn options<T: Struct>(self, pointer: *const T) -> Result<T> {
         // SAFETY: all zeros are a value, as any bytes are (Struct).
         let mut value: T = unsafe { MaybeUninit::zeroed().assume_init() };
-        if pointer.is_null() {
-            return Ok(value);
-        }
-        let size = self.struct_size(pointer)?;
-        let known = size.min(size_of::<T>());
-        // SAFETY: the caller's promise: there are as many bytes as it says. The struct has at least those that are copied.
-        unsafe {
-            core::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), known);
-        }
-        let tail = self.slice(pointer.cast::<u8>().wrapping_add(known), size - known, T::NAME)?;
-        if let Some(at) = tail.iter().position(|&byte| byte != 0) {
-            let (name, at, ours) = (T::NAME, known + at, size_of::<T>());
-            return Err(fail!(
-                BANTAM_STRUCT,
-                "{name} sets a field at byte {at} that this version, whose {name} has {ours} bytes, does not know"
-            )
-            .with_detail(at));
+        if !pointer.is_null() {
+            let bytes = self.known_fields(pointer.cast(), &Shape::of::<T>())?;
+            // SAFETY: any bytes are a value (Struct), and the struct has at least as many as are known of the caller's.
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut value).cast(), bytes.len()) };
         }
         Ok(value)
     }
 
+    /// The bytes of the caller's struct that this version knows; an error if it sets others.
+    fn known_fields<'a>(self, pointer: *const u8, shape: &Shape) -> Result<&'a [u8]> {
+        let size = self.struct_size(pointer, shape)?;
+        let (known, tail) = self.slice(pointer, size, shape.name)?.split_at(size.min(shape.bytes));
+        match tail.iter().position(|&byte| byte != 0) {
+            None => Ok(known),
+            Some(at) => {
+                let (name, at, ours) = (shape.name, known.len() + at, shape.bytes);
+                Err(fail!(
+                    BANTAM_STRUCT,
+                    "{name} sets a field at byte {at} that this version, whose {name} has {ours} bytes, does not know"
+                )
+                .with_detail(at))
+            }
+        }
+    }
+
     /// Fills the caller's struct with as many fields as it has.
     pub(crate) fn fill<T: Struct>(self, pointer: *mut T, value: &T) -> Result<()> {
-        let size = self.struct_size(pointer)?.min(size_of::<T>());
+        let size = self.struct_size(pointer.cast(), &Shape::of::<T>())?.min(size_of::<T>());
         let skipped = size_of::<usize>();
         // SAFETY: the caller's promise: there are as many bytes as it says, and nobody else uses them. The size itself, which
         // comes first, stays.
@@ -63,24 +81,19 @@ impl Caller {
 
     /// An error unless the caller's struct could be filled.
     pub(crate) fn check_struct<T: Struct>(self, pointer: *mut T) -> Result<()> {
-        self.struct_size(pointer).map(|_| ())
+        self.struct_size(pointer.cast(), &Shape::of::<T>()).map(|_| ())
     }
 
-    fn struct_size<T: Struct>(self, pointer: *const T) -> Result<usize> {
-        let name = T::NAME;
-        if pointer.is_null() {
-            return Err(fail!(BANTAM_ARGUMENT, "{name} is NULL"));
-        }
-        if !pointer.is_aligned() {
-            return Err(fail!(BANTAM_ARGUMENT, "{name} is not aligned to {} bytes", align_of::<T>()));
-        }
-        // SAFETY: the caller's promise: a struct has at least its size, which comes first.
+    /// How many bytes the caller's struct has.
+    fn struct_size(self, pointer: *const u8, shape: &Shape) -> Result<usize> {
+        let Shape { name, bytes, .. } = *shape;
+        check(pointer, 1, (shape.bytes, shape.alignment), name)?;
+        // SAFETY: the caller's promise: a struct has at least its size, which comes first; it is aligned to more.
         let size = unsafe { pointer.cast::<usize>().read() };
-        if !(T::SIZE_MIN..=SIZE_MAX).contains(&size) {
+        if !(shape.bytes_min..=SIZE_MAX).contains(&size) {
             return Err(fail!(
                 BANTAM_STRUCT,
-                "{name} says that it has {size} bytes: set its struct_size to sizeof({name}), {} here",
-                size_of::<T>()
+                "{name} says that it has {size} bytes: set its struct_size to sizeof({name}), {bytes} here"
             )
             .with_detail(size));
         }

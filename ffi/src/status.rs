@@ -117,15 +117,25 @@ pub(crate) type Result<T> = core::result::Result<T, Failure>;
 /// `fail!(BANTAM_ARGUMENT, "no {name}")`: the failure of that status with a message.
 macro_rules! fail {
     ($status:expr, $($arguments:tt)*) => {
-        $crate::status::Failure { status: $status, detail: 0, message: ::bantam::Text::format(format_args!($($arguments)*)) }
+        $crate::status::Failure::new($status, format_args!($($arguments)*))
     };
 }
 pub(crate) use fail;
 
 impl Failure {
+    /// The failure of that status with a message: see [`fail`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn new(status: bantam_status, message: core::fmt::Arguments<'_>) -> Failure {
+        Failure { status, detail: 0, message: Text::format(message) }
+    }
+
     /// The same with a number.
-    pub(crate) fn with_detail(self, detail: usize) -> Failure {
-        Failure { detail: i64::try_from(detail).unwrap_or(i64::MAX), ..self }
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn with_detail(mut self, detail: usize) -> Failure {
+        self.detail = i64::try_from(detail).unwrap_or(i64::MAX);
+        self
     }
 
     /// Writes it where the caller wants it.
@@ -140,6 +150,8 @@ impl Failure {
 }
 
 impl From<Error> for Failure {
+    #[cold]
+    #[inline(never)]
     fn from(error: Error) -> Failure {
         let (status, detail) = match error {
             Error::Io(_) => (BANTAM_IO, 0),
