@@ -4,7 +4,7 @@
 /// Where each run of characters of one category begins: `first code point << 4 | category`, ascending. A run
 /// ends where the next begins.
 #[rustfmt::skip]
-pub(super) const RUNS: [u32; 3735] = [
+pub(super) static RUNS: [u32; 3735] = [
     0x0000001, 0x000009b, 0x00000e1, 0x000020b, 0x0000219, 0x000024a, 0x0000259, 0x00002ba, 0x00002c9, 0x0000308,
     0x00003a9, 0x00003ca, 0x00003f9, 0x0000412, 0x00005b9, 0x00005ea, 0x00005f9, 0x000060a, 0x0000613, 0x00007b9,
     0x00007ca, 0x00007d9, 0x00007ea, 0x00007f1, 0x000085b, 0x0000861, 0x0000a0b, 0x0000a19, 0x0000a2a, 0x0000a79,
@@ -384,7 +384,7 @@ pub(super) const RUNS: [u32; 3735] = [
 /// Characters that decompose canonically and the first character of what they decompose into, ascending;
 /// without the syllables of Hangul.
 #[rustfmt::skip]
-pub(super) const BASES: [(u32, u32); 2061] = [
+pub(super) static BASES: [(u32, u32); 2061] = [
     (0x000c0, 0x00041), (0x000c1, 0x00041), (0x000c2, 0x00041), (0x000c3, 0x00041), (0x000c4, 0x00041),
     (0x000c5, 0x00041), (0x000c7, 0x00043), (0x000c8, 0x00045), (0x000c9, 0x00045), (0x000ca, 0x00045),
     (0x000cb, 0x00045), (0x000cc, 0x00049), (0x000cd, 0x00049), (0x000ce, 0x00049), (0x000cf, 0x00049),
