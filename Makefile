@@ -25,7 +25,7 @@ minilm: ## Write all-MiniLM-L6-v2, which makes vectors of sentences, into models
 build: ## Build the bantam command, optimised, as target/release/bantam
 	cargo build --release --target-dir target -p bantam-cli
 
-lib: ## Build libbantam.a and libbantam.so, as target/lib (CORE=1 leaves chat templates and grammars out)
+lib: ## Build libbantam.a and libbantam.so, as target/lib (CORE=1 leaves chat templates, grammars and AVX-512 out)
 	scripts/build-lib $(if $(CORE),--core)
 
 header: ## Write include/bantam.h anew from ffi/src
