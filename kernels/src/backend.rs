@@ -197,11 +197,10 @@ impl Backend {
         FEATURES.iter().filter(|(_, is_there)| is_there()).map(|(name, _)| *name)
     }
 
-    /// Whether products of a format have the same bits for any number of columns, and not only up to [`NARROW`]. The kernels
-    /// of x86 do it for all quantised formats, the reference for all; those of Arm multiply by the scales of weights and
-    /// activations in one order for few columns and in another for many.
+    /// Whether products of a format have the same bits for any number of columns, and not only up to [`NARROW`]: those of all
+    /// quantised formats do, and all of the reference.
     pub fn has_one_order(self, format: Format) -> bool {
-        self.name() == scalar::TABLE.name || (cfg!(not(target_arch = "aarch64")) && format.wants_q8())
+        self.name() == scalar::TABLE.name || format.wants_q8()
     }
 
     /// The backend's name.

@@ -196,7 +196,7 @@ impl Embedder {
     }
 
     /// Makes vectors of texts, one behind the other in `out`. Several texts go through the model at once; what becomes of one
-    /// depends neither on what the others say nor on the number of threads. On x86, with matrices that are all quantised, it has the
+    /// depends neither on what the others say nor on the number of threads. With matrices that are all quantised, it has the
     /// same bits alone; otherwise it may differ in its last digits, since more than 16 tokens are multiplied in another order.
     ///
     /// Unless the options say otherwise, vectors are brought to length 1; scores never are.

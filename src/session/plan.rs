@@ -54,9 +54,9 @@ pub struct SessionOptions {
     /// models can always go back.
     pub rewind_max: usize,
     /// Makes what a session computes for a token the same to the last bit however the tokens before it came, as one prompt,
-    /// in pieces, or as an answer. On x86, sessions of models whose matrices are all quantised are so without it. Others, and
-    /// all on Arm, round products in other places for more than 16 tokens at once than for fewer: this keeps their batches
-    /// to 16, at about half the speed of prompts.
+    /// in pieces, or as an answer. Sessions of models whose matrices are all quantised are so without it. Others round products
+    /// in other places for more than 16 tokens at once than for fewer: this keeps their batches to 16, at about half the
+    /// speed of prompts.
     pub exact: bool,
 }
 

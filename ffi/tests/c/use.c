@@ -863,19 +863,13 @@ static void texts_become_vectors(bantam_model *model) {
                                        {.text = "Shares fell on Friday.", .text_bytes = 6},
                                        {.text = "A hen", .document = "sits on her eggs."}};
     float together[3 * 576], alone[576];
-#ifdef __aarch64__
-    // The kernels for Arm add the products of many columns in another order than those of few: 0.9999 is what is seen.
-    const double least = 0.999;
-#else
-    const double least = 0.9999;
-#endif
     size_t written = 0;
     OK(bantam_embedder_embed(embedder, texts, 3, 0, together, 3 * 576, &written, e));
     CHECK(written == 3 * 576);
     for (int i = 0; i < 3; i++) {
         CHECK(product(together + 576 * i, together + 576 * i, 576) > 0.9999);
         OK(bantam_embedder_embed(embedder, texts + i, 1, 0, alone, 576, NULL, e));
-        CHECK(product(together + 576 * i, alone, 576) > least);
+        CHECK(product(together + 576 * i, alone, 576) > 0.9999);
     }
     // Memory is given back between two calls, which make the same vector.
     size_t released = 0;

@@ -239,7 +239,7 @@ pub(crate) unsafe fn sdot_quad(
 
 /// Adds the products of 32 weights of each of four rows with four columns, by their factors, and moves on behind them.
 /// `x` are eight values of columns 0 and 1, and of columns 2 and 3, of each step; at `scales` lie the factors of columns
-/// 0, 0, 1, 1, and of 2, 2, 3, 3.
+/// 0, 0, 1, 1, and of 2, 2, 3, 3, behind which it is moved if these are the `LAST` rows.
 ///
 /// ```text
 /// weights  [step][pair]  16 bytes: weights 8 step .. 8 step + 8 of each row of the pair      step: 0..4
@@ -252,55 +252,58 @@ pub(crate) unsafe fn sdot_quad(
 /// There must be 224 bytes of weights and factors.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
-pub(crate) unsafe fn smmla_quad(
+pub(crate) unsafe fn smmla_quad<const LAST: bool>(
     sums: &mut [float32x4_t; 4],
     weights: &mut *const u8,
     x: &[[int8x16_t; 2]; 4],
-    scales: *const u8,
+    scales: &mut *const u8,
 ) {
     let [s, t, u, v] = sums;
-    // SAFETY: the caller's CPU has SMMLA, and the weights are there.
-    unsafe {
-        asm!(
-            "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{weights}], #64",
-            "ld1 {{v28.4s, v29.4s, v30.4s, v31.4s}}, [{starts}]",
-            "smmla v28.4s, {x0:v}.16b, v24.16b",
-            "smmla v29.4s, {y0:v}.16b, v24.16b",
-            "smmla v30.4s, {x0:v}.16b, v25.16b",
-            "smmla v31.4s, {y0:v}.16b, v25.16b",
-            "smmla v28.4s, {x1:v}.16b, v26.16b",
-            "smmla v29.4s, {y1:v}.16b, v26.16b",
-            "smmla v30.4s, {x1:v}.16b, v27.16b",
-            "smmla v31.4s, {y1:v}.16b, v27.16b",
-            "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{weights}], #64",
-            "smmla v28.4s, {x2:v}.16b, v24.16b",
-            "smmla v29.4s, {y2:v}.16b, v24.16b",
-            "smmla v30.4s, {x2:v}.16b, v25.16b",
-            "smmla v31.4s, {y2:v}.16b, v25.16b",
-            "smmla v28.4s, {x3:v}.16b, v26.16b",
-            "smmla v29.4s, {y3:v}.16b, v26.16b",
-            "smmla v30.4s, {x3:v}.16b, v27.16b",
-            "smmla v31.4s, {y3:v}.16b, v27.16b",
-            "ld1 {{v24.4s, v25.4s, v26.4s}}, [{weights}], #48",
-            "fmla v25.4s, v28.4s, v24.4s",
-            "fmla v26.4s, v29.4s, v24.4s",
-            "ldp q28, q29, [{scales}]",
-            "fmla {s:v}.4s, v25.4s, v28.4s",
-            "fmla {t:v}.4s, v26.4s, v29.4s",
-            "ld1 {{v24.4s, v25.4s, v26.4s}}, [{weights}], #48",
-            "fmla v25.4s, v30.4s, v24.4s",
-            "fmla v26.4s, v31.4s, v24.4s",
-            "fmla {u:v}.4s, v25.4s, v28.4s",
-            "fmla {v:v}.4s, v26.4s, v29.4s",
-            s = inout(vreg) *s, t = inout(vreg) *t, u = inout(vreg) *u, v = inout(vreg) *v,
-            x0 = in(vreg) x[0][0], y0 = in(vreg) x[0][1], x1 = in(vreg) x[1][0], y1 = in(vreg) x[1][1],
-            x2 = in(vreg) x[2][0], y2 = in(vreg) x[2][1], x3 = in(vreg) x[3][0], y3 = in(vreg) x[3][1],
-            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
-            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-            weights = inout(reg) *weights, scales = in(reg) scales, starts = in(reg) STARTS.as_ptr(),
-            options(readonly, nostack)
-        );
+    macro_rules! multiply {
+        ($behind:literal) => {
+            asm!(
+                "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{weights}], #64",
+                "ld1 {{v28.4s, v29.4s, v30.4s, v31.4s}}, [{starts}]",
+                "smmla v28.4s, {x0:v}.16b, v24.16b",
+                "smmla v29.4s, {y0:v}.16b, v24.16b",
+                "smmla v30.4s, {x0:v}.16b, v25.16b",
+                "smmla v31.4s, {y0:v}.16b, v25.16b",
+                "smmla v28.4s, {x1:v}.16b, v26.16b",
+                "smmla v29.4s, {y1:v}.16b, v26.16b",
+                "smmla v30.4s, {x1:v}.16b, v27.16b",
+                "smmla v31.4s, {y1:v}.16b, v27.16b",
+                "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{weights}], #64",
+                "smmla v28.4s, {x2:v}.16b, v24.16b",
+                "smmla v29.4s, {y2:v}.16b, v24.16b",
+                "smmla v30.4s, {x2:v}.16b, v25.16b",
+                "smmla v31.4s, {y2:v}.16b, v25.16b",
+                "smmla v28.4s, {x3:v}.16b, v26.16b",
+                "smmla v29.4s, {y3:v}.16b, v26.16b",
+                "smmla v30.4s, {x3:v}.16b, v27.16b",
+                "smmla v31.4s, {y3:v}.16b, v27.16b",
+                "ld1 {{v24.4s, v25.4s, v26.4s}}, [{weights}], #48",
+                "fmla v25.4s, v28.4s, v24.4s",
+                "fmla v26.4s, v29.4s, v24.4s",
+                concat!("ldp q28, q29, [{scales}]", $behind),
+                "fmla {s:v}.4s, v25.4s, v28.4s",
+                "fmla {t:v}.4s, v26.4s, v29.4s",
+                "ld1 {{v24.4s, v25.4s, v26.4s}}, [{weights}], #48",
+                "fmla v25.4s, v30.4s, v24.4s",
+                "fmla v26.4s, v31.4s, v24.4s",
+                "fmla {u:v}.4s, v25.4s, v28.4s",
+                "fmla {v:v}.4s, v26.4s, v29.4s",
+                s = inout(vreg) *s, t = inout(vreg) *t, u = inout(vreg) *u, v = inout(vreg) *v,
+                x0 = in(vreg) x[0][0], y0 = in(vreg) x[0][1], x1 = in(vreg) x[1][0], y1 = in(vreg) x[1][1],
+                x2 = in(vreg) x[2][0], y2 = in(vreg) x[2][1], x3 = in(vreg) x[3][0], y3 = in(vreg) x[3][1],
+                out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+                out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                weights = inout(reg) *weights, scales = inout(reg) *scales, starts = in(reg) STARTS.as_ptr(),
+                options(readonly, nostack)
+            )
+        };
     }
+    // SAFETY: the caller's CPU has SMMLA, and the weights are there.
+    unsafe { if LAST { multiply!(", #32") } else { multiply!("") } }
 }
 
 /// The next 128 bytes, and moves on behind them: the values of four columns that a panel is multiplied with.

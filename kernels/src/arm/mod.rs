@@ -8,4 +8,5 @@ mod insn;
 mod narrow;
 pub mod neon;
 mod panel;
+mod product;
 mod unpack;

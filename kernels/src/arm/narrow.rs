@@ -1,6 +1,6 @@
 //! The product with few columns, for quantised weights: several rows per pass, their weights unpacked once and used
 //! against up to three columns. Generic in the format and in how bytes are multiplied.
-//! Invariant: integers are summed exactly, and the float operations of one output are the same for every tile shape.
+//! Invariant: integers are summed exactly, and the float operations of one output are those of [`super::product`].
 
 use core::arch::aarch64::*;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -26,29 +26,28 @@ pub(crate) trait Dot {
     unsafe fn dot32<const SMALL: bool>(sums: int32x4_t, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> int32x4_t;
 }
 
-/// The product of every row with every column.
+/// The product of every row with `C` columns, whose terms are those of [`super::product`].
 ///
 /// # Safety
-/// The lengths must be those of [`crate::Backend::matmul`], and the CPU must have what `D` uses.
+/// The lengths must be those of [`crate::Backend::matmul`] for so many columns, and the CPU must have what `D` uses.
 #[inline(always)]
-pub(crate) unsafe fn matmul<B: Unpack, D: Dot>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>) {
+pub(crate) unsafe fn matmul<B: Unpack, D: Dot, const C: usize>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    terms: &[f32],
+    out: &mut TileMut<'_>,
+) {
     let blocks = as_blocks::<B>(weights);
     // SAFETY: every tile starts inside the output; the rest is the caller's promise.
     unsafe {
         // One column leaves registers for eight rows.
-        if x.n == 1 && B::LIGHT {
+        if C == 1 && B::LIGHT {
             for r in (0..out.rows()).step_by(8) {
-                tile::<B, D, 2, 1>(blocks, x, out, r, 0);
+                tile::<B, D, 2, C>(blocks, x, terms, out, r);
             }
-            return;
-        }
-        for r in (0..out.rows()).step_by(4) {
-            for c in (0..x.n).step_by(3) {
-                match x.n - c {
-                    1 => tile::<B, D, 1, 1>(blocks, x, out, r, c),
-                    2 => tile::<B, D, 1, 2>(blocks, x, out, r, c),
-                    _ => tile::<B, D, 1, 3>(blocks, x, out, r, c),
-                }
+        } else {
+            for r in (0..out.rows()).step_by(4) {
+                tile::<B, D, 1, C>(blocks, x, terms, out, r);
             }
         }
     }
@@ -65,85 +64,94 @@ struct Sums<const QUADS: usize, const C: usize> {
     out: [[float32x4_t; C]; QUADS],
 }
 
-/// Where the next block of each column lies: its values, its scales and its sums.
+/// Where the next block of each column lies: its values, its scales and its terms.
 struct Cursor<const C: usize> {
     q: [*const i8; C],
     d: [*const f32; C],
-    s: [*const f32; C],
+    terms: [*const f32; C],
 }
 
-/// Of one group of each column: its scale, and of each part the sum by which a minimum or an offset is multiplied.
+/// Of one group of each column: its scale, and the term of each part.
 #[derive(Clone, Copy)]
 struct Group<const C: usize> {
     d: [f32; C],
-    s: [[f32; 2]; C],
+    terms: [[f32; 2]; C],
 }
 
 impl<const C: usize> Cursor<C> {
     /// What belongs to groups `g` and `g + 1`, which share the loads.
     #[inline(always)]
     unsafe fn two_groups<B: Unpack>(&self, g: usize) -> [Group<C>; 2] {
-        let mut groups = [Group { d: [0.0; C], s: [[0.0; 2]; C] }; 2];
+        let mut groups = [Group { d: [0.0; C], terms: [[0.0; 2]; C] }; 2];
         for c in 0..C {
             // SAFETY: as in tile, whose loops stay inside the columns.
             unsafe {
-                let d = vld1_f32(self.d[c].add(g));
-                (groups[0].d[c], groups[1].d[c]) = (vget_lane_f32::<0>(d), vget_lane_f32::<1>(d));
+                let d = two(self.d[c].add(g));
+                (groups[0].d[c], groups[1].d[c]) = (vgetq_lane_f32::<0>(d), vgetq_lane_f32::<1>(d));
                 if B::OFFSET == 0 && !B::MINIMA {
                     continue;
                 }
-                let mut s = vld1q_f32(self.s[c].add(2 * g));
                 if B::SCALES == 1 {
-                    let whole = vpaddq_f32(s, s);
-                    s = vzip1q_f32(whole, whole);
+                    let terms = two(self.terms[c].add(g));
+                    groups[0].terms[c] = [vgetq_lane_f32::<0>(terms); 2];
+                    groups[1].terms[c] = [vgetq_lane_f32::<1>(terms); 2];
+                } else {
+                    let terms = insn::whole(vld1q_f32(self.terms[c].add(2 * g)));
+                    groups[0].terms[c] = [vgetq_lane_f32::<0>(terms), vgetq_lane_f32::<1>(terms)];
+                    groups[1].terms[c] = [vgetq_lane_f32::<2>(terms), vgetq_lane_f32::<3>(terms)];
                 }
-                if B::OFFSET != 0 {
-                    s = vmulq_n_f32(s, -f32::from(B::OFFSET));
-                }
-                groups[0].s[c] = [vgetq_lane_f32::<0>(s), vgetq_lane_f32::<1>(s)];
-                groups[1].s[c] = [vgetq_lane_f32::<2>(s), vgetq_lane_f32::<3>(s)];
             }
         }
         groups
     }
 
-    /// What belongs to a last group that has no other behind it.
+    /// What belongs to a last group that has no other behind it, of a format that has one scale for it.
     #[inline(always)]
     unsafe fn last_group<B: Unpack>(&self) -> Group<C> {
-        let mut group = Group { d: [0.0; C], s: [[0.0; 2]; C] };
+        let mut group = Group { d: [0.0; C], terms: [[0.0; 2]; C] };
         for c in 0..C {
             // SAFETY: as in tile, whose loops stay inside the columns.
-            let whole = unsafe {
+            unsafe {
                 group.d[c] = *self.d[c];
-                *self.s[c] + *self.s[c].add(1)
-            };
-            group.s[c] = [if B::OFFSET != 0 { whole * -f32::from(B::OFFSET) } else { whole }; 2];
+                if B::OFFSET != 0 || B::MINIMA {
+                    group.terms[c] = [*self.terms[c]; 2];
+                }
+            }
         }
         group
     }
 
     /// Moves on behind so many values.
     #[inline(always)]
-    unsafe fn move_on(&mut self, values: usize) {
+    unsafe fn move_on<B: Unpack>(&mut self, values: usize) {
         for c in 0..C {
             // SAFETY: as in tile, whose loops stay inside the columns, or end with them.
             unsafe {
                 self.q[c] = insn::opaque(self.q[c].add(values));
                 self.d[c] = insn::opaque(self.d[c].add(values / 32));
-                self.s[c] = insn::opaque(self.s[c].add(values / 16));
+                if B::OFFSET != 0 || B::MINIMA {
+                    self.terms[c] = insn::opaque(self.terms[c].add(values / 32 * B::SCALES));
+                }
             }
         }
     }
 }
 
-/// The outputs of `4 * QUADS` rows from `r` on and `C` columns from `c` on.
+/// Two floats, which stay in one register.
+#[inline(always)]
+unsafe fn two(floats: *const f32) -> float32x4_t {
+    // SAFETY: the caller has two; NEON is baseline.
+    insn::whole(unsafe { vcombine_f32(vld1_f32(floats), vdup_n_f32(0.0)) })
+}
+
+/// The outputs of `4 * QUADS` rows from `r` on and of all `C` columns.
 #[inline(always)]
 unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     blocks: &[B],
     x: &Columns<'_>,
+    terms: &[f32],
     out: &mut TileMut<'_>,
     r: usize,
-    c: usize,
 ) {
     let row_blocks = x.k / B::LEN;
     let rows = out.rows();
@@ -166,12 +174,12 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             before: [[[none; 2]; C]; QUADS],
             out: [[zero(); C]; QUADS],
         };
-        let (q, d, s) = (x.q.as_ptr(), x.d.as_ptr(), x.s.as_ptr());
-        let mut at = Cursor { q: [q; C], d: [d; C], s: [s; C] };
-        for i in 0..C {
-            at.q[i] = q.add((c + i) * x.k);
-            at.d[i] = d.add((c + i) * (x.k / 32));
-            at.s[i] = s.add((c + i) * (x.k / 16));
+        let (q, d, terms) = (x.q.as_ptr(), x.d.as_ptr(), terms.as_ptr());
+        let mut at = Cursor { q: [q; C], d: [d; C], terms: [terms; C] };
+        for c in 0..C {
+            at.q[c] = q.add(c * x.k);
+            at.d[c] = d.add(c * (x.k / 32));
+            at.terms[c] = terms.wrapping_add(c * (x.k / 32 * B::SCALES));
         }
         if B::LEN > 32 {
             for _ in 0..row_blocks {
@@ -182,7 +190,7 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
                 let factors = at.two_groups::<B>(0);
                 block::<B, D, QUADS, C>(&mut row, &at, 0, &factors[0], &mut sums);
                 block::<B, D, QUADS, C>(&mut row, &at, 1, &factors[1], &mut sums);
-                at.move_on(64);
+                at.move_on::<B>(64);
             }
             if row_blocks % 2 == 1 {
                 let factors = at.last_group::<B>();
@@ -191,7 +199,7 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
         }
         for q in 0..QUADS {
             for i in 0..C {
-                store(out, r + 4 * q, c + i, sums.out[q][i]);
+                store(out, r + 4 * q, i, sums.out[q][i]);
             }
         }
     }
@@ -241,7 +249,7 @@ unsafe fn super_block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
         for row in row.as_flattened_mut() {
             *row = insn::opaque(row.add(1));
         }
-        x.move_on(B::LEN);
+        x.move_on::<B>(B::LEN);
     }
 }
 
@@ -310,22 +318,24 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             add_four_rows::<B, D, C>(&row[last], &head[last], g, &xq, &mut sums.running[last]);
         }
         for c in 0..C {
-            let d = factors.d[c];
-            for part in 0..B::SCALES {
-                let s = factors.s[c][part];
-                for quad in 0..QUADS {
+            let (d, terms) = (factors.d[c], &factors.terms[c]);
+            for quad in 0..QUADS {
+                let out = &mut sums.out[quad][c];
+                if B::MINIMA {
+                    for part in 0..B::SCALES {
+                        *out = vfmaq_n_f32(*out, head[quad].minimum(g * B::SCALES + part), terms[part]);
+                    }
+                }
+                for part in 0..B::SCALES {
                     let [a, b, c_, d_] = sums.running[quad][c][part];
                     let total = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c_, d_));
-                    let sum = vcvtq_f32_s32(vsubq_s32(total, sums.before[quad][c][part]));
+                    let mut sum = vcvtq_f32_s32(vsubq_s32(total, sums.before[quad][c][part]));
                     sums.before[quad][c][part] = total;
-                    let scale = head[quad].scale(g * B::SCALES + part);
-                    let out = &mut sums.out[quad][c];
-                    *out = vfmaq_f32(*out, sum, vmulq_n_f32(scale, d));
                     if B::OFFSET != 0 {
-                        *out = vfmaq_n_f32(*out, scale, s);
-                    } else if B::MINIMA {
-                        *out = vfmaq_n_f32(*out, head[quad].minimum(g * B::SCALES + part), s);
+                        sum = vfmsq_n_f32(sum, vdupq_n_f32(f32::from(B::OFFSET)), terms[part]);
                     }
+                    let scale = head[quad].scale(g * B::SCALES + part);
+                    *out = vfmaq_n_f32(*out, vmulq_f32(sum, scale), d);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The product with many columns, for quantised weights: some rows at a time are unpacked into scratch, in the order in
 //! which a tier's instructions want them, and multiplied with every column, four of which are brought into such an order
-//! as well. Generic in the format and in the tier.
+//! as well. Generic in the tier; only what unpacks is compiled for each format, and what multiplies for each kind of them.
 //! Invariant: a few panels and four columns are read from end to end, and stay in the caches meanwhile.
 
 use core::arch::aarch64::*;
@@ -9,7 +9,6 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use crate::arm::insn;
 use crate::arm::narrow::store;
 use crate::arm::unpack::{Factors, Unpack, map2, map4, zero};
-use crate::blocks::as_blocks;
 use crate::columns::Columns;
 use crate::tile::TileMut;
 
@@ -34,6 +33,8 @@ pub(crate) trait Engine: Sized {
     const ROWS: usize;
     /// Vectors that hold a factor of four rows.
     const VECTORS: usize = 1;
+    /// Bytes of the scales of a whole group of four rows, as [`Engine::write_scales`] writes them.
+    const SCALE_BYTES: usize = 16 * Self::VECTORS;
     /// What [`Engine::add_group`] takes as the scales of the columns: themselves, or where they lie.
     type Scales: Copy;
 
@@ -62,7 +63,7 @@ pub(crate) trait Engine: Sized {
     /// # Safety
     /// As [`multiply`].
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
-        panel: *const u8,
+        panels: (*const u8, usize),
         columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
@@ -73,26 +74,31 @@ pub(crate) trait Engine: Sized {
     fn columns(x: [[int8x16_t; 2]; COLUMNS]) -> [[int8x16_t; 2]; COLUMNS] {
         x
     }
-    /// Writes the scales of a whole group of four rows, as [`Engine::add_group`] reads them; returns where they end.
+    /// Writes the scales of a whole group of four rows, as [`Engine::add_group`] reads them.
     ///
     /// # Safety
-    /// There must be room for six vectors.
+    /// There must be room for [`Engine::SCALE_BYTES`].
     #[inline(always)]
-    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) -> *mut u8 {
+    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) {
         // SAFETY: the caller has room.
-        unsafe { write::<Self>(to, scales) }
+        unsafe { write::<Self>(to, scales) };
     }
     /// Adds the products of a whole group, by their factors: those of the rows, which lie behind the weights, and those of
-    /// the columns. Moves on behind the weights and their factors.
+    /// the columns. Moves on behind the weights and their factors; `LAST` are the last rows of a panel.
     ///
     /// # Safety
     /// As [`Engine::products`].
-    unsafe fn add_group<const SMALL: bool>(
+    unsafe fn add_group<const SMALL: bool, const LAST: bool>(
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; COLUMNS],
-        scales: Self::Scales,
+        scales: &mut Self::Scales,
     );
+    /// What lies behind the scales of the columns at `at`, of which these were used for all rows.
+    #[inline(always)]
+    fn behind(_scales: Self::Scales, at: *const u8) -> *const u8 {
+        insn::opaque(at.wrapping_add(16 * Self::VECTORS))
+    }
     /// Factors of four rows, as they lie beside the lanes of the output.
     #[inline(always)]
     fn row_factors(rows: float32x4_t) -> Spread {
@@ -132,57 +138,87 @@ pub(crate) trait Engine: Sized {
     }
 }
 
-/// Bytes of the panel of rows of `k` weights: at most two scales and two minima per group, in two vectors each, or what a
-/// tier makes of one scale.
-fn panel_bytes(k: usize) -> usize {
-    k.div_ceil(32) * ROWS_MAX / 4 * (QUAD_BYTES + 4 * 2 * 16)
-}
-
-/// Panels of rows of `k` weights that share four columns.
-fn panels(k: usize) -> usize {
-    (CACHED.0 / panel_bytes(k).max(1)).clamp(1, CACHED.1)
-}
-
 /// Bytes of scratch: the panels, and four columns. Longer rows never want less.
 pub(crate) fn bytes(k: usize) -> usize {
-    let panel = panel_bytes(k);
+    // At most two scales and two minima per group, in two vectors each, or what a tier makes of one scale.
+    let panel = k.div_ceil(32) * ROWS_MAX / 4 * (QUAD_BYTES + 4 * 2 * 16);
     (CACHED.1 * panel).min(CACHED.0.max(panel)) + k.div_ceil(32) * COLUMN_BYTES
+}
+
+/// How a tier multiplies many columns with a format.
+pub(crate) struct Panels {
+    /// Rows of a panel.
+    rows: usize,
+    /// Bytes of a group of all of them.
+    group: usize,
+    /// Weights and bytes of a block.
+    block: (usize, usize),
+    unpack: unsafe fn(*const u8, usize, usize, *mut u8),
+    pack: unsafe fn(&Columns<'_>, usize, *mut u8),
+    multiply: unsafe fn((*const u8, usize), (usize, *const u8), &mut TileMut<'_>, usize),
+}
+
+impl Panels {
+    pub(crate) const fn new<B: Unpack, E: Engine>() -> Panels {
+        Panels {
+            rows: E::ROWS,
+            group: E::ROWS / 4 * (minima_bytes::<B, E>() + weights_bytes::<B, E>()),
+            block: (B::LEN, size_of::<B>()),
+            unpack: unpack::<B, E>,
+            pack: match (B::MINIMA, B::SCALES) {
+                (false, _) => pack::<E, 0>,
+                (true, 1) => pack::<E, 1>,
+                (true, _) => pack::<E, 2>,
+            },
+            multiply: match (B::SCALES, B::MINIMA, B::SMALL) {
+                (1, false, true) => E::multiply::<1, false, true>,
+                (1, false, false) => E::multiply::<1, false, false>,
+                (1, true, _) => E::multiply::<1, true, true>,
+                (_, false, _) => E::multiply::<2, false, true>,
+                (_, true, _) => E::multiply::<2, true, true>,
+            },
+        }
+    }
+}
+
+/// Bytes of the minima of a group of four rows.
+const fn minima_bytes<B: Unpack, E: Engine>() -> usize {
+    if B::MINIMA { B::SCALES * E::VECTORS * 16 } else { 0 }
+}
+
+/// Bytes of the weights of a group of four rows, and of their scales.
+const fn weights_bytes<B: Unpack, E: Engine>() -> usize {
+    QUAD_BYTES + if B::SCALES == 1 { E::SCALE_BYTES } else { 2 * E::VECTORS * 16 }
 }
 
 /// The product of every row with every column.
 ///
 /// # Safety
-/// The lengths must be those of [`crate::Backend::matmul`], `scratch` be [`bytes`] long, and the CPU have what `E` uses.
-#[inline(always)]
-pub(crate) unsafe fn matmul<B: Unpack, E: Engine>(
+/// The lengths must be those of [`crate::Backend::matmul`], `scratch` be [`bytes`] long, and the CPU have what the tier uses.
+pub(crate) unsafe fn matmul(
+    product: &Panels,
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
     scratch: &mut [u8],
 ) {
-    let blocks = as_blocks::<B>(weights);
-    let (row_blocks, rows) = (x.k / B::LEN, out.rows());
-    let (panels, columns) = scratch.split_at_mut(panels(x.k) * panel_bytes(x.k));
-    let shared = self::panels(x.k) * E::ROWS;
-    for first in (0..rows).step_by(shared) {
-        let mut out = out.rows_range(first, rows.min(first + shared));
+    let (rows, row_bytes) = (out.rows(), x.k / product.block.0 * product.block.1);
+    let panel = x.k / 32 * product.group;
+    // Panels that share four columns.
+    let most = (CACHED.0 / panel.max(1)).clamp(1, CACHED.1);
+    let (panels, columns) = scratch.split_at_mut(most * panel);
+    for first in (0..rows).step_by(most * product.rows) {
+        let mut out = out.rows_range(first, rows.min(first + most * product.rows));
         // SAFETY: the lengths and the CPU are the caller's promise, and scratch has room for so many panels.
         unsafe {
-            for (r, at) in (0..out.rows()).step_by(E::ROWS).zip((0..).step_by(panel_bytes(x.k))) {
-                let blocks = &blocks[(first + r) * row_blocks..];
-                unpack::<B, E>(blocks, E::ROWS.min(out.rows() - r), x.k, panels.as_mut_ptr().add(at));
+            for (r, at) in (0..out.rows()).step_by(product.rows).zip((0..).step_by(panel.max(1))) {
+                let weights = weights.as_ptr().add((first + r) * row_bytes);
+                let rows = product.rows.min(out.rows() - r);
+                (product.unpack)(weights, rows, x.k, panels.as_mut_ptr().add(at));
             }
-            let panels = panels.as_ptr();
             for c in (0..x.n).step_by(COLUMNS) {
-                pack::<B, E>(x, c, columns.as_mut_ptr());
-                let columns = (x.k, columns.as_ptr());
-                match (B::SCALES, B::MINIMA, B::SMALL) {
-                    (1, false, true) => E::multiply::<1, false, true>(panels, columns, &mut out, c),
-                    (1, false, false) => E::multiply::<1, false, false>(panels, columns, &mut out, c),
-                    (1, true, _) => E::multiply::<1, true, true>(panels, columns, &mut out, c),
-                    (_, false, _) => E::multiply::<2, false, true>(panels, columns, &mut out, c),
-                    (_, true, _) => E::multiply::<2, true, true>(panels, columns, &mut out, c),
-                }
+                (product.pack)(x, c, columns.as_mut_ptr());
+                (product.multiply)((panels.as_ptr(), panel), (x.k / 32, columns.as_ptr()), &mut out, c);
             }
         }
     }
@@ -198,36 +234,46 @@ pub(crate) unsafe fn matmul<B: Unpack, E: Engine>(
 ///         weights  128 bytes, in the order of the tier
 ///         scales   [part]  one vector or two; of the whole group, as the tier wants them
 /// ```
-#[inline(always)]
-unsafe fn unpack<B: Unpack, E: Engine>(blocks: &[B], rows: usize, k: usize, panel: *mut u8) {
-    let mut to = panel;
-    let row_blocks = k / B::LEN;
-    for b in 0..row_blocks {
-        // SAFETY: the caller's blocks are so many rows, and each row is row_blocks long.
-        let block = |row: usize| unsafe { blocks.get_unchecked(row.min(rows - 1) * row_blocks + b) };
-        // A panel of fewer rows leaves the rest of these out.
-        let quad = |q: usize| map4([0, 1, 2, 3], |i| block(4 * q % E::ROWS + i));
-        let quads = map4([0, 1, 2, 3], quad);
-        let heads = map4(quads, B::head);
-        for g in 0..B::LEN / 32 {
-            // SAFETY: a group is no longer than what `bytes` counts for it.
-            unsafe {
-                if B::MINIMA {
-                    for q in 0..E::ROWS / 4 {
-                        for part in 0..B::SCALES {
-                            to = write::<E>(to, heads[q].minimum(g * B::SCALES + part));
+///
+/// # Safety
+/// There must be so many rows of `k` weights, and room for a panel.
+unsafe fn unpack<B: Unpack, E: Engine>(weights: *const u8, rows: usize, k: usize, panel: *mut u8) {
+    let blocks = k / B::LEN;
+    let (quads, minima_bytes) = (E::ROWS / 4, minima_bytes::<B, E>());
+    let group_bytes = quads * (minima_bytes + weights_bytes::<B, E>());
+    for q in 0..insn::unknown(quads) {
+        // SAFETY: the rows exist, and each is so many blocks long; a group is no longer than what `bytes` counts for it.
+        unsafe {
+            let row = |i: usize| weights.cast::<B>().add((4 * q + i).min(rows - 1) * blocks);
+            let mut quad = map4([0, 1, 2, 3], row);
+            let mut minima = panel.add(q * minima_bytes);
+            let mut to = panel.add(quads * minima_bytes + q * weights_bytes::<B, E>());
+            for _ in 0..blocks {
+                let block = map4(quad, |row| &*row);
+                let head = B::head(block);
+                let mut first = 0;
+                // Not unrolled farther than the groups that share their bytes.
+                let groups = if B::LEN == 32 { 1 } else { insn::unknown(B::LEN / 32) };
+                while first < groups {
+                    for g in first..first + B::STEP {
+                        if B::MINIMA {
+                            let mut minima = minima;
+                            for part in 0..B::SCALES {
+                                minima = write::<E>(minima, head.minimum(g * B::SCALES + part));
+                            }
                         }
+                        let scales = unpack_quad::<B, E>(block, &head, g, to);
+                        if B::SCALES == 1 {
+                            E::write_scales(head.scale(g), scales);
+                        } else {
+                            let last = write::<E>(scales, head.scale(2 * g));
+                            write::<E>(last, head.scale(2 * g + 1));
+                        }
+                        (to, minima) = (to.add(group_bytes), minima.add(group_bytes));
                     }
+                    first += B::STEP;
                 }
-                for q in 0..E::ROWS / 4 {
-                    to = unpack_quad::<B, E>(quads[q], &heads[q], g, to);
-                    if B::SCALES == 1 {
-                        to = E::write_scales(heads[q].scale(g), to);
-                    } else {
-                        to = write::<E>(to, heads[q].scale(2 * g));
-                        to = write::<E>(to, heads[q].scale(2 * g + 1));
-                    }
-                }
+                quad = map4(quad, |row| row.add(1));
             }
         }
     }
@@ -269,12 +315,14 @@ unsafe fn write<E: Engine>(mut to: *mut u8, factor: float32x4_t) -> *mut u8 {
 ///
 /// ```text
 /// of each group of 32:
-///     sums    [part]  one vector or two, if the format has minima        part: the whole group, or each 16
+///     sums    [part]  one vector or two, if the format has minima        part: the whole group, or each 16; there are `SUMS`
 ///     values  128 bytes, in the order of the tier
 ///     scales  one vector or two
 /// ```
-#[inline(always)]
-unsafe fn pack<B: Unpack, E: Engine>(x: &Columns<'_>, c: usize, columns: *mut u8) {
+///
+/// # Safety
+/// There must be that column, and room for four.
+unsafe fn pack<E: Engine, const SUMS: usize>(x: &Columns<'_>, c: usize, columns: *mut u8) {
     let write = |mut to: *mut u8, factor: float32x4_t| {
         for vector in &E::column_factors(factor)[..E::VECTORS] {
             // SAFETY: COLUMN_BYTES counts this vector; NEON is baseline.
@@ -293,9 +341,9 @@ unsafe fn pack<B: Unpack, E: Engine>(x: &Columns<'_>, c: usize, columns: *mut u8
         let mut d = map4(column, |c| x.d.as_ptr().add(c * (x.k / 32)));
         let mut s = map4(column, |c| x.s.as_ptr().add(c * (x.k / 16)));
         for _ in 0..x.k / 32 {
-            if B::MINIMA {
-                let sums = column_sums(s, B::SCALES);
-                for part in 0..B::SCALES {
+            if SUMS > 0 {
+                let sums = column_sums(s, SUMS);
+                for part in 0..SUMS {
                     to = write(to, sums[part]);
                 }
                 s = map4(s, |s| insn::opaque(s.add(2)));
@@ -311,12 +359,12 @@ unsafe fn pack<B: Unpack, E: Engine>(x: &Columns<'_>, c: usize, columns: *mut u8
     }
 }
 
-/// The outputs of all rows of some panels, and of four columns from `c` on, as far as there are so many. The columns are
-/// their length and what [`pack`] wrote.
+/// The outputs of all rows of some panels, and of four columns from `c` on, as far as there are so many. The panels are
+/// where the first lies and how far they are apart; the columns are their groups and what [`pack`] wrote.
 ///
 /// # Safety
-/// The panels must be what [`unpack`] wrote for such a format, [`panel_bytes`] apart, of rows as long as the columns, and
-/// the CPU have what `E` uses.
+/// The panels must be what [`unpack`] wrote for such a format, of rows as long as the columns, and the CPU have what `E`
+/// uses.
 #[inline(always)]
 pub(crate) unsafe fn multiply<
     E: Engine,
@@ -325,20 +373,20 @@ pub(crate) unsafe fn multiply<
     const MINIMA: bool,
     const SMALL: bool,
 >(
-    panels: *const u8,
-    (k, columns): (usize, *const u8),
+    (panels, stride): (*const u8, usize),
+    (groups, columns): (usize, *const u8),
     out: &mut TileMut<'_>,
     c: usize,
 ) {
     const { assert!(4 * QUADS == E::ROWS) };
     let (rows, cols) = (out.rows(), COLUMNS.min(out.cols() - c));
-    for (r, at) in (0..rows).step_by(E::ROWS).zip((0..).step_by(panel_bytes(k))) {
+    for (r, at) in (0..rows).step_by(E::ROWS).zip((0..).step_by(stride.max(1))) {
         let mut sums = [[zero(); 4]; QUADS];
         // SAFETY: unpack wrote this panel, and it and pack wrote so many groups.
         unsafe {
             let (mut panel, mut columns) = (panels.add(at), columns);
             // Two groups a round, unless registers are short anyway.
-            let (pairs, rest) = if QUADS == 4 { (k / 64, k / 32 % 2) } else { (0, k / 32) };
+            let (pairs, rest) = if QUADS == 4 { (groups / 2, groups % 2) } else { (0, groups) };
             for _ in 0..pairs {
                 multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns);
                 multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns);
@@ -347,23 +395,50 @@ pub(crate) unsafe fn multiply<
                 multiply_group::<E, QUADS, SCALES, MINIMA, SMALL>(&mut sums, &mut panel, &mut columns);
             }
         }
-        let sums = sums.map(E::by_column);
+        // Written out as below, lest the compiler keeps the sums in memory.
         if r + E::ROWS <= rows && cols == COLUMNS {
-            for i in 0..COLUMNS {
-                // SAFETY: the column has so many rows, and the tile is borrowed exclusively; NEON is baseline.
-                unsafe {
-                    let column = out.as_mut_ptr().add((c + i) * out.stride() + r);
-                    for quad in 0..QUADS {
-                        vst1q_f32(column.add(4 * quad), sums[quad][i]);
-                    }
+            // SAFETY: the columns have so many rows, and the tile is borrowed exclusively; NEON is baseline.
+            unsafe {
+                let first = out.as_mut_ptr().add(c * out.stride() + r);
+                write_quad::<E>(&sums[0], first, out.stride());
+                write_quad::<E>(&sums[1], first.add(4), out.stride());
+                if QUADS > 2 {
+                    write_quad::<E>(&sums[2], first.add(8), out.stride());
+                    write_quad::<E>(&sums[QUADS - 1], first.add(12), out.stride());
                 }
             }
-            continue;
-        }
-        for quad in 0..QUADS {
-            for i in 0..cols {
-                store(out, r + 4 * quad, c + i, sums[quad][i]);
+        } else {
+            let mut quads = [[zero(); COLUMNS]; QUADS];
+            quads[0] = E::by_column(sums[0]);
+            quads[1] = E::by_column(sums[1]);
+            if QUADS > 2 {
+                quads[2] = E::by_column(sums[2]);
+                quads[QUADS - 1] = E::by_column(sums[QUADS - 1]);
             }
+            write_edge(&quads, out, r, c);
+        }
+    }
+}
+
+/// Writes the outputs of four rows and four columns, which lie `stride` apart.
+#[inline(always)]
+unsafe fn write_quad<E: Engine>(sums: &[float32x4_t; 4], to: *mut f32, stride: usize) {
+    let [a, b, c, d] = E::by_column(*sums);
+    // SAFETY: the caller has room for them; NEON is baseline.
+    unsafe {
+        vst1q_f32(to, a);
+        vst1q_f32(to.add(stride), b);
+        vst1q_f32(to.add(2 * stride), c);
+        vst1q_f32(to.add(3 * stride), d);
+    }
+}
+
+/// Writes those outputs of a panel that the tile has: `[quad][column]`, a lane per row.
+#[inline(never)]
+fn write_edge(quads: &[[float32x4_t; COLUMNS]], out: &mut TileMut<'_>, r: usize, c: usize) {
+    for (quad, columns) in quads.iter().enumerate() {
+        for (i, &four) in columns.iter().enumerate().take(out.cols() - c) {
+            store(out, r + 4 * quad, c + i, four);
         }
     }
 }
@@ -400,34 +475,34 @@ unsafe fn multiply_group<
         }
         let x = insn::next_values(columns);
         let d = *columns;
-        let scales = E::scales(d);
-        *columns = insn::opaque(d.add(factor));
+        let mut scales = E::scales(d);
         // Written out, lest the compiler makes it a loop, and keeps the outputs in memory.
-        multiply_quad::<E, SCALES, SMALL>(&mut sums[0], panel, &x, d, scales);
-        multiply_quad::<E, SCALES, SMALL>(&mut sums[1], panel, &x, d, scales);
+        multiply_quad::<E, SCALES, SMALL, false>(&mut sums[0], panel, &x, d, &mut scales);
         if QUADS > 2 {
-            multiply_quad::<E, SCALES, SMALL>(&mut sums[2], panel, &x, d, scales);
-            multiply_quad::<E, SCALES, SMALL>(&mut sums[QUADS - 1], panel, &x, d, scales);
+            multiply_quad::<E, SCALES, SMALL, false>(&mut sums[1], panel, &x, d, &mut scales);
+            multiply_quad::<E, SCALES, SMALL, false>(&mut sums[2], panel, &x, d, &mut scales);
         }
+        multiply_quad::<E, SCALES, SMALL, true>(&mut sums[QUADS - 1], panel, &x, d, &mut scales);
+        *columns = if SCALES == 1 { E::behind(scales, d) } else { insn::opaque(d.add(factor)) };
     }
 }
 
 /// Adds the products of one group of four rows, and moves the panel on behind it; The scales of the columns lie at
 /// `d`, and are `scales`.
 #[inline(always)]
-unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool>(
+unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool, const LAST: bool>(
     sums: &mut [float32x4_t; 4],
     panel: &mut *const u8,
     x: &[[int8x16_t; 2]; COLUMNS],
     d: *const u8,
-    scales: E::Scales,
+    scales: &mut E::Scales,
 ) {
     // Keeps the loads of two quads apart: both at once would not fit the registers.
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the caller has this group; the CPU is its promise.
     unsafe {
         if SCALES == 1 {
-            E::add_group::<SMALL>(sums, panel, x, scales);
+            E::add_group::<SMALL, LAST>(sums, panel, x, scales);
         } else {
             let scales = panel.add(QUAD_BYTES);
             let first = map4(E::products::<0, 1, SMALL>(panel, x), |products| vcvtq_f32_s32(products));

@@ -9,9 +9,9 @@ use core::arch::aarch64::*;
 use crate::arm::insn::sdot;
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
-use crate::arm::panel;
+use crate::arm::product::{self, Few, Product};
 use crate::arm::unpack::Unpack;
-use crate::backend::{FormatKernels, NARROW, Table};
+use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
@@ -47,28 +47,45 @@ const fn single<B: Quad>() -> FormatKernels {
     FormatKernels { matmul: matmul_single::<B>, ..quantized::<B>() }
 }
 
-#[target_feature(enable = "neon,dotprod")]
+/// See [`crate::Backend::matmul`].
+unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+    let product = const { &Product::new::<B, Sdot>(few::<B>()) };
+    // SAFETY: the caller checked the lengths, and the CPU has the tier's instructions.
+    unsafe { product::multiply(product, weights, x, out, scratch) }
+}
+
+/// The same, for formats that `one` reads.
 unsafe fn matmul_single<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
-    // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
-    unsafe {
-        if x.n == 1 {
-            one::matmul::<B>(weights, x, out);
-        } else {
-            matmul::<B>(weights, x, out, scratch);
-        }
+    let product = const { &Product::new::<B, Sdot>(few_single::<B>()) };
+    // SAFETY: the caller checked the lengths, and the CPU has the tier's instructions.
+    unsafe { product::multiply(product, weights, x, out, scratch) }
+}
+
+/// The products with up to three columns.
+pub(super) const fn few<B: Unpack>() -> [Option<Few>; 3] {
+    if B::COMMON {
+        [Some(narrow::<B, 1>), Some(narrow::<B, 2>), Some(narrow::<B, 3>)]
+    } else {
+        [Some(narrow::<B, 1>), None, None]
     }
 }
 
+/// The same, for formats that `one` reads.
+pub(super) const fn few_single<B: Quad>() -> [Option<Few>; 3] {
+    let [_, two, three] = few::<B>();
+    [Some(one::matmul::<B>), two, three]
+}
+
+/// The product with `C` columns.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+unsafe fn narrow<B: Unpack, const C: usize>(
+    weights: &[u8],
+    x: &Columns<'_>,
+    terms: &[f32],
+    out: &mut TileMut<'_>,
+) {
     // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
-    unsafe {
-        if x.n <= NARROW {
-            narrow::matmul::<B, Sdot>(weights, x, out);
-        } else {
-            panel::matmul::<B, Sdot>(weights, x, out, scratch);
-        }
-    }
+    unsafe { narrow::matmul::<B, Sdot, C>(weights, x, terms, out) }
 }
 
 /// Sixteen products per instruction.

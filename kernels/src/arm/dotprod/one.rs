@@ -3,7 +3,7 @@
 //! A tile is some quads of rows. Each row has a register of four running sums, which a block adds to; four rows' registers
 //! are then added up to one, a lane per row, whose growth is the block's product. The sums start as [`START`], so that they
 //! are floats without a conversion.
-//! Invariant: the float operations of an output are those of `narrow`, in the same order.
+//! Invariant: the float operations of an output are those of [`crate::arm::product`], in the same order.
 
 use core::arch::aarch64::*;
 
@@ -165,25 +165,25 @@ impl Quad for BlockQ8_0 {
     }
 }
 
-/// The product of every row with the only column.
+/// The product of every row with the only column, whose terms are those of [`crate::arm::product`].
 ///
 /// # Safety
 /// The lengths must be those of [`crate::Backend::matmul`] for one column, and the CPU must have dot products.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-pub(crate) unsafe fn matmul<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>) {
+pub(super) unsafe fn matmul<B: Quad>(weights: &[u8], x: &Columns<'_>, terms: &[f32], out: &mut TileMut<'_>) {
     let rows = out.rows();
     let whole = rows - rows % (4 * B::QUADS);
     // SAFETY: the tiles start inside the output; the rest is the caller's promise.
     unsafe {
         for r in (0..whole).step_by(4 * B::QUADS) {
             match B::QUADS {
-                2 => tile::<B, 2>(weights, x, out, r),
-                _ => tile::<B, 3>(weights, x, out, r),
+                2 => tile::<B, 2>(weights, x, terms, out, r),
+                _ => tile::<B, 3>(weights, x, terms, out, r),
             }
         }
         for r in (whole..rows).step_by(4) {
-            tile::<B, 1>(weights, x, out, r);
+            tile::<B, 1>(weights, x, terms, out, r);
         }
     }
 }
@@ -204,6 +204,7 @@ struct Tile<const QUADS: usize> {
 unsafe fn tile<B: Quad, const QUADS: usize>(
     weights: &[u8],
     x: &Columns<'_>,
+    terms: &[f32],
     out: &mut TileMut<'_>,
     r: usize,
 ) {
@@ -226,30 +227,39 @@ unsafe fn tile<B: Quad, const QUADS: usize>(
             *row = first.wrapping_add(i * row_bytes);
         }
         let constants = B::constants();
-        let (mut q, mut d, mut s) = (x.q.as_ptr(), x.d.as_ptr(), x.s.as_ptr());
+        let (mut q, mut d, mut terms) = (x.q.as_ptr(), x.d.as_ptr(), terms.as_ptr());
         let mut left = blocks;
         while left > 0 {
             tile.running = [[start; 4]; QUADS];
             tile.before = [vdupq_n_f32(START); QUADS];
             let now = left.min(B::EXACT);
             for _ in 0..now / 4 {
-                let (d4, s4) = (vld1q_f32(d), sums::<B>(vld1q_f32(s), vld1q_f32(s.add(4))));
-                block::<B, QUADS, 0>(&mut tile, values(q), d4, s4, constants);
-                block::<B, QUADS, 1>(&mut tile, values(q.add(32)), d4, s4, constants);
-                block::<B, QUADS, 2>(&mut tile, values(q.add(64)), d4, s4, constants);
-                block::<B, QUADS, 3>(&mut tile, values(q.add(96)), d4, s4, constants);
-                (q, d, s) = (insn::opaque(q.add(128)), insn::opaque(d.add(4)), insn::opaque(s.add(8)));
+                let d4 = vld1q_f32(d);
+                let terms4 = if has_terms::<B>() { vld1q_f32(terms) } else { d4 };
+                block::<B, QUADS, 0>(&mut tile, values(q), d4, terms4, constants);
+                block::<B, QUADS, 1>(&mut tile, values(q.add(32)), d4, terms4, constants);
+                block::<B, QUADS, 2>(&mut tile, values(q.add(64)), d4, terms4, constants);
+                block::<B, QUADS, 3>(&mut tile, values(q.add(96)), d4, terms4, constants);
+                (q, d) = (insn::opaque(q.add(128)), insn::opaque(d.add(4)));
+                if has_terms::<B>() {
+                    terms = insn::opaque(terms.add(4));
+                }
             }
             if now % 4 >= 2 {
-                let (d2, s2) = (vcombine_f32(vld1_f32(d), vdup_n_f32(0.0)), vld1q_f32(s));
-                let s2 = sums::<B>(s2, s2);
-                block::<B, QUADS, 0>(&mut tile, values(q), d2, s2, constants);
-                block::<B, QUADS, 1>(&mut tile, values(q.add(32)), d2, s2, constants);
-                (q, d, s) = (q.add(64), d.add(2), s.add(4));
+                let d2 = vcombine_f32(vld1_f32(d), vdup_n_f32(0.0));
+                let terms2 =
+                    if has_terms::<B>() { vcombine_f32(vld1_f32(terms), vdup_n_f32(0.0)) } else { d2 };
+                block::<B, QUADS, 0>(&mut tile, values(q), d2, terms2, constants);
+                block::<B, QUADS, 1>(&mut tile, values(q.add(32)), d2, terms2, constants);
+                (q, d) = (q.add(64), d.add(2));
+                if has_terms::<B>() {
+                    terms = terms.add(2);
+                }
             }
             if now % 2 == 1 {
-                let s1 = vcombine_f32(vld1_f32(s), vdup_n_f32(0.0));
-                block::<B, QUADS, 0>(&mut tile, values(q), vld1q_dup_f32(d), sums::<B>(s1, s1), constants);
+                let d1 = vld1q_dup_f32(d);
+                let terms1 = if has_terms::<B>() { vld1q_dup_f32(terms) } else { d1 };
+                block::<B, QUADS, 0>(&mut tile, values(q), d1, terms1, constants);
             }
             left -= now;
         }
@@ -270,23 +280,18 @@ unsafe fn values(q: *const i8) -> [int8x16_t; 2] {
     unsafe { [vld1q_s8(q), vld1q_s8(q.add(16))] }
 }
 
-/// What a minimum or an offset of each of four groups is multiplied with, of the sums of their halves.
-#[inline(always)]
-fn sums<B: Quad>(first: float32x4_t, last: float32x4_t) -> float32x4_t {
-    // SAFETY: NEON is baseline.
-    unsafe {
-        let sums = vpaddq_f32(first, last);
-        if B::OFFSET != 0 { vmulq_n_f32(sums, -f32::from(B::OFFSET)) } else { sums }
-    }
+/// Whether the format has minima or an offset.
+const fn has_terms<B: Quad>() -> bool {
+    B::MINIMA || B::OFFSET != 0
 }
 
-/// Adds the products of one block of each row; the column's scale and sum are in lane `LANE`.
+/// Adds the products of one block of each row; the column's scale and term are in lane `LANE`.
 #[inline(always)]
 unsafe fn block<B: Quad, const QUADS: usize, const LANE: i32>(
     tile: &mut Tile<QUADS>,
     x: [int8x16_t; 2],
     d: float32x4_t,
-    s: float32x4_t,
+    terms: float32x4_t,
     constants: B::Constants,
 ) {
     for quad in 0..QUADS {
@@ -295,16 +300,15 @@ unsafe fn block<B: Quad, const QUADS: usize, const LANE: i32>(
             let head = B::add(&mut tile.rows[quad], &mut tile.running[quad], x, constants);
             let [a, b, c, e] = tile.running[quad];
             let total = vreinterpretq_f32_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, e)));
-            let sum = vsubq_f32(total, tile.before[quad]);
+            let mut sum = vsubq_f32(total, tile.before[quad]);
             tile.before[quad] = total;
-            let scale = head.scale(0);
             let out = &mut tile.out[quad];
-            *out = vfmaq_f32(*out, sum, vmulq_laneq_f32::<LANE>(scale, d));
             if B::OFFSET != 0 {
-                *out = vfmaq_laneq_f32::<LANE>(*out, scale, s);
+                sum = vfmsq_laneq_f32::<LANE>(sum, vdupq_n_f32(f32::from(B::OFFSET)), terms);
             } else if B::MINIMA {
-                *out = vfmaq_laneq_f32::<LANE>(*out, head.minimum(0), s);
+                *out = vfmaq_laneq_f32::<LANE>(*out, head.minimum(0), terms);
             }
+            *out = vfmaq_laneq_f32::<LANE>(*out, vmulq_f32(sum, head.scale(0)), d);
         }
     }
     insn::settle(&mut tile.out);

@@ -13,6 +13,7 @@ use crate::tile::TileMut;
 /// ```
 impl Engine for Sdot {
     const ROWS: usize = 16;
+    const SCALE_BYTES: usize = 32;
     type Scales = float32x4_t;
 
     #[inline(always)]
@@ -35,25 +36,24 @@ impl Engine for Sdot {
     }
 
     #[inline(always)]
-    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) -> *mut u8 {
+    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) {
         // SAFETY: the caller has room for two vectors; NEON is baseline.
         unsafe {
             vst1q_f32(to.cast(), vmulq_n_f32(scales, -insn::START));
             vst1q_f32(to.add(16).cast(), scales);
-            to.add(32)
         }
     }
 
     #[inline]
     #[target_feature(enable = "neon,dotprod")]
-    unsafe fn add_group<const SMALL: bool>(
+    unsafe fn add_group<const SMALL: bool, const LAST: bool>(
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; 4],
-        scales: float32x4_t,
+        scales: &mut float32x4_t,
     ) {
         // SAFETY: the caller has the weights of a group, and their factors.
-        unsafe { insn::sdot_quad(sums, weights, x, scales) }
+        unsafe { insn::sdot_quad(sums, weights, x, *scales) }
     }
 
     #[inline]
@@ -81,13 +81,13 @@ impl Engine for Sdot {
 
     #[target_feature(enable = "neon,dotprod")]
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
-        panel: *const u8,
+        panels: (*const u8, usize),
         columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     ) {
         // SAFETY: the caller's promise, and this function has the tier's instructions.
-        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, columns, out, c) }
+        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panels, columns, out, c) }
     }
 }
 

@@ -4,11 +4,10 @@ mod ceiling;
 mod wide;
 
 use crate::arm::dotprod;
-use crate::arm::dotprod::Sdot;
-use crate::arm::dotprod::one::{self, Quad};
+use crate::arm::dotprod::one::Quad;
+use crate::arm::product::{self, Product};
 use crate::arm::unpack::Unpack;
-use crate::arm::{narrow, panel};
-use crate::backend::{FormatKernels, NARROW, Table};
+use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
@@ -38,33 +37,23 @@ const fn quantized<B: Unpack>() -> FormatKernels {
     FormatKernels { origin: "i8mm", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
 }
 
-/// The kernels of a format whose product with one column is that of dot products.
+/// The kernels of a format whose product with one column is chosen by hand.
 const fn single<B: Quad>() -> FormatKernels {
     FormatKernels { matmul: matmul_single::<B>, ..quantized::<B>() }
 }
 
-#[target_feature(enable = "neon,dotprod,i8mm")]
-unsafe fn matmul_single<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
-    // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
-    unsafe {
-        if x.n == 1 {
-            one::matmul::<B>(weights, x, out);
-        } else {
-            matmul::<B>(weights, x, out, scratch);
-        }
-    }
+/// See [`crate::Backend::matmul`].
+unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+    let product = const { &Product::new::<B, Smmla>(dotprod::few::<B>()) };
+    // SAFETY: the caller checked the lengths, and the CPU has the tier's instructions.
+    unsafe { product::multiply(product, weights, x, out, scratch) }
 }
 
-#[target_feature(enable = "neon,dotprod,i8mm")]
-unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
-    // SAFETY: the caller checked the lengths, and this function has the tier's instructions.
-    unsafe {
-        if x.n <= NARROW {
-            narrow::matmul::<B, Sdot>(weights, x, out);
-        } else {
-            panel::matmul::<B, Smmla>(weights, x, out, scratch);
-        }
-    }
+/// The same, for formats that `one` reads.
+unsafe fn matmul_single<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+    let product = const { &Product::new::<B, Smmla>(dotprod::few_single::<B>()) };
+    // SAFETY: the caller checked the lengths, and the CPU has the tier's instructions.
+    unsafe { product::multiply(product, weights, x, out, scratch) }
 }
 
 /// Thirty-two products per instruction: of two rows with two columns, eight each.

@@ -16,12 +16,18 @@ use crate::tile::TileMut;
 impl Engine for Smmla {
     const ROWS: usize = 16;
     const VECTORS: usize = 2;
+    const SCALE_BYTES: usize = 96;
     /// There are no registers for them.
     type Scales = *const u8;
 
     #[inline(always)]
     unsafe fn scales(at: *const u8) -> *const u8 {
         at
+    }
+
+    #[inline(always)]
+    fn behind(scales: *const u8, _at: *const u8) -> *const u8 {
+        scales
     }
 
     #[inline(always)]
@@ -48,7 +54,7 @@ impl Engine for Smmla {
     }
 
     #[inline(always)]
-    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) -> *mut u8 {
+    unsafe fn write_scales(scales: float32x4_t, to: *mut u8) {
         // SAFETY: the caller has room for six vectors; NEON is baseline.
         unsafe {
             for (i, scale) in Self::row_factors(scales).into_iter().enumerate() {
@@ -57,20 +63,19 @@ impl Engine for Smmla {
                     vst1q_f32(to.add(16 * (3 * i + j)).cast(), vector);
                 }
             }
-            to.add(96)
         }
     }
 
     #[inline]
     #[target_feature(enable = "neon,i8mm")]
-    unsafe fn add_group<const SMALL: bool>(
+    unsafe fn add_group<const SMALL: bool, const LAST: bool>(
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; 4],
-        scales: *const u8,
+        scales: &mut *const u8,
     ) {
         // SAFETY: the caller has the weights of a group, and their factors.
-        unsafe { insn::smmla_quad(sums, weights, x, scales) }
+        unsafe { insn::smmla_quad::<LAST>(sums, weights, x, scales) }
     }
 
     #[inline(always)]
@@ -155,13 +160,13 @@ impl Engine for Smmla {
 
     #[target_feature(enable = "neon,dotprod,i8mm")]
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
-        panel: *const u8,
+        panels: (*const u8, usize),
         columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     ) {
         // SAFETY: the caller's promise, and this function has the tier's instructions.
-        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panel, columns, out, c) }
+        unsafe { panel::multiply::<Self, 4, SCALES, MINIMA, SMALL>(panels, columns, out, c) }
     }
 }
 

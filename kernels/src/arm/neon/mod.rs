@@ -12,9 +12,10 @@ use core::arch::aarch64::*;
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon::floats::Float;
 use crate::arm::panel;
+use crate::arm::product::{self, Product};
 use crate::arm::unpack::Unpack;
 use crate::attention::{KvFormat, KvKernels};
-use crate::backend::{FormatKernels, NARROW, Table};
+use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
@@ -74,16 +75,18 @@ const fn quantized<B: Unpack>() -> FormatKernels {
     FormatKernels { origin: "neon", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
 }
 
-#[target_feature(enable = "neon")]
+/// See [`crate::Backend::matmul`].
 unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+    let product = const { &Product::new::<B, Smull>([Some(one::<B>), None, None]) };
     // SAFETY: the caller checked the lengths; the tier is NEON itself.
-    unsafe {
-        if x.n <= NARROW {
-            narrow::matmul::<B, Smull>(weights, x, out);
-        } else {
-            panel::matmul::<B, Smull>(weights, x, out, scratch);
-        }
-    }
+    unsafe { product::multiply(product, weights, x, out, scratch) }
+}
+
+/// The product with one column.
+#[target_feature(enable = "neon")]
+unsafe fn one<B: Unpack>(weights: &[u8], x: &Columns<'_>, terms: &[f32], out: &mut TileMut<'_>) {
+    // SAFETY: the same promises.
+    unsafe { narrow::matmul::<B, Smull, 1>(weights, x, terms, out) }
 }
 
 /// Eight products per instruction, in 16 bits, that are then added pair by pair to 32.

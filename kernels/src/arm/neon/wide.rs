@@ -55,11 +55,11 @@ impl Engine for Smull {
     }
 
     #[inline(always)]
-    unsafe fn add_group<const SMALL: bool>(
+    unsafe fn add_group<const SMALL: bool, const LAST: bool>(
         sums: &mut [float32x4_t; 4],
         weights: &mut *const u8,
         x: &[[int8x16_t; 2]; 4],
-        scales: float32x4_t,
+        scales: &mut float32x4_t,
     ) {
         // SAFETY: NEON is baseline, and the caller's weights are four rows and their factors.
         unsafe {
@@ -67,19 +67,19 @@ impl Engine for Smull {
                 map4(Self::products::<0, 2, SMALL>(weights, x), |products| vcvtq_f32_s32(products));
             let rows = vld1q_f32(weights.cast());
             *weights = insn::opaque(weights.add(16));
-            Self::add_by_columns(sums, Self::by_rows(products, [rows; 2]), [scales; 2]);
+            Self::add_by_columns(sums, Self::by_rows(products, [rows; 2]), [*scales; 2]);
         }
     }
 
     #[target_feature(enable = "neon")]
     unsafe fn multiply<const SCALES: usize, const MINIMA: bool, const SMALL: bool>(
-        panel: *const u8,
+        panels: (*const u8, usize),
         columns: (usize, *const u8),
         out: &mut TileMut<'_>,
         c: usize,
     ) {
         // SAFETY: the caller's promise.
-        unsafe { panel::multiply::<Self, 2, SCALES, MINIMA, SMALL>(panel, columns, out, c) }
+        unsafe { panel::multiply::<Self, 2, SCALES, MINIMA, SMALL>(panels, columns, out, c) }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::arm::insn;
 use crate::blocks::*;
 
 impl Unpack for BlockQ8_0 {
+    const COMMON: bool = true;
     const SMALL: bool = false;
     const LIGHT: bool = true;
     const HEAD: usize = 2;
@@ -32,6 +33,7 @@ impl Unpack for BlockQ8_0 {
 }
 
 impl Unpack for BlockQ4_0 {
+    const COMMON: bool = true;
     const OFFSET: i8 = 8;
     const LIGHT: bool = true;
     const HEAD: usize = 2;
@@ -54,6 +56,7 @@ impl Unpack for BlockQ4_0 {
 }
 
 impl Unpack for BlockQ4_1 {
+    const COMMON: bool = true;
     const MINIMA: bool = true;
     const LIGHT: bool = true;
     const HEAD: usize = 4;
@@ -77,6 +80,7 @@ impl Unpack for BlockQ4_1 {
 
 /// The weights are read as `q - 16`.
 impl Unpack for BlockQ5_0 {
+    const COMMON: bool = true;
     const LIGHT: bool = true;
     const CROWDED: bool = true;
     const HEAD: usize = 6;

@@ -118,6 +118,7 @@ fn crumbs(bytes: uint8x16_t, j: usize) -> uint8x16_t {
 }
 
 impl Unpack for BlockQ4K {
+    const COMMON: bool = true;
     const STEP: usize = 2;
     const MINIMA: bool = true;
     const LIGHT: bool = true;
@@ -168,6 +169,7 @@ impl Unpack for BlockQ5K {
 }
 
 impl Unpack for BlockQ6K {
+    const COMMON: bool = true;
     const STEP: usize = 4;
     const SCALES: usize = 2;
     const OFFSET: i8 = 32;
