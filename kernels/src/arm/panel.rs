@@ -397,14 +397,23 @@ pub(crate) unsafe fn multiply<
         }
         // Written out as below, lest the compiler keeps the sums in memory.
         if r + E::ROWS <= rows && cols == COLUMNS {
-            // SAFETY: the columns have so many rows, and the tile is borrowed exclusively; NEON is baseline.
+            // SAFETY: the columns have so many rows, and the tile is borrowed exclusively.
             unsafe {
-                let first = out.as_mut_ptr().add(c * out.stride() + r);
-                write_quad::<E>(&sums[0], first, out.stride());
-                write_quad::<E>(&sums[1], first.add(4), out.stride());
+                let stride = out.stride();
+                let to = out.as_mut_ptr().add(c * stride + r);
                 if QUADS > 2 {
-                    write_quad::<E>(&sums[2], first.add(8), out.stride());
-                    write_quad::<E>(&sums[QUADS - 1], first.add(12), out.stride());
+                    let last = E::by_column(sums[QUADS - 1]);
+                    let quads = [E::by_column(sums[0]), E::by_column(sums[1]), E::by_column(sums[2]), last];
+                    write_four(to, map4(quads, |[four, ..]| four));
+                    write_four(to.add(stride), map4(quads, |[_, four, ..]| four));
+                    write_four(to.add(2 * stride), map4(quads, |[.., four, _]| four));
+                    write_four(to.add(3 * stride), map4(quads, |[.., four]| four));
+                } else {
+                    let quads = [E::by_column(sums[0]), E::by_column(sums[1])];
+                    write_two(to, map2(quads, |[four, ..]| four));
+                    write_two(to.add(stride), map2(quads, |[_, four, ..]| four));
+                    write_two(to.add(2 * stride), map2(quads, |[.., four, _]| four));
+                    write_two(to.add(3 * stride), map2(quads, |[.., four]| four));
                 }
             }
         } else {
@@ -420,16 +429,23 @@ pub(crate) unsafe fn multiply<
     }
 }
 
-/// Writes the outputs of four rows and four columns, which lie `stride` apart.
+/// Writes eight rows of a column.
 #[inline(always)]
-unsafe fn write_quad<E: Engine>(sums: &[float32x4_t; 4], to: *mut f32, stride: usize) {
-    let [a, b, c, d] = E::by_column(*sums);
+unsafe fn write_two(to: *mut f32, [a, b]: [float32x4_t; 2]) {
     // SAFETY: the caller has room for them; NEON is baseline.
     unsafe {
         vst1q_f32(to, a);
-        vst1q_f32(to.add(stride), b);
-        vst1q_f32(to.add(2 * stride), c);
-        vst1q_f32(to.add(3 * stride), d);
+        vst1q_f32(to.add(4), b);
+    }
+}
+
+/// Writes sixteen rows of a column.
+#[inline(always)]
+unsafe fn write_four(to: *mut f32, [a, b, c, d]: [float32x4_t; 4]) {
+    // SAFETY: the caller has room for them.
+    unsafe {
+        write_two(to, [a, b]);
+        write_two(to.add(8), [c, d]);
     }
 }
 
