@@ -87,22 +87,34 @@ fn dequantize<B: Weights>(weights: &[u8], out: &mut [f32]) {
 
 /// See [`crate::Backend::matmul`], for formats that multiply with 8-bit activations.
 fn matmul_q8<B: Weights>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, _scratch: &mut [u8]) {
-    let row_blocks = x.k / B::LEN;
-    let blocks = as_blocks::<B>(weights);
-    // The longest block of any format.
-    let mut w = [0.0; 256];
-    let w = &mut w[..B::LEN];
+    multiply_q8((B::LEN, size_of::<B>()), dequantize::<B>, weights, x, out);
+}
+
+/// [`matmul_q8`] for blocks of so many weights and bytes, which `write` makes floats of: compiled once for all formats.
+fn multiply_q8(
+    (len, bytes): (usize, usize),
+    write: fn(&[u8], &mut [f32]),
+    weights: &[u8],
+    x: &Columns<'_>,
+    out: &mut TileMut<'_>,
+) {
     for c in 0..x.n {
         out.column(c).fill(0.0);
     }
-    for r in 0..out.rows() {
-        for b in 0..row_blocks {
-            blocks[r * row_blocks + b].write(w);
+    if x.k == 0 {
+        return;
+    }
+    // The longest block of any format.
+    let mut w = [0.0; 256];
+    let w = &mut w[..len];
+    for (r, row) in weights.chunks_exact(x.k / len * bytes).enumerate() {
+        for (b, block) in row.chunks_exact(bytes).enumerate() {
+            write(block, w);
             for c in 0..x.n {
                 let x = x.column(c);
                 let mut sum = 0.0;
                 for (i, w) in w.chunks_exact(Q8_BLOCK).enumerate() {
-                    let i = b * (B::LEN / Q8_BLOCK) + i;
+                    let i = b * (len / Q8_BLOCK) + i;
                     let q = &x.q[i * Q8_BLOCK..][..Q8_BLOCK];
                     sum += x.d[i] * dot(w, q.iter().map(|&q| f32::from(q)));
                 }

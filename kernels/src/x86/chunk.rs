@@ -64,6 +64,48 @@ impl<V: Lanes<N>, const N: usize> Chunk<V, N> {
     }
 }
 
+/// What the multiplication of chunks is compiled for.
+pub(crate) trait Kind {
+    /// Whether weights are signed bytes.
+    const SIGNED: bool;
+    /// Groups of a chunk.
+    const GROUPS: usize;
+    /// Whether only the products of half a group surely add up in 16 bits.
+    const SPLIT: bool;
+    /// Whether the term is a minimum, if that is not told.
+    const MINIMUM: Option<bool> = None;
+}
+
+impl<B: Unpack> Kind for B {
+    const SIGNED: bool = B::BITS == 8;
+    const GROUPS: usize = B::GROUPS;
+    const SPLIT: bool = {
+        // A step adds two products of at most 2^bits - 1 and 127.
+        let fit = i16::MAX as usize / (((1 << B::BITS) - 1) * 127 * 2);
+        assert!(B::BITS == 8 || fit >= STEPS / B::GROUPS / 2, "half a group does not fit");
+        fit < STEPS / B::GROUPS
+    };
+}
+
+/// The kind of all formats with as many groups, signed or not, split or not.
+pub(crate) struct Of<const SIGNED: bool, const GROUPS: usize, const SPLIT: bool>;
+
+impl<const SIGNED: bool, const GROUPS: usize, const SPLIT: bool> Kind for Of<SIGNED, GROUPS, SPLIT> {
+    const SIGNED: bool = SIGNED;
+    const GROUPS: usize = GROUPS;
+    const SPLIT: bool = SPLIT;
+}
+
+/// A kind of which the term is a minimum, or is not.
+pub(crate) struct With<K: Kind, const MINIMUM: bool>(core::marker::PhantomData<K>);
+
+impl<K: Kind, const MINIMUM: bool> Kind for With<K, MINIMUM> {
+    const SIGNED: bool = K::SIGNED;
+    const GROUPS: usize = K::GROUPS;
+    const SPLIT: bool = K::SPLIT;
+    const MINIMUM: Option<bool> = Some(MINIMUM);
+}
+
 /// Takes the chunks of a block as they are unpacked: a panel that holds them, or products that use them at once.
 pub(crate) trait Sink<V: Lanes<N>, const N: usize> {
     /// Takes chunk `i` of the block; chunks come in order.
@@ -81,6 +123,7 @@ pub(crate) trait Unpack: Block {
     const GROUPS: usize;
     /// How `w` follows from `q`.
     const TERM: Term;
+
     /// Whether models have much of their weights in this format: products of a few columns are compiled for it.
     const COMMON: bool = false;
 

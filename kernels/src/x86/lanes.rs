@@ -29,6 +29,8 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     unsafe fn right(self, shift: usize, mask: u32) -> Self;
     /// Each lane shifted left, and masked.
     unsafe fn left(self, shift: usize, mask: u32) -> Self;
+    /// Each lane plus another.
+    unsafe fn plus(self, other: Self) -> Self;
     /// Each byte less a number.
     unsafe fn less(self, number: i8) -> Self;
     /// Each lane, a signed number, as a float.

@@ -22,19 +22,19 @@ pub(super) trait Vnni<const N: usize>: Dot<N> {
 /// # Safety
 /// As [`Dot::dots`].
 #[inline(always)]
-pub(super) unsafe fn dots<T: Vnni<N>, B: Unpack, const N: usize, const S: usize, const C: usize>(
+pub(super) unsafe fn dots<T: Vnni<N>, K: Kind, const N: usize, const S: usize, const C: usize>(
     chunks: [&Chunk<T::V, N>; S],
     columns: &[Column<'_>; C],
     b: usize,
     g: usize,
     dots: &mut [[T::V; S]; C],
 ) {
-    let steps = const { STEPS / B::GROUPS };
+    let steps = const { STEPS / K::GROUPS };
     for i in g * steps..(g + 1) * steps {
         // SAFETY: the CPU's features, and that there is a block `b`, is promised by the caller.
         unsafe {
             let mut w = chunks.map(|chunk| chunk.w[i]);
-            if B::BITS == 8 {
+            if K::SIGNED {
                 for s in 0..S {
                     w[s] = w[s].less(SIGNED_OFFSET as i8);
                 }

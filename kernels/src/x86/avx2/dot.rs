@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
+use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
 
 /// The dot products of AVX2.
 pub(in crate::x86) struct Avx2;
@@ -15,59 +15,50 @@ impl Dot<8> for Avx2 {
     const NAME: &'static str = "avx2";
     type V = __m256i;
     type Panels = Self;
-    const FEW: usize = 4;
-    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
+    const FEW: usize = 2;
+    const PANEL: usize = 2048;
+    const COLUMNS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
+    const SPLITS: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<K: Kind, const S: usize, const C: usize>(
         chunks: [&Chunk<__m256i, 8>; S],
         columns: &[Column<'_>; C],
         b: usize,
         g: usize,
         dots: &mut [[__m256i; S]; C],
     ) {
-        let steps = const { STEPS / B::GROUPS };
-        let run = const { run_of(B::BITS, B::GROUPS) };
-        for from in (g * steps..(g + 1) * steps).step_by(run) {
-            let mut sums = [[_mm256_setzero_si256(); S]; C];
-            for i in from..from + run {
-                for c in 0..C {
-                    // SAFETY: there is a block `b`, promises the caller.
-                    let x = _mm256_set1_epi32(unsafe { columns[c].step(b, i) });
-                    for s in 0..S {
-                        let w = chunks[s].w[i];
-                        let products = if B::BITS == 8 {
-                            // |w| (x sign(w)): 128 for -128 is an unsigned byte, and x is never -128.
-                            _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
-                        } else {
-                            _mm256_maddubs_epi16(w, x)
-                        };
-                        sums[c][s] = _mm256_add_epi16(sums[c][s], products);
-                    }
+        let steps = const { STEPS / K::GROUPS };
+        let mut sums = [[_mm256_setzero_si256(); S]; C];
+        for i in 0..steps {
+            let step = g * steps + i;
+            for c in 0..C {
+                // SAFETY: there is a block `b`, promises the caller.
+                let x = _mm256_set1_epi32(unsafe { columns[c].step(b, step) });
+                for s in 0..S {
+                    let w = chunks[s].w[step];
+                    let products = if K::SIGNED {
+                        // |w| (x sign(w)): 128 for -128 is an unsigned byte, and x is never -128.
+                        _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+                    } else {
+                        _mm256_maddubs_epi16(w, x)
+                    };
+                    sums[c][s] = _mm256_add_epi16(sums[c][s], products);
                 }
             }
-            for c in 0..C {
-                for s in 0..S {
-                    let wide = _mm256_madd_epi16(sums[c][s], _mm256_set1_epi16(1));
-                    dots[c][s] = _mm256_add_epi32(dots[c][s], wide);
+            if K::SIGNED || i == steps - 1 || K::SPLIT && i == steps / 2 - 1 {
+                for c in 0..C {
+                    for s in 0..S {
+                        let wide = _mm256_madd_epi16(sums[c][s], _mm256_set1_epi16(1));
+                        dots[c][s] = _mm256_add_epi32(dots[c][s], wide);
+                        sums[c][s] = _mm256_setzero_si256();
+                    }
                 }
             }
         }
     }
 
-    compile_for!("avx2,fma,f16c", 8);
-}
-
-/// How many steps' products add up in 16 bits: a step adds two products of at most `2^bits - 1` and 127.
-const fn run_of(bits: u32, groups: usize) -> usize {
-    let run = i16::MAX as usize / (((1 << bits) - 1) * 127 * 2);
-    // A power of two, to divide the steps of a group.
-    match run {
-        0..2 => 1,
-        2..4 => 2,
-        4..8 => 4,
-        _ => STEPS / groups,
-    }
+    compile_for!("avx2,fma,f16c", 8, 1);
 }

@@ -87,6 +87,12 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn plus(self, other: __m256i) -> __m256i {
+        _mm256_add_epi32(self, other)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn less(self, number: i8) -> __m256i {
         _mm256_sub_epi8(self, _mm256_set1_epi8(number))
     }

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
+use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
 use crate::x86::vnni::{self, Vnni};
 
 /// Whole registers: strips of sixteen rows.
@@ -16,12 +16,14 @@ impl Dot<16> for Avx512 {
     type V = __m512i;
     type Panels = Self;
     const FEW: usize = 8;
-    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }, Cut { strips: 2, columns: 6 }];
+    const PANEL: usize = 2048;
+    const COLUMNS: usize = 6;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
+    const SPLITS: bool = false;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<K: Kind, const S: usize, const C: usize>(
         chunks: [&Chunk<__m512i, 16>; S],
         columns: &[Column<'_>; C],
         b: usize,
@@ -29,10 +31,10 @@ impl Dot<16> for Avx512 {
         dots: &mut [[__m512i; S]; C],
     ) {
         // SAFETY: the same promises.
-        unsafe { vnni::dots::<Self, B, 16, S, C>(chunks, columns, b, g, dots) }
+        unsafe { vnni::dots::<Self, K, 16, S, C>(chunks, columns, b, g, dots) }
     }
 
-    compile_for!("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c", 16);
+    compile_for!("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c", 16, 2);
 }
 
 impl Vnni<16> for Avx512 {
@@ -50,13 +52,15 @@ impl Dot<8> for Half {
     const NAME: &'static str = "avx512";
     type V = __m256i;
     type Panels = Self;
-    const FEW: usize = 4;
-    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
+    const FEW: usize = 2;
+    const PANEL: usize = 1024;
+    const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
+    const SPLITS: bool = false;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<K: Kind, const S: usize, const C: usize>(
         chunks: [&Chunk<__m256i, 8>; S],
         columns: &[Column<'_>; C],
         b: usize,
@@ -64,10 +68,10 @@ impl Dot<8> for Half {
         dots: &mut [[__m256i; S]; C],
     ) {
         // SAFETY: the same promises.
-        unsafe { vnni::dots::<Self, B, 8, S, C>(chunks, columns, b, g, dots) }
+        unsafe { vnni::dots::<Self, K, 8, S, C>(chunks, columns, b, g, dots) }
     }
 
-    compile_for!("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c", 8);
+    compile_for!("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c", 8, 2);
 }
 
 impl Vnni<8> for Half {

@@ -85,6 +85,12 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn plus(self, other: __m512i) -> __m512i {
+        _mm512_add_epi32(self, other)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn less(self, number: i8) -> __m512i {
         _mm512_sub_epi8(self, _mm512_set1_epi8(number))
     }

@@ -70,7 +70,7 @@ unsafe fn multiply_streamed<B: Unpack>(
     out: &mut TileMut<'_>,
     scratch: &mut [u8],
 ) {
-    let product = const { &Product::of::<Avx512, B, 16>().with_long(Half::few::<B, 1>) };
+    let product = const { &Product::of::<Avx512, B, 16>().with_long(Half::few::<B, 1>, 8) };
     // SAFETY: the same promises.
     unsafe { matmul::multiply(product, weights, x, out, scratch) }
 }

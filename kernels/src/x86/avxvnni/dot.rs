@@ -6,7 +6,7 @@ use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::avx2::dot::Avx2;
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Bytes, Cut, Dot, Place, compile_for};
+use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
 use crate::x86::vnni::{self, Vnni};
 
 /// The tier: strips of eight rows.
@@ -16,13 +16,15 @@ impl Dot<8> for AvxVnni {
     const NAME: &'static str = "avxvnni";
     type V = __m256i;
     type Panels = Avx2;
-    const FEW: usize = 4;
-    const CUTS: [Cut; 2] = [Cut { strips: 1, columns: 4 }; 2];
+    const FEW: usize = 2;
+    const PANEL: usize = 1024;
+    const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
+    const SPLITS: bool = false;
 
     #[inline]
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<K: Kind, const S: usize, const C: usize>(
         chunks: [&Chunk<__m256i, 8>; S],
         columns: &[Column<'_>; C],
         b: usize,
@@ -30,10 +32,10 @@ impl Dot<8> for AvxVnni {
         dots: &mut [[__m256i; S]; C],
     ) {
         // SAFETY: the same promises.
-        unsafe { vnni::dots::<Self, B, 8, S, C>(chunks, columns, b, g, dots) }
+        unsafe { vnni::dots::<Self, K, 8, S, C>(chunks, columns, b, g, dots) }
     }
 
-    compile_for!("avxvnni,avx2,fma,f16c", 8);
+    compile_for!("avxvnni,avx2,fma,f16c", 8, 2);
 }
 
 impl Vnni<8> for AvxVnni {

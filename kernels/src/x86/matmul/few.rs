@@ -1,41 +1,46 @@
-//! A few columns: each strip of rows is unpacked once, block by block, and multiplied at once.
+//! A few columns: each strip of rows is unpacked block by block, and multiplied at once.
 
 use core::arch::x86_64::_MM_HINT_T0;
 
 use super::Dot;
-use super::rows::{Bytes, opaque, prefetch};
-use super::sums::{add, put};
-use crate::tile::TileMut;
+use super::rows::{Strip, prefetch};
+use super::sums::add;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
 use crate::x86::lanes::Lanes;
 use crate::x86::register::Floats;
 
-/// Multiplies with up to `C` columns: each strip of rows is unpacked once, block by block, and used at once.
+/// Where a strip's products go: the place of the first, and how many floats lie between columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Corner {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
+}
+
+/// Multiplies a strip of rows with `C` columns: each block is unpacked, and used at once. Meanwhile as many bytes from `ahead` on
+/// are asked for.
 ///
 /// # Safety
 /// As [`Dot::few`].
 #[inline(always)]
 pub(crate) unsafe fn few<T: Dot<N>, B: Unpack, const N: usize, const C: usize>(
-    all: &Bytes<'_>,
+    strip: &Strip,
     x: &Activations<'_>,
-    out: &mut TileMut<'_>,
+    ahead: *const u8,
+    corner: Corner,
 ) {
-    let all = all.rows::<B>();
-    for row in (0..out.rows()).step_by(N) {
-        let rows: [&[B]; N] = all.strip(row);
-        // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
-        unsafe {
-            let columns = x.columns::<C>(0, 0);
-            let acc = [[Floats::splat(0.0)]; C];
-            let mut products = Products::<T, N, C> { columns, block: 0, acc, ahead: core::ptr::null() };
-            for b in 0..all.len {
-                products.ahead = all.at(row + N, N * b).cast();
-                let at = if B::LEN == CHUNK { opaque(b) } else { b };
-                B::unpack(rows.map(|row| row.get_unchecked(at)), &mut products);
-                products.block += B::LEN / CHUNK;
-            }
-            put(&products.acc, out, row, 0);
+    // SAFETY: the CPU's features are promised by the caller, every row has as many blocks as a column, and there is room for a
+    // float of each row and column, whose place needs no alignment.
+    unsafe {
+        let acc = [[Floats::splat(0.0)]; C];
+        let mut products = Products::<T, N, C> { columns: x.columns(0, 0), block: 0, acc, ahead };
+        for b in 0..x.blocks / (B::LEN / CHUNK) {
+            products.ahead = ahead.wrapping_add(b * N * size_of::<B>());
+            B::unpack(strip.blocks::<B, N>(b), &mut products);
+            products.block += B::LEN / CHUNK;
+        }
+        for c in 0..C {
+            corner.start.add(c * corner.stride).cast::<[_; 1]>().write_unaligned(products.acc[c]);
         }
     }
 }
@@ -57,7 +62,8 @@ impl<T: Dot<N>, const N: usize, const C: usize> Sink<T::V, N> for Products<'_, T
     unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<T::V, N>) {
         let part = const { N * size_of::<B>() / (B::LEN / CHUNK) };
         prefetch::<_, _MM_HINT_T0>(self.ahead.wrapping_add(i * part), part);
+        let is_minimum = const { matches!(B::TERM, Term::Minimum) };
         // SAFETY: the CPU's features are promised by the caller; activations have a block for each chunk of the weights.
-        unsafe { add::<T, B, N, 1, C>([&chunk], &self.columns, self.block + i, &mut self.acc) }
+        unsafe { add::<T, B, N, 1, C>([&chunk], is_minimum, &self.columns, self.block + i, &mut self.acc) }
     }
 }

@@ -15,20 +15,20 @@ use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
 use crate::columns::{Columns, Q8_SUM};
 use crate::tile::TileMut;
-pub(crate) use few::few;
+pub(crate) use few::{Corner, few};
 pub(crate) use panel::{Place, panel, tile};
-pub(crate) use rows::{Bytes, prefetch};
+use rows::Bytes;
+pub(crate) use rows::{Strip, prefetch};
 pub(crate) use sums::{get, put};
 
 /// Columns of a group: for how many a panel is unpacked at once.
 const GROUP: usize = 256;
-/// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, while
-/// a panel is unpacked, which takes as long.
+/// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, half of it
+/// while a panel is unpacked, which takes as long.
 const TILES: usize = 16;
-/// Weights along `k` of a panel: it stays in the second cache, together with the activations of a group.
-const PANEL: usize = 2048;
-/// Bytes of a panel for up to [`NARROW`] columns, at most: it stays in the first cache, and is used up there.
-const NARROW_PANEL: usize = 30 << 10;
+/// Bytes of a panel for up to [`NARROW`] columns, the weights that it is unpacked from, and those asked for meanwhile, at most: all stay
+/// in the first cache.
+const NARROW_PANEL: usize = 40 << 10;
 
 /// How a tier multiplies, with registers of `N` rows.
 ///
@@ -38,12 +38,18 @@ pub(crate) trait Dot<const N: usize>: Sized {
     const NAME: &'static str;
     /// The tier's register.
     type V: Lanes<N>;
+    /// Columns of a common format that are multiplied straight with what was unpacked, at most: 2, or 8 where registers are many.
+    const FEW: usize;
     /// Whose panels the tier multiplies with: one of the same registers, which every CPU of this tier runs as well.
     type Panels: Dot<N, V = Self::V>;
-    /// Columns of a common format that are multiplied straight with what was unpacked, at most: 4 or 8.
-    const FEW: usize;
-    /// How up to 4 columns are multiplied with a panel, and how more are.
-    const CUTS: [Cut; 2];
+    /// Weights along `k` of a panel: it stays in the cache, together with the activations of a group.
+    const PANEL: usize;
+    /// Strips of a panel.
+    const STRIPS: usize;
+    /// Columns of a tile, at most: 3, 4 or 6.
+    const COLUMNS: usize;
+    /// Whether sums of products are of 16 bits, see [`Kind::SPLIT`].
+    const SPLITS: bool;
     /// What the kernel adds to weights that are signed bytes, to have them unsigned.
     const SIGNED_OFFSET: i32;
 
@@ -51,7 +57,7 @@ pub(crate) trait Dot<const N: usize>: Sized {
     ///
     /// # Safety
     /// The CPU must have the tier's features, and the columns a block `b`.
-    unsafe fn dots<B: Unpack, const S: usize, const C: usize>(
+    unsafe fn dots<K: Kind, const S: usize, const C: usize>(
         chunks: [&Chunk<Self::V, N>; S],
         columns: &[Column<'_>; C],
         b: usize,
@@ -62,22 +68,29 @@ pub(crate) trait Dot<const N: usize>: Sized {
     /// See [`few()`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; there are as many rows of `B` as `out` has, each as long as a column.
-    unsafe fn few<B: Unpack, const C: usize>(rows: &Bytes<'_>, x: &Activations<'_>, out: &mut TileMut<'_>);
+    /// The CPU must have the tier's features; the rows of the strip are of `B` and each as long as a column, and there is room at
+    /// the corner for a float of each row and column.
+    unsafe fn few<B: Unpack, const C: usize>(
+        strip: &Strip,
+        x: &Activations<'_>,
+        ahead: *const u8,
+        corner: Corner,
+    );
 
     /// See [`panel()`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features, the rows be of `B`, and the panel be aligned.
-    unsafe fn panel<B: Unpack>(rows: &Bytes<'_>, row: usize, from: usize, panel: &mut [u8], ahead: *const u8);
+    /// The CPU must have the tier's features, the rows be of `B` and as long as the panel, and the panel be aligned.
+    unsafe fn panel<B: Unpack>(strip: &Strip, from: usize, panel: &mut [u8], ahead: *const u8);
 
     /// See [`tile`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; the panel is of `S` strips of `B`, and the columns have as many blocks from
-    /// `block` on as a strip has chunks.
-    unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+    /// The CPU must have the tier's features; the panel is of as many strips as a panel has, of a format of that kind, and the columns
+    /// have as many blocks from `block` on as a strip has chunks.
+    unsafe fn tile<K: Kind, const C: usize>(
         panel: &[u8],
+        is_minimum: bool,
         x: &Activations<'_>,
         place: Place,
         out: &mut TileMut<'_>,
@@ -87,38 +100,36 @@ pub(crate) trait Dot<const N: usize>: Sized {
 /// Writes `few`, `panel` and `tile` of a [`Dot`] with registers of so many rows: what is inlined into a function must not have more
 /// features than that, and these cannot be a parameter.
 macro_rules! compile_for {
-    ($features:literal, $rows:literal) => {
+    ($features:literal, $rows:literal, $strips:literal) => {
+        const STRIPS: usize = $strips;
+
         #[target_feature(enable = $features)]
         unsafe fn few<B: Unpack, const C: usize>(
-            rows: &Bytes<'_>,
+            strip: &Strip,
             x: &Activations<'_>,
-            out: &mut TileMut<'_>,
-        ) {
-            // SAFETY: the same promises.
-            unsafe { matmul::few::<Self, B, $rows, C>(rows, x, out) }
-        }
-
-        #[target_feature(enable = $features)]
-        unsafe fn panel<B: Unpack>(
-            rows: &Bytes<'_>,
-            row: usize,
-            from: usize,
-            panel: &mut [u8],
             ahead: *const u8,
+            corner: Corner,
         ) {
             // SAFETY: the same promises.
-            unsafe { matmul::panel::<Self::V, B, $rows>(rows, row, from, panel, ahead) }
+            unsafe { matmul::few::<Self, B, $rows, C>(strip, x, ahead, corner) }
         }
 
         #[target_feature(enable = $features)]
-        unsafe fn tile<B: Unpack, const S: usize, const C: usize>(
+        unsafe fn panel<B: Unpack>(strip: &Strip, from: usize, panel: &mut [u8], ahead: *const u8) {
+            // SAFETY: the same promises.
+            unsafe { matmul::panel::<Self::V, B, $rows>(strip, from, panel, ahead) }
+        }
+
+        #[target_feature(enable = $features)]
+        unsafe fn tile<K: Kind, const C: usize>(
             panel: &[u8],
+            is_minimum: bool,
             x: &Activations<'_>,
             place: Place,
             out: &mut TileMut<'_>,
         ) {
             // SAFETY: the same promises.
-            unsafe { matmul::tile::<Self, B, $rows, S, C>(panel, x, place, out) }
+            unsafe { matmul::tile::<Self, K, $rows, $strips, C>(panel, is_minimum, x, place, out) }
         }
     };
 }
@@ -149,10 +160,9 @@ const fn kernels<T: Dot<N>, B: Unpack, const N: usize>(parent: &Table) -> Format
 
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.
 fn scratch_bytes<T: Dot<N>, const N: usize>(k: usize) -> usize {
-    let values = usize::max(NARROW * k, GROUP * PANEL);
-    let products =
-        PANEL / CHUNK * T::CUTS[1].strips * size_of::<Chunk<T::V, N>>() + values / Q8_SUM * size_of::<u32>();
-    products.max(floats::scratch_bytes::<N>())
+    let values = usize::max(NARROW * k, GROUP * T::PANEL);
+    let panel = T::PANEL / CHUNK * T::STRIPS * size_of::<Chunk<T::V, N>>();
+    usize::max(panel + values / Q8_SUM * size_of::<u32>(), floats::scratch_bytes::<N>())
 }
 
 /// See [`crate::Backend::matmul`].
@@ -169,33 +179,30 @@ unsafe fn matmul<T: Dot<N>, B: Unpack, const N: usize>(
     unsafe { multiply(const { &Product::of::<T, B, N>() }, weights, x, out, scratch) }
 }
 
-/// A product with a few columns.
-type Few = unsafe fn(&Bytes<'_>, &Activations<'_>, &mut TileMut<'_>);
+/// A product of a strip with a few columns.
+type Few = unsafe fn(&Strip, &Activations<'_>, *const u8, Corner);
 /// A product of a panel with the columns of a tile.
-type Tile = unsafe fn(&[u8], &Activations<'_>, Place, &mut TileMut<'_>);
-
-/// How rows and columns are cut.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
-    /// Strips of a panel: 1 or 2.
-    pub(crate) strips: usize,
-    /// Columns of a tile at most: 4 of one strip, 6 of two.
-    pub(crate) columns: usize,
-}
+type Tile = unsafe fn(&[u8], bool, &Activations<'_>, Place, &mut TileMut<'_>);
 
 /// How a tier multiplies with a format, by numbers and functions alone: what cuts rows and columns is compiled once.
 pub(crate) struct Product {
     /// Of 1 column to 8, as far as there are such; fewer columns take the last one again.
     few: [Option<Few>; 8],
-    /// Of one column, where a row is long.
-    long: Few,
-    panel: unsafe fn(&Bytes<'_>, usize, usize, &mut [u8], *const u8),
-    /// How few columns are cut, as many as one tile has; and how more are.
-    cuts: [Cut; 2],
-    /// The tiles of each cut, of 1 column to 6: a tile of fewer than it has takes the last one again.
-    tiles: [[Tile; 6]; 2],
+    /// Of one column where a row is long, and how many rows it takes.
+    long: (Few, usize),
+    panel: unsafe fn(&Strip, usize, &mut [u8], *const u8),
+    /// Of 1 column to 6: a tile of fewer than it has takes the last one again.
+    tiles: [Tile; 6],
+    /// Whether the format's term is a minimum.
+    is_minimum: bool,
+    /// Strips of a panel.
+    strips: usize,
+    /// Columns of a tile at most.
+    columns: usize,
     /// Rows of a strip.
     rows: usize,
+    /// Weights along `k` of a panel.
+    k: usize,
     /// Bytes of a chunk of a panel.
     chunk: usize,
     /// Weights and bytes of a block.
@@ -208,11 +215,20 @@ impl Product {
     pub(crate) const fn of<T: Dot<N>, B: Unpack, const N: usize>() -> Product {
         Product {
             few: few_of::<T, B, N>(),
-            long: T::few::<B, 1>,
+            long: (T::few::<B, 1>, N),
             panel: T::Panels::panel::<B>,
-            cuts: T::CUTS,
-            tiles: [tiles::<T, B, N>(T::CUTS[0]), tiles::<T, B, N>(T::CUTS[1])],
+            tiles: match (B::SIGNED, <B as Kind>::GROUPS, T::SPLITS && B::SPLIT) {
+                (true, ..) => tiles::<T, B, Of<true, 1, false>, N>(),
+                (_, 1, false) => tiles::<T, B, Of<false, 1, false>, N>(),
+                (_, 1, true) => tiles::<T, B, Of<false, 1, true>, N>(),
+                (.., false) => tiles::<T, B, Of<false, 2, false>, N>(),
+                (.., true) => tiles::<T, B, Of<false, 2, true>, N>(),
+            },
+            is_minimum: matches!(B::TERM, Term::Minimum),
+            columns: T::COLUMNS,
+            strips: T::STRIPS,
             rows: N,
+            k: T::PANEL,
             chunk: size_of::<Chunk<T::V, N>>(),
             block: (B::LEN, size_of::<B>()),
             groups: B::GROUPS,
@@ -220,41 +236,51 @@ impl Product {
         }
     }
 
-    /// With another kernel for one column of long rows.
+    /// With another kernel for one column of long rows, of strips of so many rows.
     #[cfg(feature = "avx512")]
-    pub(crate) const fn with_long(mut self, long: Few) -> Product {
-        self.long = long;
+    pub(crate) const fn with_long(mut self, long: Few, rows: usize) -> Product {
+        self.long = (long, rows);
         self
     }
 }
 
-/// The functions for few columns. What is not common is multiplied as a narrow panel from two columns on, which takes a tenth
-/// to a third more time, and as many functions less.
+/// The functions for few columns. What is not common is multiplied with a narrow panel from two columns on.
 const fn few_of<T: Dot<N>, B: Unpack, const N: usize>() -> [Option<Few>; 8] {
     let mut few: [Option<Few>; 8] = [None; 8];
     few[0] = Some(T::few::<B, 1>);
     if B::COMMON {
         few[1] = Some(T::few::<B, 2>);
-        few[2] = Some(T::few::<B, 3>);
-        few[3] = Some(T::few::<B, 4>);
     }
     if B::COMMON && T::FEW == 8 {
+        few[2] = Some(T::few::<B, 3>);
+        few[3] = Some(T::few::<B, 4>);
         few[5] = Some(T::few::<B, 6>);
         few[7] = Some(T::few::<B, 8>);
     }
     few
 }
 
-/// The tiles of a cut: of 2, 3 and 4 columns, or of two strips and 2, 4 and 6.
-const fn tiles<T: Dot<N>, B: Unpack, const N: usize>(cut: Cut) -> [Tile; 6] {
-    let [two, some, many]: [Tile; 3] = match cut.strips {
-        1 => [T::tile::<B, 1, 2>, T::tile::<B, 1, 3>, T::tile::<B, 1, 4>],
-        _ => [T::tile::<B, 2, 2>, T::tile::<B, 2, 4>, T::tile::<B, 2, 6>],
-    };
-    match cut.strips {
-        1 => [two, two, some, many, many, many],
-        _ => [two, two, some, some, many, many],
+/// The tiles of a kind: of 2 columns and 3, and of 4 and 6 where registers are many.
+const fn tiles<T: Dot<N>, B: Unpack, K: Kind, const N: usize>() -> [Tile; 6] {
+    match (T::COLUMNS == 6, B::TERM) {
+        // What branches keeps the sums of so large a tile in memory.
+        (true, Term::Minimum) => tiles_of::<T, With<K, true>, N>(),
+        (true, Term::Offset(_)) => tiles_of::<T, With<K, false>, N>(),
+        _ => tiles_of::<T, K, N>(),
     }
+}
+
+const fn tiles_of<T: Dot<N>, K: Kind, const N: usize>() -> [Tile; 6] {
+    let [two, three]: [Tile; 2] = [T::tile::<K, 2>, T::tile::<K, 3>];
+    if T::COLUMNS == 3 {
+        return [two, two, three, three, three, three];
+    }
+    if T::COLUMNS == 4 {
+        let four = T::tile::<K, 4>;
+        return [two, two, three, four, four, four];
+    }
+    let [four, six]: [Tile; 2] = [T::tile::<K, 4>, T::tile::<K, 6>];
+    [two, two, three, four, six, six]
 }
 
 /// A row of more bytes is long.
@@ -277,34 +303,69 @@ pub(crate) unsafe fn multiply(
     }
     let (len, bytes) = product.block;
     let rows = Bytes { weights, len: x.k / len };
-    let (panel, terms) = scratch.split_at_mut(PANEL / CHUNK * product.cuts[1].strips * product.chunk);
+    let (panel, terms) = scratch.split_at_mut(product.k / CHUNK * product.strips * product.chunk);
     // SAFETY: any bits are integers.
     let terms = unsafe { terms.align_to_mut().1 };
     // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2. There is room
     // for the terms of a few columns, or of a group and a panel.
     unsafe {
-        if let Some(&few) = product.few.iter().skip(x.n - 1).flatten().next() {
-            let few = if x.n == 1 && rows.len * bytes > LONG { product.long } else { few };
-            let x = &Activations::new(x, (0, x.k / CHUNK), product.term, product.groups, terms);
-            return few(&rows, x, out);
-        }
-        let cut = usize::from(x.n > product.cuts[0].columns);
-        let bytes = product.cuts[cut].strips * product.chunk;
         // The terms of a narrow product are computed once, and those of a wide one panel by panel.
         let (run, chunks) = if x.n <= NARROW {
             // Panels of about the same length, of whole blocks.
-            let panels = (x.k / CHUNK).div_ceil(usize::min(NARROW_PANEL / bytes, PANEL / CHUNK));
+            let used = product.strips * (product.chunk + 2 * product.rows * bytes * CHUNK / len);
+            let most = usize::min(NARROW_PANEL / used, product.k / CHUNK);
+            let panels = (x.k / CHUNK).div_ceil(most);
             (x.k, rows.len.div_ceil(panels) * len / CHUNK)
         } else {
-            (PANEL, PANEL / CHUNK)
+            (product.k, product.k / CHUNK)
         };
-        let panel = &mut panel[..chunks * bytes];
+        let panel = &mut panel[..chunks * product.strips * product.chunk];
         for c in (0..x.n).step_by(GROUP) {
             let (x, out) = (&x.range(c, x.n.min(c + GROUP)), &mut out.columns(c, x.n.min(c + GROUP)));
             for from in (0..x.k).step_by(run) {
                 let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
-                let x = &Activations::new(x, blocks, product.term, product.groups, terms);
-                many(product, cut, &rows, x, blocks.0, out, panel);
+                let activations = &Activations::new(x, blocks, product.term, product.groups, terms);
+                let few = match x.n {
+                    1 if rows.len * bytes > LONG => Some((product.long.0, product.long.1, 1)),
+                    n => (n..9).find_map(|c| Some((product.few[c - 1]?, product.rows, c))),
+                };
+                if let Some(few) = few
+                    && run == x.k
+                {
+                    narrow(few, &rows, bytes, activations, out);
+                } else {
+                    many(product, &rows, activations, blocks.0, out, panel);
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies with a few columns, strip by strip, of so many rows and columns.
+unsafe fn narrow(
+    (few, height, columns): (Few, usize, usize),
+    rows: &Bytes<'_>,
+    bytes: usize,
+    x: &Activations<'_>,
+    out: &mut TileMut<'_>,
+) {
+    let mut strip = Strip::NONE;
+    let mut edge = [0.0; 16 * 8];
+    for row in (0..out.rows()).step_by(height) {
+        rows.strip(row, height, bytes, &mut strip);
+        let (left, stride) = (out.rows() - row, out.stride());
+        let start = out.column(0)[row..].as_mut_ptr();
+        // SAFETY: the CPU's features and the lengths are promised by the caller; a strip has at most 16 rows and 8
+        // columns.
+        unsafe {
+            let ahead = rows.at(row + height, 0, bytes);
+            if left >= height && columns == x.n {
+                few(&strip, x, ahead, Corner { start, stride });
+            } else {
+                few(&strip, x, ahead, Corner { start: edge.as_mut_ptr(), stride: height });
+                for (c, edge) in edge.chunks_exact(height).enumerate().take(x.n) {
+                    out.column(c)[row..].iter_mut().zip(edge).for_each(|(out, float)| *out = *float);
+                }
             }
         }
     }
@@ -313,7 +374,6 @@ pub(crate) unsafe fn multiply(
 /// Multiplies a run of many columns: a panel of rows is unpacked into scratch once, and multiplied tile by tile.
 unsafe fn many(
     product: &Product,
-    cut: usize,
     rows: &Bytes<'_>,
     x: &Activations<'_>,
     first: usize,
@@ -321,46 +381,64 @@ unsafe fn many(
     panel: &mut [u8],
 ) {
     let (len, bytes) = product.block;
-    let Cut { strips, columns } = product.cuts[cut];
-    let chunks = panel.len() / (strips * product.chunk);
-    let height = strips * product.rows;
-    let tiles = x.n.div_ceil(columns);
+    let most = panel.len() / (product.strips * product.chunk);
+    let height = product.strips * product.rows;
+    let tiles = x.n.div_ceil(product.columns);
+    // Tiles of about the same width.
+    let (width, wider) = (x.n / tiles, x.n % tiles);
+    let in_block = len / CHUNK;
+    let mut strips = [Strip::NONE; 2];
+    let strips = &mut strips[..product.strips];
     for row in (0..out.rows()).step_by(height) {
-        for block in (0..x.blocks).step_by(chunks) {
-            let chunks = chunks.min(x.blocks - block);
-            let panel = &mut panel[..chunks * strips * product.chunk];
-            let from = (first + block) * CHUNK / len;
-            for (s, panel) in panel.chunks_exact_mut(chunks * product.chunk).enumerate() {
-                let row = row + s * product.rows;
-                // As much as is used of the strip, in the order of memory.
-                let next = (row + height) * rows.len + from * product.rows;
-                let ahead = if tiles < TILES {
-                    rows.weights.as_ptr().wrapping_add(next * bytes)
-                } else {
-                    core::ptr::null()
-                };
+        for (s, strip) in strips.iter_mut().enumerate() {
+            rows.strip(row + s * product.rows, product.rows, bytes, strip);
+        }
+        let (mut block, mut from) = (0, first / in_block);
+        while block < x.blocks {
+            let chunks = most.min(x.blocks - block);
+            let blocks = chunks / in_block;
+            let size = chunks * product.chunk;
+            // As much as is used of the next rows, in the order of memory: half of it while strips are unpacked, the rest with the
+            // first tile.
+            let next = rows.at(row + height, 0, bytes).wrapping_add(from * height * bytes);
+            let half = blocks * product.rows * bytes / 2;
+            for (s, strip) in strips.iter().enumerate() {
+                let ahead = if tiles < TILES { next.wrapping_add(s * half) } else { core::ptr::null() };
                 // SAFETY: the CPU's features and the lengths are promised by the caller, who has the scratch aligned.
-                unsafe { (product.panel)(rows, row, from, panel, ahead) };
+                unsafe { (product.panel)(strip, from, &mut panel[s * size..][..size], ahead) };
             }
             let mut column = 0;
             for t in 0..tiles {
                 if tiles >= TILES {
                     let next = |t: usize| row + height + height * t / tiles;
-                    rows.ask_panel(next(t)..next(t + 1), from * bytes, chunks * CHUNK / len * bytes, bytes);
+                    rows.ask_panel(next(t)..next(t + 1), from * bytes, blocks * bytes, bytes);
                 }
-                // Tiles of about the same width, of those that there are; only the last may take a column again.
-                let width = (x.n - column).div_ceil(tiles - t).next_multiple_of(strips);
-                let place = Place { row, column, block, is_first: first + block == 0 };
+                // Of those that there are; only the last may take a column again.
+                let width = width + usize::from(t < wider);
+                let width = usize::min(if width == 5 { 6 } else { width }, x.n - column);
+                let part = if t == 0 && tiles < TILES { height * bytes / in_block / 2 } else { 0 };
+                let ahead = (next.wrapping_add(product.strips * half), part);
+                let place = Place { row, column, block, is_first: first + block == 0, ahead };
                 column += width;
-                if !place.is_first {
+                if tiles >= TILES && !place.is_first {
                     // Sums so far of many columns may lie in as few sets of a cache as columns share, hence far away.
-                    for c in column..x.n.min(column + columns) {
+                    for c in column..x.n.min(column + product.columns) {
                         prefetch::<_, _MM_HINT_T0>(out.column(c).as_ptr().wrapping_add(row), height);
                     }
                 }
                 // SAFETY: as above.
-                unsafe { (product.tiles[cut][width - 1])(panel, x, place, out) };
+                unsafe {
+                    (product.tiles[width - 1])(
+                        &panel[..product.strips * size],
+                        product.is_minimum,
+                        x,
+                        place,
+                        out,
+                    );
+                }
             }
+            block += chunks;
+            from += blocks;
         }
     }
 }

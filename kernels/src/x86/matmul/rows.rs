@@ -3,7 +3,8 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use crate::blocks::{Block, as_blocks};
+use crate::blocks::Block;
+use crate::x86::chunk::CHUNK;
 
 /// Rows of a matrix, each of `len` blocks, as bytes.
 pub(crate) struct Bytes<'a> {
@@ -11,49 +12,59 @@ pub(crate) struct Bytes<'a> {
     pub(super) len: usize,
 }
 
-impl<'a> Bytes<'a> {
+impl Bytes<'_> {
+    /// Makes `strip` that of the `n` rows from row `from` on, of blocks of `bytes` each; what lies behind the last row is filled up
+    /// with it.
     #[inline(always)]
-    pub(super) fn rows<B: Block>(&self) -> Rows<'a, B> {
-        Rows { blocks: as_blocks(self.weights), len: self.len }
+    pub(super) fn strip(&self, from: usize, n: usize, bytes: usize, strip: &mut Strip) {
+        let stride = self.len * bytes;
+        let last = self.weights.len() - stride;
+        for (r, row) in strip.rows[..n].iter_mut().enumerate() {
+            *row = self.weights.as_ptr().wrapping_add(((from + r) * stride).min(last));
+        }
+    }
+
+    /// Where block `b` of a row of blocks of `bytes` each lies, if there is such a row.
+    pub(super) fn at(&self, row: usize, b: usize, bytes: usize) -> *const u8 {
+        self.weights.as_ptr().wrapping_add((row * self.len + b) * bytes)
     }
 
     /// Asks for `n` bytes of some rows of a panel, blocks of `bytes` each, from byte `from` on.
     pub(super) fn ask_panel(&self, rows: Range<usize>, from: usize, n: usize, bytes: usize) {
-        let row = |row: usize| self.weights.as_ptr().wrapping_add(row * self.len * bytes + from);
-        rows.for_each(|r| prefetch::<_, _MM_HINT_T1>(row(r), n));
+        rows.for_each(|r| prefetch::<_, _MM_HINT_T1>(self.at(r, 0, bytes).wrapping_add(from), n));
     }
 }
 
-/// Rows of a matrix, each of `len` blocks.
-pub(super) struct Rows<'a, B> {
-    blocks: &'a [B],
-    pub(super) len: usize,
+/// Rows of a strip, at most sixteen: where their blocks start.
+pub(crate) struct Strip {
+    rows: [*const u8; 16],
 }
 
-impl<'a, B> Rows<'a, B> {
-    /// The strip that starts at row `from`; what lies behind the last row is filled up with it.
+impl Strip {
+    pub(super) const NONE: Strip = Strip { rows: [core::ptr::null(); 16] };
+
+    /// Block `b` of each row.
+    ///
+    /// # Safety
+    /// There must be one.
     #[inline(always)]
-    pub(super) fn strip<const N: usize>(&self, from: usize) -> [&'a [B]; N] {
-        let last = self.blocks.len() - self.len;
-        let mut rows = [self.blocks; N];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = &self.blocks[((from + r) * self.len).min(last)..][..self.len];
-        }
-        rows
+    pub(super) unsafe fn blocks<B: Block, const N: usize>(&self, b: usize) -> [&B; N] {
+        // Blocks of a long kind are used long enough for their pointers to be kept.
+        let b = if B::LEN == CHUNK { opaque(b) } else { b };
+        let at = b * size_of::<B>();
+        // SAFETY: promised by the caller; a block is nothing but bytes.
+        core::array::from_fn(|r| unsafe { &*self.rows[r].add(at).cast() })
     }
 
-    /// Where block `b` of a row lies, if there is such a row.
+    /// Asks again for block `b` of each row, if it is long, shortly before it is used: those of a strip may be more than the
+    /// first cache holds.
     #[inline(always)]
-    pub(super) fn at(&self, row: usize, b: usize) -> *const B {
-        self.blocks.as_ptr().wrapping_add(row * self.len + b)
-    }
-
-    /// Asks again for long blocks of a strip, shortly before they are used: those of a strip may be more than the first cache
-    /// holds.
-    #[inline(always)]
-    pub(super) fn ask_near<const N: usize>(&self, row: usize, b: usize) {
-        if const { size_of::<B>() > 64 } && b + 2 < self.len {
-            (row..row + N).for_each(|row| prefetch::<_, _MM_HINT_T0>(self.at(row, b + 2), 1));
+    pub(super) fn ask_near<B: Block, const N: usize>(&self, b: usize) {
+        if const { size_of::<B>() > 64 } {
+            let at = opaque(b * size_of::<B>());
+            self.rows[..N]
+                .iter()
+                .for_each(|row| prefetch::<_, _MM_HINT_T0>(row.wrapping_add(at), size_of::<B>()));
         }
     }
 }

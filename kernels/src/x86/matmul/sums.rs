@@ -24,29 +24,38 @@ pub(super) const fn term<T: Dot<N>, B: Unpack, const N: usize>() -> Term {
 /// # Safety
 /// As [`Dot::dots`].
 #[inline(always)]
-pub(super) unsafe fn add<T: Dot<N>, B: Unpack, const N: usize, const S: usize, const C: usize>(
+pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, const C: usize>(
     chunks: [&Chunk<T::V, N>; S],
+    is_minimum: bool,
     columns: &[Column<'_>; C],
     b: usize,
     acc: &mut [[<T::V as Lanes<N>>::Floats; S]; C],
 ) {
-    for g in 0..B::GROUPS {
+    for g in 0..K::GROUPS {
         // SAFETY: the CPU's features, and that there is a block `b`, is promised by the caller.
         unsafe {
             let mut dots = [[T::V::splat(0); S]; C];
-            if let Term::Offset(1..) = const { term::<T, B, N>() } {
+            // Where dots add to their sums, offsets are what these begin with; where sums are of 16 bits, they cost least at the end.
+            let has_offset = if K::SIGNED { T::SIGNED_OFFSET != 0 } else { !is_minimum };
+            if !T::SPLITS && has_offset {
                 for c in 0..C {
-                    dots[c] = [T::V::splat(columns[c].offset(b, g, B::GROUPS)); S];
+                    dots[c] = [T::V::splat(columns[c].offset(b, g, K::GROUPS)); S];
                 }
             }
-            T::dots::<B, S, C>(chunks, columns, b, g, &mut dots);
+            T::dots::<K, S, C>(chunks, columns, b, g, &mut dots);
+            if T::SPLITS && has_offset {
+                for c in 0..C {
+                    let offset = T::V::splat(columns[c].offset(b, g, K::GROUPS));
+                    dots[c] = dots[c].map(|dot| dot.plus(offset));
+                }
+            }
             for c in 0..C {
                 let scale = Floats::splat(columns[c].scale(b));
                 for s in 0..S {
                     let scaled = dots[c][s].to_floats().times(scale);
                     acc[c][s] = scaled.times_plus(chunks[s].d[g], acc[c][s]);
-                    if let Term::Minimum = B::TERM {
-                        let sum = <T::V as Lanes<N>>::Floats::splat(columns[c].sum(b, g, B::GROUPS));
+                    if !K::SIGNED && is_minimum {
+                        let sum = <T::V as Lanes<N>>::Floats::splat(columns[c].sum(b, g, K::GROUPS));
                         acc[c][s] = sum.times_plus(chunks[s].m[g], acc[c][s]);
                     }
                 }
