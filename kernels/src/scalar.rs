@@ -262,49 +262,86 @@ pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
     }
 }
 
+/// How a cache keeps keys and values: in blocks of so many values and bytes, which `write` makes floats of.
+#[derive(Clone, Copy)]
+struct Stored {
+    len: usize,
+    bytes: usize,
+    write: fn(&[u8], &mut [f32]),
+}
+
+impl Stored {
+    const fn of<B: Weights>() -> Stored {
+        Stored { len: B::LEN, bytes: size_of::<B>(), write: dequantize::<B> }
+    }
+
+    /// Bytes of so many values.
+    fn size(&self, values: usize) -> usize {
+        values / self.len * self.bytes
+    }
+
+    /// Calls `each(i, value i)` for the values of some blocks.
+    fn for_each_value(&self, blocks: &[u8], mut each: impl FnMut(usize, f32)) {
+        let mut values = [0.0; Q8_BLOCK];
+        for (b, blocks) in blocks.chunks(self.size(Q8_BLOCK)).enumerate() {
+            let values = &mut values[..blocks.len() / self.bytes * self.len];
+            (self.write)(blocks, values);
+            values.iter().enumerate().for_each(|(i, &value)| each(b * Q8_BLOCK + i, value));
+        }
+    }
+}
+
 /// See [`crate::Backend::attend`].
 fn attend<B: Weights>(query: &[f32], keys: &[u8], values: &[u8], score: Score, state: &mut AttendMut<'_>) {
+    attend_heads(const { &Stored::of::<B>() }, query, keys, values, score, state);
+}
+
+/// [`attend`], compiled once for all formats, as what follows is.
+fn attend_heads(
+    stored: &Stored,
+    query: &[f32],
+    keys: &[u8],
+    values: &[u8],
+    score: Score,
+    state: &mut AttendMut<'_>,
+) {
     let dim = query.len() / state.max.len();
-    let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
     let heads = query.chunks_exact(dim).zip(state.acc.chunks_exact_mut(dim));
     for ((query, acc), (max, sum)) in heads.zip(state.max.iter_mut().zip(state.sum.iter_mut())) {
-        attend_head(query, keys, values, score, max, sum, acc);
+        attend_head(stored, query, (keys, values), score, (max, sum, acc));
     }
 }
 
 /// Attends from one head to a run of keys.
-fn attend_head<B: Weights>(
+fn attend_head(
+    stored: &Stored,
     query: &[f32],
-    keys: &[B],
-    values: &[B],
+    (keys, values): (&[u8], &[u8]),
     of: Score,
-    max: &mut f32,
-    sum: &mut f32,
-    acc: &mut [f32],
+    (max, sum, acc): (&mut f32, &mut f32, &mut [f32]),
 ) {
-    let row_blocks = query.len() / B::LEN;
+    let row = stored.size(query.len());
     let mut scores = [0.0; ATTEND_KEYS];
-    let scores = &mut scores[..keys.len() / row_blocks];
-    let mut new_max = *max;
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(row_blocks)) {
+    let scores = &mut scores[..keys.len() / row];
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(row)) {
         let mut dot = 0.0;
-        for_each_value(key, |i, key| dot += query[i] * key);
+        stored.for_each_value(key, |i, key| dot += query[i] * key);
         *score = of.scale * dot;
     }
     if let Some(cap) = of.cap {
         soft_cap(scores, 1.0, cap);
     }
     scores[..of.hidden].fill(f32::NEG_INFINITY);
-    new_max = scores.iter().copied().fold(new_max, f32::max);
+    let new_max = scores.iter().copied().fold(*max, f32::max);
     // What was summed relative to the old maximum is brought to the new one; nothing yet: exp(-inf) is 0.
     let shrink = math::exp(*max - new_max);
     *max = new_max;
     *sum *= shrink;
     acc.iter_mut().for_each(|acc| *acc *= shrink);
-    for (score, value) in scores.iter().zip(values.chunks_exact(row_blocks)) {
+    for (score, value) in scores.iter().zip(values.chunks_exact(row)) {
         let weight = math::exp(score - new_max);
         *sum += weight;
-        for_each_value(value, |i, value| acc[i] += weight * value);
+        stored.for_each_value(value, |i, value| acc[i] += weight * value);
     }
 }
 
@@ -334,9 +371,20 @@ fn attend_wide<B: Weights>(
     out: &mut TileMut<'_>,
     scratch: &mut [f32],
 ) {
-    let (keys, values) = (as_blocks::<B>(keys), as_blocks::<B>(values));
-    let row_blocks = queries.dim / B::LEN;
-    let end = piece.from + keys.len() / row_blocks;
+    attend_rows(const { &Stored::of::<B>() }, queries, piece, (keys, values), out, scratch);
+}
+
+/// [`attend_wide`], compiled once for all formats.
+fn attend_rows(
+    stored: &Stored,
+    queries: &Queries<'_>,
+    piece: Piece,
+    (keys, values): (&[u8], &[u8]),
+    out: &mut TileMut<'_>,
+    scratch: &mut [f32],
+) {
+    let row_bytes = stored.size(queries.dim);
+    let end = piece.from + keys.len() / row_bytes;
     let (more, totals) = scratch.split_at_mut(queries.dim);
     let (maxima, sums) = totals[..2 * queries.rows()].split_at_mut(queries.rows());
     for row in 0..queries.rows() {
@@ -352,27 +400,18 @@ fn attend_wide<B: Weights>(
             if hidden >= seen {
                 continue;
             }
-            let blocks = (from - piece.from) * row_blocks..(from - piece.from + seen) * row_blocks;
-            let (keys, values) = (&keys[blocks.clone()], &values[blocks]);
+            let bytes = (from - piece.from) * row_bytes..(from - piece.from + seen) * row_bytes;
+            let run_of = (&keys[bytes.clone()], &values[bytes]);
             let mut run = AttendMut { max: &mut [0.0], sum: &mut [0.0], acc: more };
             run.reset();
             let AttendMut { max: [max], sum: [sum], acc } = &mut run else { unreachable!("one head") };
-            attend_head(queries.row(row), keys, values, Score { hidden, ..queries.score }, max, sum, acc);
+            let score = Score { hidden, ..queries.score };
+            attend_head(stored, queries.row(row), run_of, score, (max, sum, acc));
             attend_join(&mut all, &run, math::exp);
         }
         if end == piece.all {
             let share = 1.0 / all.sum[0];
             all.acc.iter_mut().for_each(|acc| *acc *= share);
         }
-    }
-}
-
-/// Calls `each(i, value i)` for the values of some blocks.
-fn for_each_value<B: Weights>(blocks: &[B], mut each: impl FnMut(usize, f32)) {
-    for (b, block) in blocks.iter().enumerate() {
-        let mut values = [0.0; 32];
-        let values = &mut values[..B::LEN];
-        block.write(values);
-        values.iter().enumerate().for_each(|(i, &value)| each(b * B::LEN + i, value));
     }
 }

@@ -215,20 +215,33 @@ unsafe fn few_tile<T: Tier<N>, B: Float, const N: usize, const R: usize, const C
                 }
             }
         }
-        // A copy: the sums themselves stay in registers, as nobody has their address.
-        let sums = sums;
+        // Copies: the sums themselves, and where rows and columns lie, stay in registers, as nobody has their address.
+        let (sums, rows, columns) = (sums, rows, columns);
         let mut totals = [[0.0; R]; C];
         T::totals(sums.as_flattened(), totals.as_flattened_mut());
-        for (j, totals) in totals.iter().enumerate().take(c.len()) {
-            let out = &mut out.column(c.start + j)[r..];
-            for (i, (out, &total)) in out.iter_mut().zip(totals).enumerate() {
-                let mut sum = total;
-                for (w, x) in rows[i][whole..].iter().zip(&columns[j][whole..]) {
-                    let mut value = [0.0];
-                    w.write(&mut value);
-                    sum += value[0] * x;
-                }
-                *out = sum;
+        write_sums(&rows, &columns, whole, totals.as_flattened(), out, r, c);
+    }
+}
+
+/// Writes the sums of some rows from `r` on and of columns `c`, each with what is left of them from `whole` on; rows are as many
+/// for each column, and those that the tile does not have are left out. Compiled once for a format.
+#[inline(never)]
+fn write_sums<B: Float>(
+    rows: &[&[B]],
+    columns: &[&[f32]],
+    whole: usize,
+    sums: &[f32],
+    out: &mut TileMut<'_>,
+    r: usize,
+    c: Range<usize>,
+) {
+    for ((c, column), sums) in c.zip(columns).zip(sums.chunks_exact(rows.len())) {
+        for ((out, row), sum) in out.column(c)[r..].iter_mut().zip(rows).zip(sums) {
+            *out = *sum;
+            for (w, x) in row[whole..].iter().zip(&column[whole..]) {
+                let mut value = [0.0];
+                w.write(&mut value);
+                *out += value[0] * x;
             }
         }
     }
