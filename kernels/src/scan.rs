@@ -26,15 +26,23 @@ pub struct SpreadMut<'a> {
 pub(crate) fn scan(x: &[f32], scale: f32, out: &mut SpreadMut<'_>) {
     let outs = out.max.iter_mut().zip(out.sum.iter_mut()).zip(out.weighted.iter_mut());
     for (x, ((max, sum), weighted)) in x.chunks(SCAN_BLOCK).zip(outs) {
-        (*max, *sum, *weighted) = match x.try_into() {
-            Ok(block) => scan_block(block, scale),
+        let last;
+        let block = match x.try_into() {
+            Ok(block) => block,
             Err(_) => {
-                let mut block = [f32::NEG_INFINITY; SCAN_BLOCK];
-                block[..x.len()].copy_from_slice(x);
-                scan_block(&block, scale)
+                last = filled_up(x);
+                &last
             }
         };
+        (*max, *sum, *weighted) = scan_block(block, scale);
     }
+}
+
+/// A block of fewer numbers, and of such as count nothing.
+fn filled_up(x: &[f32]) -> [f32; SCAN_BLOCK] {
+    let mut block = [f32::NEG_INFINITY; SCAN_BLOCK];
+    block[..x.len()].copy_from_slice(x);
+    block
 }
 
 #[inline(always)]

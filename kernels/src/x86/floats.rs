@@ -167,9 +167,9 @@ unsafe fn few<T: Tier<N>, B: Float, const N: usize, const R: usize, const MOST: 
             unsafe {
                 match to - c {
                     _ if MOST == 1 => few_tile::<T, B, N, R, 1>(weights, x, out, r, c..to),
-                    2 => few_tile::<T, B, N, R, 2>(weights, x, out, r, c..to),
-                    3 if MOST == 4 => few_tile::<T, B, N, R, 3>(weights, x, out, r, c..to),
-                    3 | 4 if MOST > 2 => few_tile::<T, B, N, R, 4>(weights, x, out, r, c..to),
+                    _ if MOST == 2 => few_tile::<T, B, N, R, 2>(weights, x, out, r, c..to),
+                    2 | 3 if MOST == 4 => few_tile::<T, B, N, R, 3>(weights, x, out, r, c..to),
+                    3 | 4 => few_tile::<T, B, N, R, 4>(weights, x, out, r, c..to),
                     5 | 6 if MOST > 4 => few_tile::<T, B, N, R, 6>(weights, x, out, r, c..to),
                     _ => unreachable!("several tiles have two columns at least"),
                 }
