@@ -541,19 +541,19 @@ pub(crate) unsafe fn sdot_five_bits(
         // SAFETY: the caller has them, and SDOT.
         unsafe {
             asm!(
-                "mvn {head:v}.16b, {head:v}.16b",
+                "mvn {not:v}.16b, {head:v}.16b",
                 "ldr {w0:q}, [{a}], #16",
                 "ldr {w1:q}, [{b}], #16",
-                "tbl {m0:v}.16b, {{{head:v}.16b}}, {b1:v}.16b",
-                "tbl {m1:v}.16b, {{{head:v}.16b}}, {b3:v}.16b",
+                "tbl {m0:v}.16b, {{{not:v}.16b}}, {b1:v}.16b",
+                "tbl {m1:v}.16b, {{{not:v}.16b}}, {b3:v}.16b",
                 "ushr {h0:v}.16b, {w0:v}.16b, #4",
                 "ushr {h1:v}.16b, {w1:v}.16b, #4",
                 "cmtst {m0:v}.16b, {m0:v}.16b, {bit:v}.16b",
                 "cmtst {m1:v}.16b, {m1:v}.16b, {bit:v}.16b",
                 "sli {h0:v}.16b, {m0:v}.16b, #4",
                 "sli {h1:v}.16b, {m1:v}.16b, #4",
-                "tbl {m0:v}.16b, {{{head:v}.16b}}, {b0:v}.16b",
-                "tbl {m1:v}.16b, {{{head:v}.16b}}, {b2:v}.16b",
+                "tbl {m0:v}.16b, {{{not:v}.16b}}, {b0:v}.16b",
+                "tbl {m1:v}.16b, {{{not:v}.16b}}, {b2:v}.16b",
                 "sdot {p:v}.4s, {h0:v}.16b, {x1:v}.16b",
                 "sdot {q:v}.4s, {h1:v}.16b, {x1:v}.16b",
                 "cmtst {m0:v}.16b, {m0:v}.16b, {bit:v}.16b",
@@ -563,9 +563,10 @@ pub(crate) unsafe fn sdot_five_bits(
                 "sdot {p:v}.4s, {w0:v}.16b, {x0:v}.16b",
                 "sdot {q:v}.4s, {w1:v}.16b, {x0:v}.16b",
                 a = inout(reg) *a, b = inout(reg) *b, p = inout(vreg) *p, q = inout(vreg) *q,
-                x0 = in(vreg) x[0], x1 = in(vreg) x[1], head = inout(vreg) head => _, bit = in(vreg) bit,
+                x0 = in(vreg) x[0], x1 = in(vreg) x[1], head = in(vreg) head, bit = in(vreg) bit,
                 b0 = in(vreg) byte[0][0], b1 = in(vreg) byte[0][1], b2 = in(vreg) byte[1][0], b3 = in(vreg) byte[1][1],
                 w0 = out(vreg) _, w1 = out(vreg) _, h0 = out(vreg) _, h1 = out(vreg) _, m0 = out(vreg) _, m1 = out(vreg) _,
+                not = out(vreg) _,
                 options(readonly, nostack, preserves_flags)
             );
         }
