@@ -10,7 +10,8 @@
 #include "bantam.h"
 
 enum { CONTEXT = 64, BATCH = 16 };
-static const char *prompt = "The capital of France is";
+// A prompt whose answer is the same on every CPU: none of its first tokens is a close call.
+static const char *prompt = "Photosynthesis is the process by which";
 
 static int fail(const bantam_error *e) {
     fprintf(stderr, "%s: %s\n", bantam_status_name(e->status), e->message);
