@@ -141,11 +141,12 @@ impl File {
     /// A key's value as an unsigned number: any integer kind that holds one which fits.
     pub fn u32(&self, key: &str) -> Result<Option<u32>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_integer().map(u32::try_from) {
-            Some(Ok(number)) => Ok(Some(number)),
-            Some(Err(_)) => Err(Error::Inconsistent(text!("{key} is {value:?}, out of range"))),
-            None => Err(wrong_kind(key, &value, "an integer")),
-        }
+        let Some(number) = value.as_integer() else { return Err(wrong_kind(key, &value, "an integer")) };
+        u32::try_from(number).map(Some).map_err(|_| {
+            // No kind of integer has more than 64 bits.
+            let (sign, size) = (if number < 0 { "-" } else { "" }, number.unsigned_abs() as u64);
+            Error::Inconsistent(text!("{key} is {sign}{size}; it may be from 0 to {}", u32::MAX))
+        })
     }
 
     /// A key's value as a float.
@@ -239,9 +240,10 @@ fn read_alignment(value: Option<Value<'_>>) -> Result<u64> {
     match value {
         None => Ok(32),
         Some(Value::U32(alignment)) if alignment.is_power_of_two() => Ok(alignment.into()),
-        Some(other) => {
-            Err(Error::Inconsistent(text!("{ALIGNMENT} is {other:?}; it must be a u32 power of two")))
+        Some(Value::U32(other)) => {
+            Err(Error::Inconsistent(text!("{ALIGNMENT} is {other}; it must be a power of two")))
         }
+        Some(other) => Err(wrong_kind(ALIGNMENT, &other, "a u32")),
     }
 }
 
