@@ -123,7 +123,6 @@ pub(crate) trait Unpack: Block {
     const GROUPS: usize;
     /// How `w` follows from `q`.
     const TERM: Term;
-
     /// Whether models have much of their weights in this format: products of a few columns are compiled for it.
     const COMMON: bool = false;
 
