@@ -315,7 +315,7 @@ typedef struct bantam_model_options {
   size_t backend_bytes;
   // Stops the opening; NULL is none.
   const struct bantam_cancel *cancel;
-  // Takes the log of the model and its sessions; NULL is silence. It has to stay usable until the model and its sessions are freed.
+  // Takes the log of the model and of what is opened on it; NULL is silence. It has to stay usable until all of that is freed.
   bantam_log log;
   // Handed to it.
   void *log_user;

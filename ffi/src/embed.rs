@@ -8,7 +8,7 @@ use bantam::{EmbedOptions, Embedder, Input, Pooling};
 use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, Plain, call};
 use crate::cancel::bantam_cancel;
 use crate::handle::{Noun, create_at};
-use crate::model::bantam_model;
+use crate::model::{Log, bantam_model};
 use crate::options::{Struct, flag, or_default};
 use crate::pool::bantam_pool;
 use crate::session::bantam_plan;
@@ -22,7 +22,13 @@ pub struct bantam_embedder(());
 impl Noun for bantam_embedder {
     const MAGIC: u32 = u32::from_le_bytes(*b"bemb");
     const NAME: &'static str = "the embedder";
-    type Inside = Embedder;
+    type Inside = OpenEmbedder;
+}
+
+/// What is behind an embedder's handle.
+pub(crate) struct OpenEmbedder {
+    embedder: Embedder,
+    log: Log,
 }
 
 /// What the model's file says.
@@ -168,7 +174,13 @@ pub unsafe extern "C" fn bantam_embedder_open(
         if let Some(cancel) = cancel {
             embedder.set_cancel(cancel);
         }
-        create_at(out, embedder)
+        model.log.line(format_args!(
+            "embedder opened: context of {}, {} bytes, {} threads",
+            embedder.context(),
+            embedder.memory().total_bytes(),
+            embedder.pool().threads()
+        ));
+        create_at(out, OpenEmbedder { embedder, log: model.log })
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
@@ -184,7 +196,7 @@ pub unsafe extern "C" fn bantam_embedder_get_info(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        caller.exclusive(embedder, |embedder| {
+        caller.exclusive(embedder, |OpenEmbedder { embedder, .. }| {
             let value = bantam_embedder_info {
                 struct_size: 0,
                 dim: embedder.dim(),
@@ -218,8 +230,8 @@ pub unsafe extern "C" fn bantam_embedder_set_cancel(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let cancel = caller.cancel_or_new(cancel)?;
-        caller.exclusive(embedder, |embedder| {
-            embedder.set_cancel(cancel);
+        caller.exclusive(embedder, |open| {
+            open.embedder.set_cancel(cancel);
             Ok(())
         })
     };
@@ -254,7 +266,7 @@ pub unsafe extern "C" fn bantam_embedder_embed(
         if flags & !BANTAM_EMBED_TRUNCATE != 0 {
             return Err(fail!(BANTAM_ARGUMENT, "flags {flags:#x} of bantam_embedder_embed are not known"));
         }
-        caller.exclusive(embedder, |embedder| {
+        caller.exclusive(embedder, |OpenEmbedder { embedder, .. }| {
             let Encoded { tokens, parts } =
                 encode(caller, embedder, texts, flags & BANTAM_EMBED_TRUNCATE != 0)?;
             let mut inputs = Vec::new();
@@ -295,8 +307,9 @@ pub unsafe extern "C" fn bantam_embedder_trim(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let out = caller.optional_out(released, "released")?;
-        caller.exclusive(embedder, |embedder| {
-            let released = embedder.trim();
+        caller.exclusive(embedder, |open| {
+            let released = open.embedder.trim();
+            open.log.line(format_args!("embedder trimmed: {released} bytes given back"));
             if let Some(out) = out {
                 out.write(released);
             }

@@ -53,7 +53,7 @@ pub struct bantam_model_options {
     pub backend_bytes: usize,
     /// Stops the opening; NULL is none.
     pub cancel: *const bantam_cancel,
-    /// Takes the log of the model and its sessions; NULL is silence. It has to stay usable until the model and its sessions are freed.
+    /// Takes the log of the model and of what is opened on it; NULL is silence. It has to stay usable until all of that is freed.
     pub log: bantam_log,
     /// Handed to it.
     pub log_user: *mut c_void,

@@ -542,10 +542,51 @@ static void models_come_from_anywhere(const char *path) {
     EXPECT(BANTAM_ARGUMENT, bantam_model_open_fd(12345, 0, 0, NULL, &model, e));
 }
 
-static int logged = 0;
+// What a model and everything opened on it logged.
+typedef struct {
+    int lines;
+    char last[256];
+} logbook;
+
 static void log_line(void *user, const char *message, size_t bytes) {
-    (*(int *)user)++;
-    CHECK(bytes > 0 && message[0] != 0);
+    logbook *book = (logbook *)user;
+    CHECK(bytes > 0 && bytes < sizeof book->last && message[0] != 0);
+    memcpy(book->last, message, bytes);
+    book->last[bytes] = 0;
+    book->lines++;
+}
+
+static void log_is_of_the_model(const char *path) {
+    logbook book = {0};
+    bantam_model *model = NULL;
+    bantam_model_options options = {.struct_size = sizeof options, .backend = "scalar", .log = log_line, .log_user = &book};
+    OK(bantam_model_open(path, strlen(path), &options, &model, e));
+    bantam_model_info info = {.struct_size = sizeof info};
+    OK(bantam_model_get_info(model, &info, e));
+    CHECK(strcmp(info.backend, "scalar") == 0);
+    CHECK(book.lines == 1 && strncmp(book.last, "model opened: ", 14) == 0);
+
+    bantam_session *session = open_session(model, 64);
+    CHECK(book.lines == 2 && strncmp(book.last, "session opened: context of 64, ", 31) == 0);
+    OK(bantam_session_trim(session, BANTAM_TRIM_SCRATCH, NULL, 0, NULL, e));
+    CHECK(book.lines == 3 && strncmp(book.last, "session trimmed: ", 17) == 0);
+    OK(bantam_session_free(session));
+
+    bantam_embedder *embedder = NULL;
+    bantam_embedder_options embedding = {.struct_size = sizeof embedding, .threads = 1, .context = 16, .pooling = BANTAM_POOLING_MEAN};
+    OK(bantam_embedder_open(model, &embedding, &embedder, e));
+    CHECK(book.lines == 4 && strncmp(book.last, "embedder opened: context of 16, ", 32) == 0);
+    const bantam_embed_text secret = {.text = "A hen"};
+    float vector[576];
+    OK(bantam_embedder_embed(embedder, &secret, 1, 0, vector, 576, NULL, e));
+    CHECK(book.lines == 4);
+    OK(bantam_embedder_trim(embedder, NULL, e));
+    CHECK(book.lines == 5 && strncmp(book.last, "embedder trimmed: ", 18) == 0);
+    OK(bantam_embedder_free(embedder));
+    OK(bantam_model_free(model));
+    options.backend = "no such backend";
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open(path, strlen(path), &options, &model, e));
+    CHECK(book.lines == 5);
 }
 
 #ifndef CORE_ONLY
@@ -932,14 +973,7 @@ static void *run(void *path) {
 #endif
     OK(bantam_model_free(model));
 
-    bantam_model_options options = {.struct_size = sizeof options, .backend = "scalar", .log = log_line, .log_user = &logged};
-    OK(bantam_model_open(argv[1], strlen(argv[1]), &options, &model, e));
-    bantam_model_info info = {.struct_size = sizeof info};
-    OK(bantam_model_get_info(model, &info, e));
-    CHECK(strcmp(info.backend, "scalar") == 0 && logged == 1);
-    OK(bantam_model_free(model));
-    options.backend = "no such backend";
-    EXPECT(BANTAM_ARGUMENT, bantam_model_open(argv[1], strlen(argv[1]), &options, &model, e));
+    log_is_of_the_model(argv[1]);
     printf("use.c: %d checks hold\n", checks);
     return NULL;
 }

@@ -31,7 +31,7 @@ public class ModelOptions {
     /** Tells how much of the model is ready while it opens. That takes time with [lock] only. */
     public var progress: Progress? = null
 
-    /** Keeps the log of the model and its sessions for [Bantam.takeLog]. */
+    /** Keeps the log of the model and of what is opened on it for [Bantam.takeLog]. */
     public var log: Boolean = false
 
     internal fun backendBytes(): ByteArray? = backend?.encodeToByteArray()
