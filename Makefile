@@ -66,8 +66,8 @@ check-targets: ## Check that the library builds for every target, from phones to
 check-abi: ## Hold include/bantam.h against that of the last release (needs abigail-tools)
 	scripts/check-abi
 
-sanitize: model ## Run the C tests under sanitizers and valgrind (RUNS="tests valgrind" is quick; "address thread" take clang-22, nightly, rustc-web)
-	scripts/sanitize $(RUNS)
+sanitize: model ## Run the C tests under sanitizers and valgrind (RUNS="tests valgrind" is quick; "address thread" take clang-22, nightly, rustc-web; TESTS=hostile is the quick half)
+	TESTS="$(TESTS)" scripts/sanitize $(RUNS)
 
 dist: model ## Make the archives for app developers in target/dist-files (PARTS="linux jvm android ..."), with checksums and bill of materials
 	scripts/dist $(if $(PARTS),--parts "$(PARTS)")
