@@ -7,7 +7,7 @@ use core::fmt;
 use crate::attention::{AttendMut, KvFormat, KvKernels};
 use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
-use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
+use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM, Scales};
 use crate::math;
 use crate::recurrent::{self, DeltaInputs, TAPS_MAX};
 use crate::scalar;
@@ -62,7 +62,7 @@ pub struct Table {
     /// See [`Backend::scratch_bytes`].
     pub scratch_bytes: fn(k: usize) -> usize,
     /// See [`Backend::quantize_q8`].
-    pub quantize_q8: unsafe fn(x: &[f32], out: &mut ColumnsMut<'_>),
+    pub quantize_q8: unsafe fn(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>),
     /// See [`Backend::rms_norm`].
     pub rms_norm: unsafe fn(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]),
     /// See [`Backend::rope`].
@@ -251,8 +251,9 @@ impl Backend {
         );
         assert_eq!(x.n, out.cols(), "columns of the input and of the output");
         let values = x.k.checked_mul(x.n).expect("the columns are in memory");
-        if format.wants_q8() {
+        if let Some(scales) = format.scales() {
             assert_eq!(x.q.len(), values, "quantised activations");
+            assert!(x.scales >= scales, "scales that are powers of two");
             assert_eq!(x.d.len(), values / Q8_BLOCK, "scales of the activations");
             assert_eq!(x.s.len(), values / Q8_SUM, "sums of the activations");
         } else {
@@ -274,18 +275,18 @@ impl Backend {
         unsafe { (self.0.formats[format as usize].dequantize)(weights, out) }
     }
 
-    /// Quantises one column to 8 bits, as [`Columns`] describes: `d = max|x| / 127` of each 32, `q = round(x / d)`.
+    /// Quantises one column to 8 bits, as [`Columns`] describes: `d` of each 32 as [`Scales`] says, `q = round(x / d)`.
     /// Values that are not finite give some `q` in range.
     ///
     /// # Panics
     /// If the length of `x` is not a multiple of 32, or another does not fit it.
-    pub fn quantize_q8(self, x: &[f32], out: &mut ColumnsMut<'_>) {
+    pub fn quantize_q8(self, x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
         assert!(x.len().is_multiple_of(Q8_BLOCK), "whole blocks of activations");
         assert_eq!(out.q.len(), x.len());
         assert_eq!(out.d.len(), x.len() / Q8_BLOCK);
         assert_eq!(out.s.len(), x.len() / Q8_SUM);
         // SAFETY: a Backend exists only for a CPU that supports its table; the lengths were checked above.
-        unsafe { (self.0.quantize_q8)(x, out) }
+        unsafe { (self.0.quantize_q8)(x, scales, out) }
     }
 
     /// Root-mean-square norm: `out[i] = x[i] * gain[i] / sqrt(mean(x^2) + eps)`.

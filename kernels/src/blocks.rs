@@ -4,6 +4,8 @@
 
 use half::{bf16, f16};
 
+use crate::columns::Scales;
+
 /// Two little-endian bytes of an IEEE 754 half.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -134,7 +136,17 @@ impl Format {
 
     /// Whether the format's kernels multiply with 8-bit activations (else with 32-bit floats).
     pub const fn wants_q8(self) -> bool {
-        !matches!(self, Format::F32 | Format::F16 | Format::BF16)
+        self.scales().is_some()
+    }
+
+    /// The scales of the 8-bit activations that the format's kernels multiply with; `None` if these are 32-bit floats. Super-blocks, which
+    /// others multiply with one scale for 256 activations, want powers of two.
+    pub const fn scales(self) -> Option<Scales> {
+        match self {
+            Format::F32 | Format::F16 | Format::BF16 => None,
+            _ if self.block_len() == 256 => Some(Scales::Powers),
+            _ => Some(Scales::Least),
+        }
     }
 }
 

@@ -11,6 +11,40 @@ pub const Q8_BLOCK: usize = 32;
 /// Activations per pre-computed sum of a quantised column.
 pub const Q8_SUM: usize = 16;
 
+/// How the scale of 32 quantised activations follows from the greatest magnitude among them.
+///
+/// What a format's products want is [`Format::scales`](crate::Format::scales); powers of two are good for every format.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Scales {
+    /// `max / 127`: the least error.
+    Least,
+    /// The least power of two that is not less, as of MXINT8 in the OCP Microscaling Formats, version 1.0: twice the squared error of
+    /// [`Scales::Least`], which is about half that of one scale for 256 values. An integer times such a scale is exact, so kernels may
+    /// scale their sums as integers: see `x86/activations.rs`. Infinite where it would be more than 2^104.
+    Powers,
+}
+
+impl Scales {
+    /// The scale of values of which `max` is the greatest magnitude, and what they are multiplied with to be quantised.
+    #[inline]
+    pub(crate) fn of(self, max: f32) -> (f32, f32) {
+        const GREATEST: f32 = (1u128 << 104) as f32;
+        let least = max / 127.0;
+        let (scale, inverse) = match self {
+            Scales::Least => (least, 127.0 / max),
+            Scales::Powers if least > GREATEST => (f32::INFINITY, 0.0),
+            Scales::Powers if least > 0.0 => {
+                // Any bit of the mantissa carries into the exponent.
+                let power = f32::from_bits((least.to_bits() + 0x007f_ffff) & 0x7f80_0000);
+                (power, 1.0 / power)
+            }
+            Scales::Powers => (least, 0.0),
+        };
+        // Of the least numbers the inverse would be infinite; as it is, no product leaves -127..=127, and a NaN turns into 0.
+        (scale, if max > 0.0 { inverse.min(f32::MAX) } else { 0.0 })
+    }
+}
+
 /// `n` columns of `k` activations, column after column.
 ///
 /// The quantised form is held apart by kind, so that a kernel may load any width of any of them:
@@ -29,6 +63,8 @@ pub struct Columns<'a> {
     pub f32: &'a [f32],
     /// Quantised values: `n * k`, or empty.
     pub q: &'a [i8],
+    /// How the scales came to be.
+    pub scales: Scales,
     /// Scales: `n * k / 32`, or empty.
     pub d: &'a [f32],
     /// Scaled sums: `n * k / 16`, or empty.
@@ -38,7 +74,15 @@ pub struct Columns<'a> {
 impl<'a> Columns<'a> {
     /// Columns without a quantised form.
     pub fn from_f32(f32: &'a [f32], k: usize) -> Columns<'a> {
-        Columns { k, n: f32.len().checked_div(k).unwrap_or(0), f32, q: &[], d: &[], s: &[] }
+        Columns {
+            k,
+            n: f32.len().checked_div(k).unwrap_or(0),
+            f32,
+            q: &[],
+            scales: Scales::Least,
+            d: &[],
+            s: &[],
+        }
     }
 
     /// Column `c` alone.
@@ -58,6 +102,7 @@ impl<'a> Columns<'a> {
             n: to - from,
             f32: part(self.f32, self.k, from, to),
             q: part(self.q, self.k, from, to),
+            scales: self.scales,
             d: part(self.d, self.k / Q8_BLOCK, from, to),
             s: part(self.s, self.k / Q8_SUM, from, to),
         }
@@ -70,6 +115,8 @@ pub struct ColumnsTileMut<'a> {
     pub f32: TileMut<'a>,
     /// Quantised values, or none; then there are no scales and sums either.
     pub q: TileMut<'a, i8>,
+    /// How scales come to be.
+    pub scales: Scales,
     /// Scales, one row for 32.
     pub d: TileMut<'a>,
     /// Scaled sums, one row for 16.
@@ -87,7 +134,7 @@ impl ColumnsTileMut<'_> {
         }
         if self.q.cols() > 0 {
             let (q, d, s) = (self.q.column(c), self.d.column(c), self.s.column(c));
-            backend.quantize_q8(values, &mut ColumnsMut { q, d, s });
+            backend.quantize_q8(values, self.scales, &mut ColumnsMut { q, d, s });
         }
     }
 }
@@ -106,6 +153,7 @@ unsafe impl Rows for ColumnsTileMut<'_> {
             ColumnsTileMut {
                 f32: self.f32.cut(rows.clone()),
                 q: self.q.cut(rows.clone()),
+                scales: self.scales,
                 d: self.d.cut(every(Q8_BLOCK)),
                 s: self.s.cut(every(Q8_SUM)),
             }

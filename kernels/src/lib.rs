@@ -46,7 +46,7 @@ pub mod x86;
 pub use attention::KvFormat;
 pub use backend::{Backend, BackendError, Origin};
 pub use blocks::Format;
-pub use columns::{Columns, ColumnsMut, ColumnsTileMut};
+pub use columns::{Columns, ColumnsMut, ColumnsTileMut, Scales};
 pub use half::f16;
 pub use scan::{SCAN_BLOCK, SpreadMut};
 pub use tile::{Rows, TileMut};

@@ -18,7 +18,7 @@ use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Piece, Queries, Score}
 use crate::backend::{FormatKernels, RopePairs, Table};
 use crate::blocks::*;
 use crate::ceiling;
-use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM};
+use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM, Scales};
 use crate::dequantize::Weights;
 use crate::math;
 use crate::recurrent::delta_rule;
@@ -146,12 +146,12 @@ fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f32 {
 }
 
 /// See [`crate::Backend::quantize_q8`].
-fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
+fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     let blocks = x.chunks_exact(Q8_BLOCK).zip(out.q.chunks_exact_mut(Q8_BLOCK));
     for (((x, q), d), s) in blocks.zip(out.d.iter_mut()).zip(out.s.chunks_exact_mut(Q8_BLOCK / Q8_SUM)) {
         let max = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
-        *d = max / 127.0;
-        let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
+        let inverse;
+        (*d, inverse) = scales.of(max);
         for (x, q) in x.iter().zip(q.iter_mut()) {
             // `as` saturates and takes a NaN to 0; the clamp keeps -128 out.
             *q = (math::round(x * inverse) as i8).max(-127);

@@ -9,7 +9,7 @@
 
 use bantam_kernels::backend::NARROW;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
-use bantam_kernels::{Backend, Columns, ColumnsMut, TileMut};
+use bantam_kernels::{Backend, Columns, ColumnsMut, Scales, TileMut};
 
 use super::Forward;
 use super::scratch::Quantized;
@@ -161,10 +161,9 @@ impl Part {
     fn inner<'a>(&self, adapters: &'a Adapters, n: usize) -> Columns<'a> {
         let (k, Quantized { q, d, s }) = (self.low.rank(), &adapters.inner_quantized);
         let floats = Columns::from_f32(&adapters.inner[self.at..][..n * k], k);
-        if !self.low.b.format.wants_q8() {
-            return floats;
-        }
+        let Some(scales) = self.low.b.format.scales() else { return floats };
         Columns {
+            scales,
             q: &q[self.at..][..n * k],
             d: &d[self.at / Q8_BLOCK..][..n * k / Q8_BLOCK],
             s: &s[self.at / Q8_SUM..][..n * k / Q8_SUM],
@@ -174,12 +173,12 @@ impl Part {
 }
 
 impl Forward<'_> {
-    /// Multiplies the input of a step with the A of each adapter of each of its matrices. `quantized` says whether the input
-    /// is there in blocks; the hidden values are there as floats only if they are not.
+    /// Multiplies the input of a step with the A of each adapter of each of its matrices. `scales` are those of the input, if it is there in
+    /// blocks; the hidden values are there as floats only if they are not.
     pub(super) fn lower<'m>(
         &mut self,
         n: usize,
-        (from, k, quantized): (Buffer, usize, bool),
+        (from, k, scales): (Buffer, usize, Option<Scales>),
         weights: impl Iterator<Item = &'m Matrix>,
     ) -> Lows {
         let mut lows = Lows::none(n);
@@ -199,17 +198,17 @@ impl Forward<'_> {
         let range = self.scratch.range(from, n);
         let scratch = &mut *self.scratch;
         let form = if from == Buffer::Hidden { &scratch.hidden } else { &scratch.quantized };
-        let mut x = form.columns(&scratch.buffers[range], k, n);
-        if !quantized {
-            (x.q, x.d, x.s) = (&[], &[], &[]);
-        } else if from == Buffer::Hidden {
+        let mut x = form.columns(&scratch.buffers[range], k, n, scales);
+        if scales.is_some() && from == Buffer::Hidden {
             x.f32 = &[];
         }
         x.f32 = &x.f32[..x.f32.len().min(n * k)];
         let adapters = &mut scratch.adapters;
         let own = &mut scratch.threads.kernels;
-        let wants_q8 = lows.iter().any(|part| part.low.a.format.wants_q8());
-        let wants_floats = lows.iter().any(|part| !part.low.a.format.wants_q8());
+        // What the step's own blocks are no good for is quantised again.
+        let wanted = lows.iter().map(|part| part.low.a.format.scales()).max().flatten();
+        let wanted = wanted.filter(|wanted| scales < Some(*wanted));
+        let wants_floats = wanted.is_some() || lows.iter().any(|part| part.low.a.format.scales().is_none());
         for c in (0..n).step_by(NARROW) {
             let to = n.min(c + NARROW);
             let mut x = x.range(c, to);
@@ -225,14 +224,15 @@ impl Forward<'_> {
                 }
                 x.f32 = input;
             }
-            if wants_q8 && x.q.is_empty() {
+            if let Some(scales) = wanted {
                 let (backend, floats) = (self.backend, x.f32);
                 let parts = ((&mut q[..], k), (&mut d[..], k / Q8_BLOCK), (&mut s[..], k / Q8_SUM));
                 self.pool.zip(to - c, parts.0, parts.1, parts.2, &|c, q, d, s| {
-                    backend.quantize_q8(&floats[c * k..][..k], &mut ColumnsMut { q, d, s });
+                    backend.quantize_q8(&floats[c * k..][..k], scales, &mut ColumnsMut { q, d, s });
                 });
                 let values = k * (to - c);
                 (x.q, x.d, x.s) = (&q[..values], &d[..values / Q8_BLOCK], &s[..values / Q8_SUM]);
+                x.scales = scales;
             }
             let mut tiles: [TileMut<'_>; LOWS_MAX] = core::array::from_fn(|_| TileMut::empty());
             let mut rest = &mut adapters.inner[..];
@@ -293,7 +293,8 @@ impl Forward<'_> {
     fn quantize_inner(&mut self, lows: &Lows) {
         let backend = self.backend;
         let Adapters { inner, inner_quantized: Quantized { q, d, s }, .. } = &mut self.scratch.adapters;
-        for part in lows.iter().filter(|part| part.low.b.format.wants_q8()) {
+        for part in lows.iter() {
+            let Some(scales) = part.low.b.format.scales() else { continue };
             let (at, rank) = (part.at, part.low.rank());
             let inner = &inner[at..];
             self.pool.zip(
@@ -301,7 +302,9 @@ impl Forward<'_> {
                 (&mut q[at..], rank),
                 (&mut d[at / Q8_BLOCK..], rank / Q8_BLOCK),
                 (&mut s[at / Q8_SUM..], rank / Q8_SUM),
-                &|c, q, d, s| backend.quantize_q8(&inner[c * rank..][..rank], &mut ColumnsMut { q, d, s }),
+                &|c, q, d, s| {
+                    backend.quantize_q8(&inner[c * rank..][..rank], scales, &mut ColumnsMut { q, d, s })
+                },
             );
         }
     }

@@ -23,7 +23,7 @@ impl Forward<'_> {
                 continue;
             }
             let [gate, up, down] = experts.of(expert);
-            self.gated(found, Buffer::Gathered, (&gate, Some(&up), experts.activation), experts.exact);
+            self.gated(found, Buffer::Gathered, (&gate, Some(&up), experts.activation), experts.hidden);
             self.linear(found, Buffer::Hidden, &[(down, Buffer::Expert)]);
             self.scatter(n, expert as u32, experts.used);
         }

@@ -4,7 +4,7 @@
 use core::ops::Range;
 
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
-use bantam_kernels::{Backend, Columns, ColumnsMut, Rows, TileMut};
+use bantam_kernels::{Backend, Columns, ColumnsMut, Rows, Scales, TileMut};
 
 use super::Forward;
 use crate::model::program::{Activation, Buffer, Logits, PROJECTIONS_MAX, Projection};
@@ -28,10 +28,10 @@ impl Forward<'_> {
     /// `to = weight . from + bias`, for each projection.
     pub(super) fn linear(&mut self, n: usize, from: Buffer, projections: &[(Projection, Buffer)]) {
         let k = projections[0].0.weight.k;
-        let quantized = projections.iter().any(|(projection, _)| projection.wants_q8());
-        self.prepare_input(n, from, k, quantized);
+        let scales = projections.iter().map(|(projection, _)| projection.scales()).max().flatten();
+        self.prepare_input(n, from, k, scales);
         let weights = projections.iter().map(|(projection, _)| &projection.weight);
-        let lows = self.lower(n, (from, k, quantized), weights);
+        let lows = self.lower(n, (from, k, scales), weights);
         let scratch = &mut *self.scratch;
         // The input, then the outputs; ranges that are not needed stay empty.
         let mut ranges: [Range<usize>; 1 + PROJECTIONS_MAX] = Default::default();
@@ -48,8 +48,11 @@ impl Forward<'_> {
         let x = match from {
             // Where layers are of several widths, the floats of a narrow one take a part of the buffer; and of one that keeps
             // its blocks alone, the buffer holds none.
-            Buffer::Hidden => scratch.hidden.columns(&input[..if quantized { 0 } else { n * k }], k, n),
-            _ => scratch.quantized.columns(&input[..n * k], k, n),
+            Buffer::Hidden => {
+                let floats = if scales.is_some() { 0 } else { n * k };
+                scratch.hidden.columns(&input[..floats], k, n, scales)
+            }
+            _ => scratch.quantized.columns(&input[..n * k], k, n, scales),
         };
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
         let (file, backend, adapters) = (self.file, self.backend, &scratch.adapters);
@@ -67,19 +70,19 @@ impl Forward<'_> {
         n: usize,
         from: Buffer,
         (gate, up, activation): (&Projection, Option<&Projection>, Activation),
-        exact: bool,
+        hidden: Option<Scales>,
     ) {
         let Matrix { k, rows, .. } = gate.weight;
-        let quantized = gate.wants_q8() || up.is_some_and(Projection::wants_q8);
-        self.prepare_input(n, from, k, quantized);
+        let scales = gate.scales().max(up.and_then(Projection::scales));
+        self.prepare_input(n, from, k, scales);
         let weights = [Some(&gate.weight), up.map(|up| &up.weight)].into_iter().flatten();
-        let lows = self.lower(n, (from, k, quantized), weights);
+        let lows = self.lower(n, (from, k, scales), weights);
         let scratch = &mut *self.scratch;
         let ranges = [scratch.range(from, n), scratch.range(Buffer::Hidden, n)];
-        let [input, hidden] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
-        let x = scratch.quantized.columns(input, k, n);
-        let floats = if exact { rows * n } else { 0 };
-        let mut tile = [scratch.hidden.tile(&mut hidden[..floats], rows, n, exact)];
+        let [input, to] = scratch.buffers.get_disjoint_mut(ranges).expect("two buffers");
+        let x = scratch.quantized.columns(input, k, n, scales);
+        let floats = if hidden.is_some() { 0 } else { rows * n };
+        let mut tile = [scratch.hidden.tile(&mut to[..floats], rows, n, hidden)];
         let threads = &mut scratch.threads;
         let share = threads.floats.len() / self.pool.capacity();
         let panels = (share.min(GATED) / (2 * PANEL * n)).max(1);
@@ -115,12 +118,12 @@ impl Forward<'_> {
 
     /// `out = weight . Normed`, scaled and capped, for the first `n` columns.
     pub(super) fn score(&mut self, n: usize, weight: &Matrix, logits: Logits, out: &mut [f32]) {
-        let quantized = weight.format.wants_q8();
-        self.prepare_input(n, Buffer::Normed, weight.k, quantized);
-        let lows = self.lower(n, (Buffer::Normed, weight.k, quantized), core::iter::once(weight));
+        let scales = weight.format.scales();
+        self.prepare_input(n, Buffer::Normed, weight.k, scales);
+        let lows = self.lower(n, (Buffer::Normed, weight.k, scales), core::iter::once(weight));
         let scratch = &mut *self.scratch;
         let input = &scratch.buffers[scratch.range(Buffer::Normed, n)];
-        let x = scratch.quantized.columns(input, weight.k, n);
+        let x = scratch.quantized.columns(input, weight.k, n, scales);
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
         let (file, backend, adapters) = (self.file, self.backend, &scratch.adapters);
         let mut tiles = [TileMut::new(out, weight.rows, n)];
@@ -137,11 +140,9 @@ impl Forward<'_> {
         });
     }
 
-    /// Quantises the first `n` columns of a buffer; the hidden values are so already.
-    fn prepare_input(&mut self, n: usize, from: Buffer, k: usize, quantize: bool) {
-        if !quantize || from == Buffer::Hidden {
-            return;
-        }
+    /// Quantises the first `n` columns of a buffer, if that is wanted; the hidden values are so already.
+    fn prepare_input(&mut self, n: usize, from: Buffer, k: usize, scales: Option<Scales>) {
+        let Some(scales) = scales.filter(|_| from != Buffer::Hidden) else { return };
         let backend = self.backend;
         let scratch = &mut *self.scratch;
         let input = &scratch.buffers[scratch.range(from, n)];
@@ -151,7 +152,7 @@ impl Forward<'_> {
             (&mut quantized.q, k),
             (&mut quantized.d, k / Q8_BLOCK),
             (&mut quantized.s, k / Q8_SUM),
-            &|c, q, d, s| backend.quantize_q8(&input[c * k..][..k], &mut ColumnsMut { q, d, s }),
+            &|c, q, d, s| backend.quantize_q8(&input[c * k..][..k], scales, &mut ColumnsMut { q, d, s }),
         );
     }
 }
@@ -168,8 +169,8 @@ fn clamp(gates: &mut [f32], ups: &mut [f32]) {
 }
 
 impl Projection {
-    fn wants_q8(&self) -> bool {
-        self.weight.format.wants_q8()
+    fn scales(&self) -> Option<Scales> {
+        self.weight.format.scales()
     }
 
     /// The rows from `from` on, as many as `out` has, of every column.

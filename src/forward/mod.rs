@@ -86,11 +86,11 @@ impl<'a> Forward<'a> {
                     let sinks = sinks.as_ref().map_or(&[][..], |sinks| sinks.values(self.file));
                     self.attend(n, positions, *layer, *heads, attention, sinks);
                 }
-                Step::Gated { from, gate, up, activation, exact } => {
-                    self.gated(n, *from, (gate, Some(up), *activation), *exact);
+                Step::Gated { from, gate, up, activation, hidden } => {
+                    self.gated(n, *from, (gate, Some(up), *activation), *hidden);
                 }
-                Step::Activate { from, projection, activation, exact } => {
-                    self.gated(n, *from, (projection, None, *activation), *exact);
+                Step::Activate { from, projection, activation, hidden } => {
+                    self.gated(n, *from, (projection, None, *activation), *hidden);
                 }
                 Step::Experts { from, experts } => self.experts(n, *from, experts),
                 Step::Add { from, to, scale } => self.add(n, *from, *to, *scale),

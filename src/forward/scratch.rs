@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use bantam_kernels::backend::Backend;
 use bantam_kernels::columns::{Q8_BLOCK, Q8_SUM};
-use bantam_kernels::{Columns, ColumnsTileMut, TileMut};
+use bantam_kernels::{Columns, ColumnsTileMut, Scales, TileMut};
 
 use super::adapters::Adapters;
 use super::angles::Angles;
@@ -202,17 +202,19 @@ impl Scratch {
 }
 
 impl Quantized {
-    /// The columns of a projection's input: the floats, and this quantised form of them, as far as there are any.
-    pub(super) fn columns<'a>(&'a self, f32: &'a [f32], k: usize, n: usize) -> Columns<'a> {
+    /// The columns of a projection's input: the floats, and this quantised form of them, if they were quantised.
+    pub(super) fn columns<'a>(
+        &'a self,
+        f32: &'a [f32],
+        k: usize,
+        n: usize,
+        scales: Option<Scales>,
+    ) -> Columns<'a> {
+        let floats = Columns { k, n, f32, ..Columns::from_f32(&[], 0) };
+        let Some(scales) = scales else { return floats };
         let Quantized { q, d, s } = self;
-        Columns {
-            k,
-            n,
-            f32,
-            q: first(q, n * k),
-            d: first(d, n * (k / Q8_BLOCK)),
-            s: first(s, n * (k / Q8_SUM)),
-        }
+        let (d, s) = (&d[..n * (k / Q8_BLOCK)], &s[..n * (k / Q8_SUM)]);
+        Columns { q: &q[..n * k], scales, d, s, ..floats }
     }
 
     /// `n` columns of `rows` rows to write: the floats, or this form of them.
@@ -221,27 +223,24 @@ impl Quantized {
         f32: &'a mut [f32],
         rows: usize,
         n: usize,
-        exact: bool,
+        scales: Option<Scales>,
     ) -> ColumnsTileMut<'a> {
         let none = TileMut::empty;
-        if exact {
+        let Some(scales) = scales else {
             return ColumnsTileMut {
                 f32: TileMut::new(f32, rows, n),
                 q: TileMut::empty(),
+                scales: Scales::Least,
                 d: none(),
                 s: none(),
             };
-        }
+        };
         ColumnsTileMut {
             f32: none(),
+            scales,
             q: TileMut::new(&mut self.q, rows, n),
             d: TileMut::new(&mut self.d, rows / Q8_BLOCK, n),
             s: TileMut::new(&mut self.s, rows / Q8_SUM, n),
         }
     }
-}
-
-/// The first values of a form, or none if it was never asked for.
-fn first<T>(all: &[T], len: usize) -> &[T] {
-    all.get(..len).unwrap_or_default()
 }

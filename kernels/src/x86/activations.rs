@@ -1,4 +1,16 @@
 //! Columns of 8-bit activations as the kernels read them, with what a format adds for each group of them.
+//!
+//! # Scales that are powers of two
+//! The sum of products of a group is an integer `i`, of less than 2^22, and what is wanted is the float `i * d`. Where the scale `d` is a power
+//! of two ([`Scales::Powers`]), neither a conversion nor a multiplication is needed. With the bits of the float `1.5 * 2^23 * d`, one more
+//! of them is `d` more of it:
+//! ```text
+//!             | sign | exponent | mantissa
+//! 1.5 2^23 d  | 0    | 23 + d's | 100 0000 0000 0000 0000 0000      the base
+//! + i         | 0    | 23 + d's | 100 0000 0000 0000 0000 0000 + i  what sums of integers come to that begin with the base
+//! ```
+//! and the base taken off leaves `i * d`, exactly. Where dot products share the CPU's ports with conversions and multiplications, that is a tenth
+//! of a tile.
 
 use super::chunk::{CHUNK, Term};
 use crate::columns::Columns;
@@ -8,9 +20,9 @@ use crate::columns::Columns;
 pub(crate) struct Column<'a> {
     /// The values of each block: signed bytes.
     q: &'a [[u8; CHUNK]],
-    /// The scale of each block.
+    /// The scale of each block, or its base.
     d: &'a [f32],
-    /// The term of each group: the bits of a float or an integer, see [`Term`].
+    /// The term of each group: the bits of a float or an integer, which has the base in it. See [`Term`].
     terms: &'a [u32],
 }
 
@@ -26,7 +38,7 @@ impl Column<'_> {
         i32::from_le_bytes(block.as_chunks::<4>().0[step])
     }
 
-    /// The scale of block `b`.
+    /// The scale of block `b`, or its base.
     #[inline(always)]
     pub(crate) unsafe fn scale(&self, b: usize) -> f32 {
         // SAFETY: promised by the caller.
@@ -55,13 +67,16 @@ pub(crate) struct Activations<'a> {
     pub(crate) blocks: usize,
     /// Blocks of a whole column.
     stride: usize,
+    /// Blocks from a column's scale or base to the next one's.
+    d_stride: usize,
     groups: usize,
-    /// All columns, one after the other, from the first block of the run on; the terms are of the run only.
+    /// All columns, one after the other, from the first block of the run on; terms and bases are of the run only.
     all: Column<'a>,
 }
 
 impl<'a> Activations<'a> {
-    /// Computes the terms of blocks `from..to` of each column, for chunks of `groups` groups.
+    /// Computes the terms of blocks `from..to` of each column, for chunks of `groups` groups, and their bases if they are wanted. For
+    /// both there are [`words_of`] a block.
     ///
     /// # Safety
     /// The CPU must have AVX2.
@@ -70,22 +85,41 @@ impl<'a> Activations<'a> {
         x: &Columns<'a>,
         (from, to): (usize, usize),
         term: Term,
-        groups: usize,
-        terms: &'a mut [u32],
+        (groups, has_bases): (usize, bool),
+        words: &'a mut [u32],
     ) -> Activations<'a> {
         let (stride, blocks) = (x.k / CHUNK, to - from);
-        let terms = &mut terms[..x.n * blocks * groups];
+        let words = &mut words[..x.n * blocks * words_of(groups, has_bases)];
+        let (terms, bases) = words.split_at_mut(x.n * blocks * groups);
+        // SAFETY: any bits are floats.
+        let bases: &mut [f32] = unsafe { bases.align_to_mut().1 };
         for (c, terms) in terms.chunks_exact_mut(blocks * groups).enumerate() {
             let run = c * stride + from..c * stride + to;
             let (sums, d) = (&x.s.as_chunks::<2>().0[run.clone()], &x.d[run]);
+            if has_bases {
+                let bases = &mut bases[c * blocks..][..blocks];
+                bases.iter_mut().zip(d).for_each(|(base, d)| *base = SHIFT * d);
+            }
             match (term, groups) {
-                (Term::Offset(0), _) => {}
                 (Term::Minimum, 1) => {
                     terms.iter_mut().zip(sums).for_each(|(term, [a, b])| *term = (a + b).to_bits());
                 }
                 (Term::Minimum, _) => {
                     terms.iter_mut().zip(sums.as_flattened()).for_each(|(term, s)| *term = s.to_bits());
                 }
+                // What is taken off the base is taken off the integer in it.
+                (Term::Offset(offset), 1) if has_bases => {
+                    for ((term, [a, b]), base) in terms.iter_mut().zip(sums).zip(&bases[c * blocks..]) {
+                        *term = (base - offset as f32 * (a + b)).to_bits();
+                    }
+                }
+                (Term::Offset(offset), _) if has_bases => {
+                    let terms = terms.as_chunks_mut::<2>().0.iter_mut();
+                    for ((terms, s), base) in terms.zip(sums).zip(&bases[c * blocks..]) {
+                        *terms = s.map(|s| (base - offset as f32 * s).to_bits());
+                    }
+                }
+                (Term::Offset(0), _) => {}
                 (Term::Offset(offset), 1) => {
                     for ((term, [a, b]), d) in terms.iter_mut().zip(sums).zip(d) {
                         *term = round((a + b) / d).wrapping_mul(-offset) as u32;
@@ -101,7 +135,8 @@ impl<'a> Activations<'a> {
         // SAFETY: the same bytes, only their sign forgotten, so that four of them are loaded as one word.
         let q: &[[u8; CHUNK]] =
             unsafe { core::slice::from_raw_parts(x.q.as_ptr().cast(), x.q.len() / CHUNK) };
-        Activations { n: x.n, blocks, stride, groups, all: Column { q: &q[from..], d: &x.d[from..], terms } }
+        let (d, d_stride) = if has_bases { (&*bases, blocks) } else { (&x.d[from..], stride) };
+        Activations { n: x.n, blocks, stride, d_stride, groups, all: Column { q: &q[from..], d, terms } }
     }
 
     /// `C` columns from column `c` and block `b` on; behind the last column it is taken again.
@@ -114,11 +149,12 @@ impl<'a> Activations<'a> {
         let blocks = self.blocks - b;
         for (i, column) in columns.iter_mut().enumerate() {
             let c = (c + i).min(self.n - 1);
-            let (at, term) = (c * self.stride + b, (c * self.blocks + b) * self.groups);
+            let (q, d, term) =
+                (c * self.stride + b, c * self.d_stride + b, (c * self.blocks + b) * self.groups);
             // SAFETY: there is that column, and each has that many blocks.
             unsafe {
-                column.q = self.all.q.get_unchecked(at..at + blocks);
-                column.d = self.all.d.get_unchecked(at..at + blocks);
+                column.q = self.all.q.get_unchecked(q..q + blocks);
+                column.d = self.all.d.get_unchecked(d..d + blocks);
                 column.terms = self.all.terms.get_unchecked(term..term + blocks * self.groups);
             }
         }
@@ -126,10 +162,17 @@ impl<'a> Activations<'a> {
     }
 }
 
+/// Words that are computed of a block with so many groups.
+pub(crate) const fn words_of(groups: usize, has_bases: bool) -> usize {
+    groups + has_bases as usize
+}
+
+/// A float of which one more bit is one more, and that has as much room below as above.
+const SHIFT: f32 = 12_582_912.0;
+
 /// The nearest integer, for up to 2^22; any integer for what is none, as 0 / 0 of a column of zeroes.
 #[inline(always)]
 fn round(x: f32) -> i32 {
     // Adding 1.5 * 2^23 leaves the integer in the low bits of the mantissa.
-    const SHIFT: f32 = 12_582_912.0;
     ((x + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32)
 }

@@ -3,6 +3,7 @@
 use super::lanes::Lanes;
 use super::register::Floats;
 use crate::blocks::Block;
+use crate::columns::Scales;
 
 /// Weights along `k` in a chunk: as many as share one scale of the activations.
 pub(crate) const CHUNK: usize = 32;
@@ -72,6 +73,8 @@ pub(crate) trait Kind {
     const GROUPS: usize;
     /// Whether only the products of half a group surely add up in 16 bits.
     const SPLIT: bool;
+    /// Whether the scales of the activations are powers of two.
+    const POWERS: bool;
     /// Whether the term is a minimum, if that is not told.
     const MINIMUM: Option<bool> = None;
 }
@@ -85,15 +88,19 @@ impl<B: Unpack> Kind for B {
         assert!(B::BITS == 8 || fit >= STEPS / B::GROUPS / 2, "half a group does not fit");
         fit < STEPS / B::GROUPS
     };
+    const POWERS: bool = matches!(B::FORMAT.scales(), Some(Scales::Powers));
 }
 
-/// The kind of all formats with as many groups, signed or not, split or not.
-pub(crate) struct Of<const SIGNED: bool, const GROUPS: usize, const SPLIT: bool>;
+/// The kind of all formats with as many groups, signed or not, split or not, with powers of two or without.
+pub(crate) struct Of<const SIGNED: bool, const GROUPS: usize, const SPLIT: bool, const POWERS: bool>;
 
-impl<const SIGNED: bool, const GROUPS: usize, const SPLIT: bool> Kind for Of<SIGNED, GROUPS, SPLIT> {
+impl<const SIGNED: bool, const GROUPS: usize, const SPLIT: bool, const POWERS: bool> Kind
+    for Of<SIGNED, GROUPS, SPLIT, POWERS>
+{
     const SIGNED: bool = SIGNED;
     const GROUPS: usize = GROUPS;
     const SPLIT: bool = SPLIT;
+    const POWERS: bool = POWERS;
 }
 
 /// A kind of which the term is a minimum, or is not.
@@ -103,6 +110,7 @@ impl<K: Kind, const MINIMUM: bool> Kind for With<K, MINIMUM> {
     const SIGNED: bool = K::SIGNED;
     const GROUPS: usize = K::GROUPS;
     const SPLIT: bool = K::SPLIT;
+    const POWERS: bool = K::POWERS;
     const MINIMUM: Option<bool> = Some(MINIMUM);
 }
 

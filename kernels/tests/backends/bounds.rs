@@ -8,7 +8,7 @@ use std::ptr;
 
 use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Piece, Queries, wide_tokens};
 use bantam_kernels::backend::RopePairs;
-use bantam_kernels::{Backend, Columns, ColumnsMut, Format, KvFormat, SpreadMut, TileMut};
+use bantam_kernels::{Backend, Columns, ColumnsMut, Format, KvFormat, Scales, SpreadMut, TileMut};
 
 use crate::common::{Activations, Placed, Random};
 
@@ -85,14 +85,14 @@ fn products_stay_inside(backend: Backend) {
         for (blocks, rows, n) in [(1, 1, 1), (3, 7, 4), (1, 33, 5), (2, 4, 16), (3, 35, 17), (1, 64, 50)] {
             let k = blocks * format.block_len().max(32);
             let weights = Guarded::new(&random.weights(format, k * rows));
-            let x = Activations::random(&mut random, k, n);
+            let x = Activations::random(&mut random, format, k, n);
             // A kernel gets the form that it wants, and nothing of the other.
             let [f32, d, s] = [&x.f32, &x.d, &x.s].map(|values| Guarded::new(values));
             let q = Guarded::new(&x.q);
             let columns = if format.wants_q8() {
-                Columns { k, n, f32: &[], q: &q, d: &d, s: &s }
+                Columns { f32: &[], q: &q, d: &d, s: &s, ..x.columns() }
             } else {
-                Columns { k, n, f32: &f32, q: &[], d: &[], s: &[] }
+                Columns { f32: &f32, ..x.columns() }
             };
             let mut out = Guarded::new(&vec![0.0; rows * n]);
             let mut tile = TileMut::new(&mut out, rows, n);
@@ -123,7 +123,9 @@ fn vectors_stay_inside(backend: Backend) {
         let x = Guarded::new(&random.units(32 * blocks));
         let mut q = Guarded::new(&vec![0; 32 * blocks]);
         let (mut d, mut s) = (Guarded::new(&vec![0.0; blocks]), Guarded::new(&vec![0.0; 2 * blocks]));
-        backend.quantize_q8(&x, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
+        for scales in [Scales::Least, Scales::Powers] {
+            backend.quantize_q8(&x, scales, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
+        }
     }
 }
 

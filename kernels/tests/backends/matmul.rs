@@ -20,6 +20,8 @@ properties! {
     products_are_exact_up_to_rounding
     activations_are_rounded_to_bf16_or_kept
     products_of_extremes_do_not_overflow
+    products_bear_activations_of_every_size
+    tiers_have_the_same_bits
     narrow_columns_equal_single_columns
     wide_products_have_the_bits_of_narrow_ones_where_it_is_said
     a_single_column_of_long_rows_has_the_bits_of_two
@@ -62,7 +64,7 @@ fn products_are_exact_up_to_rounding(backend: Backend) {
     for &format in Format::ALL {
         for (turn, &k) in lengths(format).iter().enumerate() {
             let weights = Placed::copy(&random.weights(format, k * 64), 2 * turn + 1);
-            let mut x = Activations::random(&mut random, k, 64);
+            let mut x = Activations::random(&mut random, format, k, 64);
             if format == Format::BF16 {
                 x.f32.iter_mut().for_each(|x| *x = to_bf16(*x));
             }
@@ -90,7 +92,7 @@ fn activations_are_rounded_to_bf16_or_kept(backend: Backend) {
     let mut random = Random::new(7);
     for (k, n) in [(1, 1), (33, 17), (64, 1), (96, 16), (576, 33)] {
         let weights = Placed::copy(&random.weights(Format::BF16, k * ROWS), 1);
-        let x = Activations::random(&mut random, k, n);
+        let x = Activations::random(&mut random, Format::BF16, k, n);
         let out = matmul(backend, Format::BF16, &weights, &x.columns(), ROWS);
         let rounded: Vec<f32> = x.f32.iter().map(|&x| to_bf16(x)).collect();
         let of_rounded = matmul(backend, Format::BF16, &weights, &Columns::from_f32(&rounded, k), ROWS);
@@ -123,13 +125,13 @@ fn products_of_extremes_do_not_overflow(backend: Backend) {
                     block[0] = 128;
                 }
             }
-            // Columns of 127, of -127, and of both in turns.
+            // Columns of 127, of -127, and of both in turns, with a scale that is a power of two.
             let signs = |i: usize| match i / k % 3 {
-                0 => 1.0,
-                1 => -1.0,
-                _ => [1.0, -1.0][(i >> step) % 2],
+                0 => 127.0 / 64.0,
+                1 => -127.0 / 64.0,
+                _ => [127.0, -127.0][(i >> step) % 2] / 64.0,
             };
-            let x = Activations::new((0..k * N).map(signs).collect(), k);
+            let x = Activations::new(format, (0..k * N).map(signs).collect(), k);
             assert!(x.q.iter().all(|q| q.abs() == 127));
             let exact = exact_product(format, &weights, &x.columns());
             let out = matmul(backend, format, &Placed::copy(&weights, 1), &x.columns(), ROWS);
@@ -140,13 +142,53 @@ fn products_of_extremes_do_not_overflow(backend: Backend) {
     }
 }
 
+fn products_bear_activations_of_every_size(backend: Backend) {
+    const ROWS: usize = 19;
+    let mut random = Random::new(8);
+    for &format in Format::ALL.iter().filter(|format| format.wants_q8()) {
+        let k = 2 * format.block_len().max(64);
+        let weights = Placed::copy(&random.weights(format, k * ROWS), 1);
+        for n in [1, 2, 9, 20] {
+            // Each block has a size of its own, from zero and what is hardly a number to nearly what is too great.
+            let mut x = random.units(k * n);
+            for x in x.chunks_exact_mut(32) {
+                let size = 2f32.powi(random.below(200) as i32 - 110) * (random.below(9) > 0) as u32 as f32;
+                x.iter_mut().for_each(|x| *x *= size);
+            }
+            let x = Activations::new(format, x, k);
+            let exact = exact_product(format, &weights, &x.columns());
+            let out = matmul(backend, format, &weights, &x.columns(), ROWS);
+            for (at, (&got, &exact)) in out.iter().zip(&exact).enumerate() {
+                assert_close(got, exact, || format!("{} value {at} of {n} columns", format.name()));
+            }
+        }
+    }
+}
+
+/// Those of x86 sum in one order.
+fn tiers_have_the_same_bits(backend: Backend) {
+    const ROWS: usize = 21;
+    let Some(avx2) = Backend::by_name("avx2").ok().filter(|_| backend.name() != "scalar") else { return };
+    let mut random = Random::new(9);
+    for &format in Format::ALL.iter().filter(|format| format.wants_q8()) {
+        let k = 3 * format.block_len().max(32);
+        let weights = Placed::copy(&random.weights(format, k * ROWS), 1);
+        for n in [1, 2, 5, 20] {
+            let x = Activations::random(&mut random, format, k, n);
+            let [got, wanted] =
+                [backend, avx2].map(|backend| matmul(backend, format, &weights, &x.columns(), ROWS));
+            assert_same_bits(&got, &wanted, || format!("{} {n} columns", format.name()));
+        }
+    }
+}
+
 fn narrow_columns_equal_single_columns(backend: Backend) {
     const ROWS: usize = 39;
     let mut random = Random::new(2);
     for &format in Format::ALL {
         let k = 3 * format.block_len().max(32);
         let weights = Placed::copy(&random.weights(format, k * ROWS), 1);
-        let x = Activations::random(&mut random, k, NARROW);
+        let x = Activations::random(&mut random, format, k, NARROW);
         let mut single = Vec::new();
         for c in 0..NARROW {
             single.extend(matmul(backend, format, &weights, &x.columns().column(c), ROWS));
@@ -166,7 +208,7 @@ fn wide_products_have_the_bits_of_narrow_ones_where_it_is_said(backend: Backend)
     for &format in Format::ALL.iter().filter(|format| backend.has_one_order(**format)) {
         for (k, rows) in [(3 * format.block_len().max(32), 39), (9 * 256, 21)] {
             let weights = Placed::copy(&random.weights(format, k * rows), 1);
-            let x = Activations::random(&mut random, k, 60);
+            let x = Activations::random(&mut random, format, k, 60);
             let mut narrow = Vec::new();
             for from in (0..60).step_by(12) {
                 narrow.extend(matmul(backend, format, &weights, &x.columns().range(from, from + 12), rows));
@@ -188,7 +230,7 @@ fn a_single_column_of_long_rows_has_the_bits_of_two(backend: Backend) {
     let mut random = Random::new(6);
     for &format in Format::ALL {
         let weights = Placed::copy(&random.weights(format, K * ROWS), 1);
-        let x = Activations::random(&mut random, K, 2);
+        let x = Activations::random(&mut random, format, K, 2);
         let both = matmul(backend, format, &weights, &x.columns(), ROWS);
         for (c, wanted) in both.chunks_exact(ROWS).enumerate() {
             let alone = matmul(backend, format, &weights, &x.columns().column(c), ROWS);
@@ -205,7 +247,7 @@ fn rows_may_be_split_anywhere(backend: Backend) {
         let row_bytes = format.row_bytes(k).expect("whole blocks");
         let weights = Placed::copy(&random.weights(format, k * ROWS), 1);
         for n in [1, 3, 16, 17, 50] {
-            let x = Activations::random(&mut random, k, n);
+            let x = Activations::random(&mut random, format, k, n);
             let whole = matmul(backend, format, &weights, &x.columns(), ROWS);
             for _ in 0..4 {
                 let (from, to) = (random.below(ROWS / 2), ROWS / 2 + random.below(ROWS / 2));
@@ -232,7 +274,7 @@ fn only_the_tile_is_written(backend: Backend) {
         let k = 2 * format.block_len().max(32);
         for (rows, n) in [(1, 1), (7, 5), (31, 16), (33, 17), (40, 50)] {
             let weights = random.weights(format, k * rows);
-            let x = Activations::random(&mut random, k, n);
+            let x = Activations::random(&mut random, format, k, n);
             // The tile lies in a larger one, with rows before and behind it and a column on either side.
             let (stride, first) = (rows + 12, 5);
             let mut out = vec![CANARY; stride * (n + 2)];
@@ -254,7 +296,7 @@ fn only_the_tile_is_written(backend: Backend) {
 fn empty_products_do_nothing(backend: Backend) {
     for &format in Format::ALL {
         let k = format.block_len().max(32);
-        let x = Activations::new(vec![0.5; k], k);
+        let x = Activations::new(format, vec![0.5; k], k);
         assert!(matmul(backend, format, &[], &x.columns(), 0).is_empty());
         let weights = Random::new(5).weights(format, k * 3);
         assert!(matmul(backend, format, &weights, &x.columns().range(0, 0), 3).is_empty());

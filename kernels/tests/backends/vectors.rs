@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use bantam_kernels::backend::RopePairs;
-use bantam_kernels::{Backend, ColumnsMut, KvFormat, SCAN_BLOCK, SpreadMut, f16};
+use bantam_kernels::{Backend, ColumnsMut, KvFormat, SCAN_BLOCK, Scales, SpreadMut, f16};
 
 use crate::common::{Random, scalar};
 
@@ -12,6 +12,7 @@ const LENGTHS: [usize; 14] = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 576, 1000
 
 properties! {
     quantised_values_are_the_nearest
+    powers_that_are_too_great_are_infinite
     quantising_bears_any_float
     rms_norm_is_exact_up_to_rounding
     layer_norm_is_exact_up_to_rounding
@@ -32,10 +33,10 @@ fn assert_close(got: f32, exact: f64, tolerance: f64, what: impl Fn() -> String)
 }
 
 /// Quantised values, scales and sums of a column.
-fn quantize(backend: Backend, x: &[f32]) -> (Vec<i8>, Vec<f32>, Vec<f32>) {
+fn quantize(backend: Backend, x: &[f32], scales: Scales) -> (Vec<i8>, Vec<f32>, Vec<f32>) {
     let (mut q, mut d) = (vec![-128; x.len()], vec![f32::NAN; x.len() / 32]);
     let mut s = vec![f32::NAN; x.len() / 16];
-    backend.quantize_q8(x, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
+    backend.quantize_q8(x, scales, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
     (q, d, s)
 }
 
@@ -51,20 +52,42 @@ fn quantised_values_are_the_nearest(backend: Backend) {
                 _ => x.iter_mut().for_each(|x| *x *= 10f32.powi(b as i32 % 60 - 30)),
             }
         }
-        let (q, d, s) = quantize(backend, &x);
-        for (b, x) in x.chunks_exact(32).enumerate() {
-            let max = x.iter().fold(0.0f64, |max, &x| max.max(f64::from(x).abs()));
-            assert_close(d[b], max / 127.0, 1e-7 * max / 127.0, || format!("scale {b}"));
-            for (x, &q) in x.iter().zip(&q[32 * b..]) {
-                let exact = if max > 0.0 { f64::from(*x) / max * 127.0 } else { 0.0 };
-                // Half a step, and what the rounding of x / d may move a value beside a tie.
-                assert_close(f32::from(q), exact, 0.5 + 3e-5, || format!("block {b}, {x}"));
-            }
-            for j in [2 * b, 2 * b + 1] {
-                let sum = f64::from(d[b]) * q[16 * j..][..16].iter().map(|&q| f64::from(q)).sum::<f64>();
-                assert_close(s[j], sum, 1e-7 * sum.abs(), || format!("sum {j}"));
+        for scales in [Scales::Least, Scales::Powers] {
+            let (q, d, s) = quantize(backend, &x, scales);
+            for (b, x) in x.chunks_exact(32).enumerate() {
+                let max = x.iter().fold(0.0f64, |max, &x| max.max(f64::from(x).abs()));
+                let least = max / 127.0;
+                match scales {
+                    Scales::Least => assert_close(d[b], least, 1e-7 * least, || format!("scale {b}")),
+                    Scales::Powers if max == 0.0 => assert_eq!(d[b], 0.0),
+                    Scales::Powers => {
+                        assert_eq!(d[b].to_bits() & 0x007f_ffff, 0, "scale {b}: {}", d[b]);
+                        let scale = f64::from(d[b]);
+                        assert!(scale >= least * (1.0 - 1e-7) && scale < least * 2.0, "scale {b}: {scale}");
+                    }
+                }
+                for (x, &q) in x.iter().zip(&q[32 * b..]) {
+                    let exact = if max > 0.0 { f64::from(*x) / f64::from(d[b]) } else { 0.0 };
+                    // Half a step, and what the rounding of x / d may move a value beside a tie.
+                    assert_close(f32::from(q), exact, 0.5 + 3e-5, || format!("block {b}, {x}"));
+                }
+                for j in [2 * b, 2 * b + 1] {
+                    let sum = f64::from(d[b]) * q[16 * j..][..16].iter().map(|&q| f64::from(q)).sum::<f64>();
+                    assert_close(s[j], sum, 1e-7 * sum.abs(), || format!("sum {j}"));
+                }
             }
         }
+    }
+}
+
+/// What is added to integers of 24 bits has to stay a float, too.
+fn powers_that_are_too_great_are_infinite(backend: Backend) {
+    let greatest = 127.0 * 2f32.powi(104);
+    for (value, scale) in
+        [(greatest, 2f32.powi(104)), (greatest * 1.001, f32::INFINITY), (f32::INFINITY, f32::INFINITY)]
+    {
+        let (_, d, _) = quantize(backend, &[value; 32], Scales::Powers);
+        assert_eq!(d, [scale], "{value:e}");
     }
 }
 
@@ -80,8 +103,10 @@ fn quantising_bears_any_float(backend: Backend) {
             1 => x.iter_mut().for_each(|x| *x = odd[random.below(odd.len())]),
             _ => x.fill(odd[random.below(odd.len())]),
         }
-        let (q, ..) = quantize(backend, &x);
-        assert!(q.iter().all(|&q| q != -128), "{x:?} gave {q:?}");
+        for scales in [Scales::Least, Scales::Powers] {
+            let (q, ..) = quantize(backend, &x, scales);
+            assert!(q.iter().all(|&q| q != -128), "{x:?} gave {q:?}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use bantam_kernels::{Backend, BackendError, Columns, ColumnsMut, Format, f16};
+use bantam_kernels::{Backend, BackendError, Columns, ColumnsMut, Format, Scales, f16};
 
 /// Hands the names of this architecture's backends, best first, to a macro. A new backend is named here, and
 /// `every_backend_is_tested` fails until it is.
@@ -171,9 +171,10 @@ impl DerefMut for Placed {
     }
 }
 
-/// Owned columns in both forms; the quantised one is the scalar backend's, and missing where `k` is not whole blocks.
+/// Owned columns as products of a format want them; quantised by the scalar backend.
 pub(crate) struct Activations {
     pub(crate) k: usize,
+    pub(crate) scales: Option<Scales>,
     pub(crate) f32: Vec<f32>,
     pub(crate) q: Vec<i8>,
     pub(crate) d: Vec<f32>,
@@ -182,25 +183,27 @@ pub(crate) struct Activations {
 
 impl Activations {
     /// The columns of `k` values that lie one after the other in `f32`.
-    pub(crate) fn new(f32: Vec<f32>, k: usize) -> Activations {
-        let quantised = if k.is_multiple_of(32) { f32.len() } else { 0 };
+    pub(crate) fn new(format: Format, f32: Vec<f32>, k: usize) -> Activations {
+        let scales = format.scales();
+        let quantised = if scales.is_some() { f32.len() } else { 0 };
         let (mut q, mut d) = (vec![0; quantised], vec![0.0; quantised / 32]);
         let mut s = vec![0.0; quantised / 16];
-        if quantised > 0 {
-            scalar().quantize_q8(&f32, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
+        if let Some(scales) = scales {
+            scalar().quantize_q8(&f32, scales, &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s });
         }
-        Activations { k, f32, q, d, s }
+        Activations { k, scales, f32, q, d, s }
     }
 
     /// `n` columns of numbers of `-1.0..1.0`.
-    pub(crate) fn random(random: &mut Random, k: usize, n: usize) -> Activations {
-        Activations::new(random.units(k * n), k)
+    pub(crate) fn random(random: &mut Random, format: Format, k: usize, n: usize) -> Activations {
+        Activations::new(format, random.units(k * n), k)
     }
 
     /// All of them, as a kernel takes them.
     pub(crate) fn columns(&self) -> Columns<'_> {
         let columns = Columns::from_f32(&self.f32, self.k);
-        Columns { q: &self.q, d: &self.d, s: &self.s, ..columns }
+        let scales = self.scales.unwrap_or(columns.scales);
+        Columns { q: &self.q, scales, d: &self.d, s: &self.s, ..columns }
     }
 }
 

@@ -58,8 +58,8 @@ impl Layer<'_, '_> {
     pub(crate) fn plain_feed_forward(&mut self, from: Buffer, activation: Activation) -> Result<()> {
         let HyperParameters { dim, ffn, .. } = *self.model.hyper;
         let (projection, down) = (self.project("ffn_up", dim, ffn)?, self.project("ffn_down", ffn, dim)?);
-        let exact = !down.weight.format.wants_q8();
-        self.model.steps.push(Step::Activate { from, projection, activation, exact })?;
+        let hidden = down.weight.format.scales();
+        self.model.steps.push(Step::Activate { from, projection, activation, hidden })?;
         self.model.steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])
     }
 
@@ -69,8 +69,8 @@ impl Layer<'_, '_> {
         [gate, up, down]: [Projection; 3],
         activation: Activation,
     ) -> Result<()> {
-        let exact = !down.weight.format.wants_q8();
-        self.model.steps.push(Step::Gated { from, gate, up, activation, exact })?;
+        let hidden = down.weight.format.scales();
+        self.model.steps.push(Step::Gated { from, gate, up, activation, hidden })?;
         self.model.steps.linear(Buffer::Hidden, [(down, Buffer::Delta)])
     }
 
@@ -89,7 +89,7 @@ impl Layer<'_, '_> {
         let gate = all("ffn_gate_exps", dim, ffn)?;
         let up = all("ffn_up_exps", dim, ffn)?;
         let down = all("ffn_down_exps", ffn, dim)?;
-        let exact = !down.weight.format.wants_q8();
+        let hidden = down.weight.format.scales();
         self.model.steps.linear(from, [(router, Buffer::Scores)])?;
         let matrices = [gate, up, down];
         let choice = match sigmoid {
@@ -99,7 +99,7 @@ impl Layer<'_, '_> {
                 Choice::Sigmoid { bias: self.model.tensors.vector(bias, count)? }
             }
         };
-        let experts = Experts { count, used, choice, scale, activation, exact, matrices };
+        let experts = Experts { count, used, choice, scale, activation, hidden, matrices };
         self.model.steps.push(Step::Experts { from, experts })
     }
 

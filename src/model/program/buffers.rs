@@ -131,13 +131,16 @@ impl Program {
                 Step::Linear { projections, .. } => {
                     projections.iter().for_each(|(projection, to)| write(*to, projection.weight.rows));
                 }
-                Step::Gated { gate: projection, exact: true, .. }
-                | Step::Activate { projection, exact: true, .. } => {
+                Step::Gated { gate: projection, hidden: None, .. }
+                | Step::Activate { projection, hidden: None, .. } => {
                     write(Buffer::Hidden, projection.weight.rows);
                 }
                 Step::Experts { experts, .. } => {
                     let [gate, ..] = &experts.matrices;
-                    write(Buffer::Hidden, if experts.exact { gate.weight.rows / experts.count } else { 0 });
+                    write(
+                        Buffer::Hidden,
+                        if experts.hidden.is_none() { gate.weight.rows / experts.count } else { 0 },
+                    );
                     write(Buffer::Gathered, dim);
                     write(Buffer::Expert, dim);
                 }

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use bantam_kernels::Scales;
 use bantam_kernels::attention::Score;
 
 use super::Buffer;
@@ -91,8 +92,8 @@ pub(crate) struct Experts {
     /// Multiplies what they make.
     pub(crate) scale: f32,
     pub(crate) activation: Activation,
-    /// Whether the hidden values are kept as floats.
-    pub(crate) exact: bool,
+    /// How the hidden values are quantised; if not, they are kept as floats.
+    pub(crate) hidden: Option<Scales>,
     /// Rows of gates, of what they gate, and of what goes out: those of each expert, one expert after the other.
     pub(crate) matrices: [Projection; 3],
 }
@@ -177,10 +178,10 @@ pub(crate) enum Step {
     NormParts { buffer: Buffer, gain: Option<Vector>, len: usize, count: usize },
     /// `to = weight . from + bias`, for each projection.
     Linear { from: Buffer, projections: Vec<(Projection, Buffer)> },
-    /// `Hidden = activation(gate . from) * (up . from)`; `exact` as floats, else quantised.
-    Gated { from: Buffer, gate: Projection, up: Projection, activation: Activation, exact: bool },
-    /// `Hidden = activation(projection . from)`; `exact` as floats, else quantised.
-    Activate { from: Buffer, projection: Projection, activation: Activation, exact: bool },
+    /// `Hidden = activation(gate . from) * (up . from)`, quantised with the scales of `hidden`, or as floats.
+    Gated { from: Buffer, gate: Projection, up: Projection, activation: Activation, hidden: Option<Scales> },
+    /// `Hidden = activation(projection . from)`, quantised with the scales of `hidden`, or as floats.
+    Activate { from: Buffer, projection: Projection, activation: Activation, hidden: Option<Scales> },
     /// `Delta`, from the experts that the `Scores` choose.
     Experts { from: Buffer, experts: Experts },
     /// Turns every head of `buffer`, of `dim` values each, by its column's position, as the program's `rope`th rotation does.

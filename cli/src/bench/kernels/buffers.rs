@@ -5,7 +5,7 @@
 use std::ops::{Deref, DerefMut};
 
 use bantam::{Backend, Format};
-use bantam_kernels::{Columns, ColumnsMut};
+use bantam_kernels::{Columns, ColumnsMut, Scales};
 
 /// A byte that makes a number of ordinary size in whatever float it is part of, so that no kernel meets a number that
 /// takes longer: 0x3030 is a half of 0.13, 0x30303030 a float of 6e-10.
@@ -49,26 +49,29 @@ pub(super) struct Activations {
     q: Aligned<i8>,
     d: Aligned<f32>,
     s: Aligned<f32>,
+    scales: Scales,
 }
 
 impl Activations {
-    /// `n` columns of `k` values between -1 and 1.
-    pub(super) fn new(backend: Backend, k: usize, n: usize) -> Activations {
+    /// `n` columns of `k` values between -1 and 1, for products with a format.
+    pub(super) fn new(backend: Backend, format: Format, k: usize, n: usize) -> Activations {
+        let scales = format.scales().unwrap_or(Scales::Least);
         let q = Aligned::new(0, k * n);
         let (d, s) = (Aligned::new(0.0, k * n / 32), Aligned::new(0.0, k * n / 16));
-        let mut activations = Activations { k, f32: values(k * n), q, d, s };
+        let mut activations = Activations { k, f32: values(k * n), q, d, s, scales };
         activations.quantize(backend);
         activations
     }
 
     /// Makes the quantised form from the other.
     pub(super) fn quantize(&mut self, backend: Backend) {
-        let Activations { f32, q, d, s, .. } = self;
-        backend.quantize_q8(f32, &mut ColumnsMut { q, d, s });
+        let Activations { f32, q, d, s, scales, .. } = self;
+        backend.quantize_q8(f32, *scales, &mut ColumnsMut { q, d, s });
     }
 
     pub(super) fn columns(&self) -> Columns<'_> {
-        Columns { q: &self.q, d: &self.d, s: &self.s, ..Columns::from_f32(&self.f32, self.k) }
+        let floats = Columns::from_f32(&self.f32, self.k);
+        Columns { q: &self.q, scales: self.scales, d: &self.d, s: &self.s, ..floats }
     }
 }
 

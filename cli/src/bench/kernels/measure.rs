@@ -7,7 +7,7 @@ use bantam::{Backend, Format};
 use bantam_kernels::attention::{ATTEND_KEYS, AttendMut, Piece, Queries, wide_tokens};
 use bantam_kernels::backend::RopePairs;
 use bantam_kernels::ceiling::READ;
-use bantam_kernels::{ColumnsMut, KvFormat, TileMut};
+use bantam_kernels::{ColumnsMut, KvFormat, Scales, TileMut};
 
 use super::buffers::{Activations, Aligned, BYTE, matrix_bytes, values};
 use super::clock::{Work, seconds};
@@ -181,7 +181,7 @@ impl Machine {
                 let (mut d, mut s) = (Aligned::new(0.0, k / 32), Aligned::new(0.0, k / 16));
                 Box::new(move || {
                     let out = &mut ColumnsMut { q: &mut q, d: &mut d, s: &mut s };
-                    backend.quantize_q8(black_box(&x), out);
+                    backend.quantize_q8(black_box(&x), Scales::Least, out);
                 })
             }),
             Kernel::RmsNorm => self.vectors(12 * k, &|| {
@@ -216,7 +216,7 @@ impl Machine {
         let bytes = matrix_bytes(format, k, rows);
         let seconds = seconds(self.threads, &|thread| {
             let mut matrices = self.memory(thread).chunks_exact(bytes).take(copies).cycle();
-            let mut x = Activations::new(backend, k, columns);
+            let mut x = Activations::new(backend, format, k, columns);
             let mut scratch = Aligned::new(0, backend.scratch_bytes(k));
             let mut out = Aligned::new(0.0, rows * columns);
             Box::new(move || {

@@ -8,17 +8,17 @@ use half::f16;
 use crate::arm::insn;
 use crate::arm::unpack::map2;
 use crate::backend::RopePairs;
-use crate::columns::{ColumnsMut, Q8_BLOCK};
+use crate::columns::{ColumnsMut, Q8_BLOCK, Scales};
 use crate::math;
 
 /// See [`crate::Backend::quantize_q8`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
+pub(crate) unsafe fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     let (blocks, _) = x.as_chunks::<Q8_BLOCK>();
     let (q, _) = out.q.as_chunks_mut::<Q8_BLOCK>();
     let (s, _) = out.s.as_chunks_mut::<2>();
     for (((x, q), d), s) in blocks.iter().zip(q).zip(out.d.iter_mut()).zip(s) {
-        let (scale, halves) = quantize_block(x);
+        let (scale, halves) = quantize_block(x, scales);
         *d = scale;
         let [a, b] = map2(halves, |half| vpaddlq_s8(half));
         let quarters = vpaddlq_s16(vpaddq_s16(a, b));
@@ -32,10 +32,10 @@ pub(crate) unsafe fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
     }
 }
 
-/// The scale and the quantised values of a block: `d = max|x| / 127`, `q = round(x / d)`.
+/// The scale and the quantised values of a block.
 #[inline]
 #[target_feature(enable = "neon")]
-fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, [int8x16_t; 2]) {
+fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, [int8x16_t; 2]) {
     // SAFETY: the block has eight registers of four.
     let x: [float32x4_t; 8] = core::array::from_fn(|i| unsafe { vld1q_f32(x.as_ptr().add(4 * i)) });
     // The greatest number; a NaN counts only if there is no number.
@@ -44,8 +44,7 @@ fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, [int8x16_t; 2]) {
         max = vmaxnmq_f32(max, vabsq_f32(*x));
     }
     let max = vmaxnmvq_f32(max);
-    // Of the least numbers the inverse would be infinite; as it is, no product leaves -127..=127, and a NaN turns into 0.
-    let inverse = if max > 0.0 { (127.0 / max).min(f32::MAX) } else { 0.0 };
+    let (scale, inverse) = scales.of(max);
     let halves = map2([0, 1], |half| {
         // Rounded to nearest and even, and cut to their low bytes.
         let i = |i: usize| vreinterpretq_s16_s32(vcvtnq_s32_f32(vmulq_n_f32(x[4 * half + i], inverse)));
@@ -53,7 +52,7 @@ fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, [int8x16_t; 2]) {
         let high = vreinterpretq_s8_s16(vuzp1q_s16(i(2), i(3)));
         vmaxq_s8(vuzp1q_s8(low, high), vdupq_n_s8(-127))
     });
-    (max / 127.0, halves)
+    (scale, halves)
 }
 
 /// See [`crate::Backend::rms_norm`].
@@ -255,7 +254,7 @@ pub(crate) unsafe fn store_f16(x: &[f32], out: &mut [u8]) {
 #[target_feature(enable = "neon")]
 pub(crate) unsafe fn store_q8_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.as_chunks_mut::<{ 2 + Q8_BLOCK }>().0) {
-        let (d, [first, second]) = quantize_block(x);
+        let (d, [first, second]) = quantize_block(x, Scales::Least);
         let (scale, q) = out.split_first_chunk_mut().expect("a block begins with its scale");
         *scale = f16::from_f32(d).to_le_bytes();
         // SAFETY: there are 32 bytes behind the scale, and a store of bytes may go anywhere.

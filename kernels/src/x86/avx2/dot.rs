@@ -20,6 +20,7 @@ impl Dot<8> for Avx2 {
     const COLUMNS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
     const SPLITS: bool = true;
+    const BASES: bool = false;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]

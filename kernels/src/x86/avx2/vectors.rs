@@ -7,7 +7,7 @@ use half::f16;
 
 use super::registers::*;
 use crate::backend::RopePairs;
-use crate::columns::{ColumnsMut, Q8_BLOCK};
+use crate::columns::{ColumnsMut, Q8_BLOCK, Scales};
 use crate::recurrent::{self, DeltaInputs};
 use crate::scan::SpreadMut;
 use crate::x86::curves;
@@ -15,10 +15,10 @@ use crate::{math, scalar};
 
 /// See [`crate::Backend::quantize_q8`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
+pub(super) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     let blocks = x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.q.as_chunks_mut::<Q8_BLOCK>().0);
     for (((x, q), d), s) in blocks.zip(out.d.iter_mut()).zip(out.s.as_chunks_mut::<2>().0) {
-        let (scale, bytes) = quantize_block(x);
+        let (scale, bytes) = quantize_block(x, scales);
         *d = scale;
         // SAFETY: q has 32 bytes.
         unsafe { _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes) };
@@ -31,10 +31,10 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
     }
 }
 
-/// The scale and the quantised values of a block: `d = max|x| / 127`, `q = round(x / d)`.
+/// The scale and the quantised values of a block.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, __m256i) {
+fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, __m256i) {
     let [a, b, c, e] = [0, 8, 16, 24].map(|at| load(x[at..].first_chunk().expect("32 values")));
     let sign = _mm256_set1_ps(-0.0);
     // A NaN is dropped: of two, the maximum takes the second where the first is none.
@@ -43,13 +43,14 @@ fn quantize_block(x: &[f32; Q8_BLOCK]) -> (f32, __m256i) {
         greatest = _mm256_max_ps(_mm256_andnot_ps(sign, x), greatest);
     }
     let max = maximum(greatest);
-    let inverse = _mm256_set1_ps(if max > 0.0 { 127.0 / max } else { 0.0 });
+    let (scale, inverse) = scales.of(max);
+    let inverse = _mm256_set1_ps(inverse);
     let round = |x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
     // Packing works within halves of registers: | a b c e | a b c e |, four bytes of each.
     let ab = _mm256_packs_epi32(round(a), round(b));
     let ce = _mm256_packs_epi32(round(c), round(e));
     let bytes = _mm256_max_epi8(_mm256_packs_epi16(ab, ce), _mm256_set1_epi8(-127));
-    (max / 127.0, _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)))
+    (scale, _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)))
 }
 
 /// See [`crate::Backend::rms_norm`].
@@ -188,7 +189,7 @@ pub(super) fn store_f16(x: &[f32], out: &mut [u8]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn store_q8_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<34>().0) {
-        let (d, bytes) = quantize_block(x);
+        let (d, bytes) = quantize_block(x, Scales::Least);
         let (scale, q) = out.split_first_chunk_mut().expect("a block begins with its scale");
         *scale = f16::from_f32(d).to_le_bytes();
         // SAFETY: q has 32 bytes.

@@ -20,6 +20,7 @@ impl Dot<16> for Avx512 {
     const COLUMNS: usize = 6;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
     const SPLITS: bool = false;
+    const BASES: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -57,6 +58,7 @@ impl Dot<8> for Half {
     const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
     const SPLITS: bool = false;
+    const BASES: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]

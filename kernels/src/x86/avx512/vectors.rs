@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::columns::{ColumnsMut, Q8_BLOCK};
+use crate::columns::{ColumnsMut, Q8_BLOCK, Scales};
 use crate::scan::SpreadMut;
 use crate::x86::avx2;
 use crate::x86::curves;
@@ -47,7 +47,7 @@ pub(super) fn scan(x: &[f32], scale: f32, out: &mut SpreadMut<'_>) {
 
 /// See [`crate::Backend::quantize_q8`]: the operations of AVX2's.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
+pub(super) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     let blocks = x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.q.as_chunks_mut::<Q8_BLOCK>().0);
     for (((x, q), d), s) in blocks.zip(out.d.iter_mut()).zip(out.s.as_chunks_mut::<2>().0) {
         // SAFETY: a block has two registers of floats, and q 32 bytes; the caller has promised the CPU's features.
@@ -56,7 +56,8 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
             // A NaN is dropped: of two, the maximum takes the second where the first is none.
             let greatest = _mm512_max_ps(_mm512_abs_ps(a), _mm512_setzero_ps());
             let max = _mm512_max_ps(_mm512_abs_ps(b), greatest).maximum();
-            let inverse = _mm512_set1_ps(if max > 0.0 { 127.0 / max } else { 0.0 });
+            let (scale, inverse) = scales.of(max);
+            let inverse = _mm512_set1_ps(inverse);
             let round = |x| _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));
             let bytes = _mm256_max_epi8(_mm256_set_m128i(round(b), round(a)), _mm256_set1_epi8(-127));
             _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes);
@@ -64,7 +65,7 @@ pub(super) fn quantize_q8(x: &[f32], out: &mut ColumnsMut<'_>) {
             let sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), bytes);
             let sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32::<0b01_00_11_10>(sums));
             let sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32::<0b10_11_00_01>(sums));
-            *d = max / 127.0;
+            *d = scale;
             *s =
                 [_mm256_extract_epi32::<0>(sums), _mm256_extract_epi32::<4>(sums)].map(|sum| *d * sum as f32);
         }

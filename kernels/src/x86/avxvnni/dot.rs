@@ -21,6 +21,7 @@ impl Dot<8> for AvxVnni {
     const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
     const SPLITS: bool = false;
+    const BASES: bool = false;
 
     #[inline]
     #[target_feature(enable = "avxvnni,avx2,fma,f16c")]

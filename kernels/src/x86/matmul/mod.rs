@@ -7,13 +7,13 @@ mod sums;
 
 use core::arch::x86_64::_MM_HINT_T0;
 
-use super::activations::{Activations, Column};
+use super::activations::{Activations, Column, words_of};
 use super::chunk::*;
 use super::floats;
 use super::lanes::Lanes;
 use crate::backend::{FormatKernels, NARROW, Table};
 use crate::blocks::*;
-use crate::columns::{Columns, Q8_SUM};
+use crate::columns::Columns;
 use crate::tile::TileMut;
 pub(crate) use few::{Corner, few};
 pub(crate) use panel::{Place, panel, tile};
@@ -50,6 +50,9 @@ pub(crate) trait Dot<const N: usize>: Sized {
     const COLUMNS: usize;
     /// Whether sums of products are of 16 bits, see [`Kind::SPLIT`].
     const SPLITS: bool;
+    /// Whether sums begin with a base, where the scales of the activations are powers of two, for chunks of one group too: of these other
+    /// formats have other scales, so that takes tiles of its own.
+    const BASES: bool;
     /// What the kernel adds to weights that are signed bytes, to have them unsigned.
     const SIGNED_OFFSET: i32;
 
@@ -160,9 +163,10 @@ const fn kernels<T: Dot<N>, B: Unpack, const N: usize>(parent: &Table) -> Format
 
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.
 fn scratch_bytes<T: Dot<N>, const N: usize>(k: usize) -> usize {
-    let values = usize::max(NARROW * k, GROUP * T::PANEL);
+    // Two groups with a base have the most words.
+    let words = usize::max(NARROW * k, GROUP * T::PANEL) / CHUNK * words_of(2, true);
     let panel = T::PANEL / CHUNK * T::STRIPS * size_of::<Chunk<T::V, N>>();
-    usize::max(panel + values / Q8_SUM * size_of::<u32>(), floats::scratch_bytes::<N>())
+    usize::max(panel + words * size_of::<u32>(), floats::scratch_bytes::<N>())
 }
 
 /// See [`crate::Backend::matmul`].
@@ -207,7 +211,8 @@ pub(crate) struct Product {
     chunk: usize,
     /// Weights and bytes of a block.
     block: (usize, usize),
-    groups: usize,
+    /// Groups of a chunk, and whether sums begin with a base.
+    groups: (usize, bool),
     term: Term,
 }
 
@@ -217,12 +222,16 @@ impl Product {
             few: few_of::<T, B, N>(),
             long: (T::few::<B, 1>, N),
             panel: T::Panels::panel::<B>,
-            tiles: match (B::SIGNED, <B as Kind>::GROUPS, T::SPLITS && B::SPLIT) {
-                (true, ..) => tiles::<T, B, Of<true, 1, false>, N>(),
-                (_, 1, false) => tiles::<T, B, Of<false, 1, false>, N>(),
-                (_, 1, true) => tiles::<T, B, Of<false, 1, true>, N>(),
-                (.., false) => tiles::<T, B, Of<false, 2, false>, N>(),
-                (.., true) => tiles::<T, B, Of<false, 2, true>, N>(),
+            tiles: match (B::SIGNED, <B as Kind>::GROUPS, T::SPLITS && B::SPLIT, sums::has_base::<T, B, N>())
+            {
+                (true, .., false) => tiles::<T, B, Of<true, 1, false, false>, N>(),
+                (true, .., true) => tiles::<T, B, Of<true, 1, false, true>, N>(),
+                (_, 1, false, false) => tiles::<T, B, Of<false, 1, false, false>, N>(),
+                (_, 1, false, true) => tiles::<T, B, Of<false, 1, false, true>, N>(),
+                (_, 1, true, false) => tiles::<T, B, Of<false, 1, true, false>, N>(),
+                (_, 1, true, true) => tiles::<T, B, Of<false, 1, true, true>, N>(),
+                (.., false, _) => tiles::<T, B, Of<false, 2, false, true>, N>(),
+                (.., true, _) => tiles::<T, B, Of<false, 2, true, true>, N>(),
             },
             is_minimum: matches!(B::TERM, Term::Minimum),
             columns: T::COLUMNS,
@@ -231,7 +240,7 @@ impl Product {
             k: T::PANEL,
             chunk: size_of::<Chunk<T::V, N>>(),
             block: (B::LEN, size_of::<B>()),
-            groups: B::GROUPS,
+            groups: (B::GROUPS, sums::has_base::<T, B, N>()),
             term: sums::term::<T, B, N>(),
         }
     }

@@ -15,11 +15,17 @@ pub(super) const fn term<T: Dot<N>, B: Unpack, const N: usize>() -> Term {
     }
 }
 
+/// Whether a tier has sums of a kind begin with the base of [`crate::x86::activations`].
+pub(super) const fn has_base<T: Dot<N>, K: Kind, const N: usize>() -> bool {
+    K::POWERS && (T::BASES || K::GROUPS == 2)
+}
+
 /// Adds the product of a chunk with block `b` of each column to `acc`.
 ///
 /// The sums of integers are exact, and every tier then does the same: for each group, `acc = (dot * d_x) * d_w + acc`, and
 /// for formats with a minimum `acc = sum_x * m_w + acc`, both sums fused. So a result has the same bits on all of them,
-/// however the work is cut.
+/// however the work is cut. Where `d_x` is a power of two, `dot * d_x` is exact, and comes without a conversion and a product:
+/// see [`crate::x86::activations`].
 ///
 /// # Safety
 /// As [`Dot::dots`].
@@ -31,30 +37,44 @@ pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, con
     b: usize,
     acc: &mut [[<T::V as Lanes<N>>::Floats; S]; C],
 ) {
+    let has_base = const { has_base::<T, K, N>() };
+    let has_minimum = !K::SIGNED && is_minimum;
+    let has_offset = has_base || if K::SIGNED { T::SIGNED_OFFSET != 0 } else { !is_minimum };
     for g in 0..K::GROUPS {
         // SAFETY: the CPU's features, and that there is a block `b`, is promised by the caller.
         unsafe {
             let mut dots = [[T::V::splat(0); S]; C];
             // Where dots add to their sums, offsets are what these begin with; where sums are of 16 bits, they cost least at the end.
-            let has_offset = if K::SIGNED { T::SIGNED_OFFSET != 0 } else { !is_minimum };
+            let offset = |column: &Column<'_>| {
+                let base = has_base && has_minimum;
+                T::V::splat(if base {
+                    column.scale(b).to_bits() as i32
+                } else {
+                    column.offset(b, g, K::GROUPS)
+                })
+            };
             if !T::SPLITS && has_offset {
                 for c in 0..C {
-                    dots[c] = [T::V::splat(columns[c].offset(b, g, K::GROUPS)); S];
+                    dots[c] = [offset(&columns[c]); S];
                 }
             }
             T::dots::<K, S, C>(chunks, columns, b, g, &mut dots);
             if T::SPLITS && has_offset {
                 for c in 0..C {
-                    let offset = T::V::splat(columns[c].offset(b, g, K::GROUPS));
+                    let offset = offset(&columns[c]);
                     dots[c] = dots[c].map(|dot| dot.plus(offset));
                 }
             }
             for c in 0..C {
                 let scale = Floats::splat(columns[c].scale(b));
                 for s in 0..S {
-                    let scaled = dots[c][s].to_floats().times(scale);
+                    let scaled = if has_base {
+                        dots[c][s].as_floats().minus(scale)
+                    } else {
+                        dots[c][s].to_floats().times(scale)
+                    };
                     acc[c][s] = scaled.times_plus(chunks[s].d[g], acc[c][s]);
-                    if !K::SIGNED && is_minimum {
+                    if has_minimum {
                         let sum = <T::V as Lanes<N>>::Floats::splat(columns[c].sum(b, g, K::GROUPS));
                         acc[c][s] = sum.times_plus(chunks[s].m[g], acc[c][s]);
                     }
