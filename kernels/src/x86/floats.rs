@@ -4,7 +4,7 @@
 //! left of a row behind its last whole register. So every number of columns up to [`NARROW`] gives the same bits.
 //! Many columns: the rows of a panel are turned into floats, transposed and kept, and a lane is a row.
 
-use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1};
+use core::arch::x86_64::_MM_HINT_T1;
 use core::ops::Range;
 
 use super::lanes::Lanes;
@@ -198,11 +198,8 @@ unsafe fn few_tile<T: Tier<N>, B: Float, const N: usize, const R: usize, const C
         let next = weights.as_ptr().wrapping_add((r + R) * x.k);
         let mut sums = [[<T::V as Lanes<N>>::Floats::splat(0.0); R]; C];
         for k in (0..whole).step_by(N) {
-            let asked = next.wrapping_add(R * k);
-            match C {
-                1..=2 if c.start == 0 => prefetch::<_, _MM_HINT_T0>(asked, R * N),
-                3.. if c.start == 0 => prefetch::<_, _MM_HINT_T1>(asked, R * N),
-                _ => {}
+            if c.start == 0 {
+                prefetch::<_, _MM_HINT_T1>(next.wrapping_add(R * k), R * N);
             }
             let mut w = [<T::V as Lanes<N>>::Floats::splat(0.0); R];
             for i in 0..R {

@@ -154,7 +154,7 @@ fn few_tile<const R: usize, const C: usize>(
     let mut sums = [[_mm512_setzero_ps(); R]; C];
     for s in 0..k / LINE {
         if c.start == 0 {
-            prefetch::<_, _MM_HINT_T0>(next.wrapping_add(R * LINE * s), R * LINE);
+            prefetch::<_, _MM_HINT_T1>(next.wrapping_add(R * LINE * s), R * LINE);
         }
         // SAFETY: rows have 32 weights from each step on, and columns a line.
         let w = rows.map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().add(s * LINE).cast()) });

@@ -367,7 +367,8 @@ unsafe fn narrow(
         // SAFETY: the CPU's features and the lengths are promised by the caller; a strip has at most 16 rows and 8
         // columns.
         unsafe {
-            let ahead = rows.at(row + height, 0, bytes);
+            // The strip behind the next: the next one of eight rows is too near.
+            let ahead = rows.at(row + 2 * height, 0, bytes);
             if left >= height && columns == x.n {
                 few(&strip, x, ahead, Corner { start, stride });
             } else {
