@@ -223,7 +223,7 @@ fn wide_products_have_the_bits_of_narrow_ones_where_it_is_said(backend: Backend)
     }
 }
 
-/// A kernel may have another way for a single column whose rows are long.
+/// A kernel may have another way for a single column, and for long rows.
 fn a_single_column_of_long_rows_has_the_bits_of_two(backend: Backend) {
     const ROWS: usize = 21;
     const K: usize = 9 * 256;

@@ -15,11 +15,9 @@ use crate::backend::{FormatKernels, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::tile::TileMut;
-use crate::x86::chunk::Unpack;
 use crate::x86::floats::{self, Float};
-use crate::x86::matmul::{Dot, Product};
 use crate::x86::{attention as attend, avx2, matmul};
-use dot::{Avx512, Half};
+use dot::Avx512;
 
 /// The kernels of AVX-512.
 pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16>(
@@ -36,44 +34,7 @@ pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<
 ))
 .with(Format::F32, floats_of::<BlockF32>())
 .with(Format::F16, floats_of::<BlockF16>())
-.with(Format::BF16, floats_of::<BlockBF16>())
-.with(Format::Q8_0, streamed::<BlockQ8_0>())
-.with(Format::Q4_0, streamed::<BlockQ4_0>())
-.with(Format::Q4_1, streamed::<BlockQ4_1>())
-.with(Format::Q5_0, streamed::<BlockQ5_0>())
-.with(Format::Q5_1, streamed::<BlockQ5_1>())
-.with(Format::Q4_K, streamed::<BlockQ4K>())
-.with(Format::Q5_K, streamed::<BlockQ5K>())
-.with(Format::Q6_K, streamed::<BlockQ6K>())
-.with(Format::IQ4_NL, streamed::<BlockIQ4NL>())
-.with(Format::IQ4_XS, streamed::<BlockIQ4XS>())
-.with(Format::MXFP4, streamed::<BlockMXFP4>());
-
-/// A format of which one column with long rows is multiplied in strips of eight: from memory, with two threads, that is faster,
-/// as the first cache holds such a strip and the next, which is asked for meanwhile, and of sixteen rows it does not. From the
-/// second cache, or with shorter rows, strips of sixteen are. The bits are the same.
-const fn streamed<B: Unpack>() -> FormatKernels {
-    FormatKernels {
-        origin: "avx512",
-        matmul: multiply_streamed::<B>,
-        ..avx2::TABLE.formats[B::FORMAT as usize]
-    }
-}
-
-/// See [`crate::Backend::matmul`].
-///
-/// # Safety
-/// The CPU must have the features, and the lengths must be what [`crate::Backend::matmul`] checks.
-unsafe fn multiply_streamed<B: Unpack>(
-    weights: &[u8],
-    x: &Columns<'_>,
-    out: &mut TileMut<'_>,
-    scratch: &mut [u8],
-) {
-    let product = const { &Product::of::<Avx512, B, 16>().with_long(Half::few::<B, 1>, 8) };
-    // SAFETY: the same promises.
-    unsafe { matmul::multiply(product, weights, x, out, scratch) }
-}
+.with(Format::BF16, floats_of::<BlockBF16>());
 
 /// The products of floats of this tier.
 struct Tier;

@@ -189,11 +189,9 @@ type Few = unsafe fn(&Strip, &Activations<'_>, *const u8, Corner);
 type Tile = unsafe fn(&[u8], bool, &Activations<'_>, Place, &mut TileMut<'_>);
 
 /// How a tier multiplies with a format, by numbers and functions alone: what cuts rows and columns is compiled once.
-pub(crate) struct Product {
+struct Product {
     /// Of 1 column to 8, as far as there are such; fewer columns take the last one again.
     few: [Option<Few>; 8],
-    /// Of one column where a row is long, and how many rows it takes.
-    long: (Few, usize),
     panel: unsafe fn(&Strip, usize, &mut [u8], *const u8),
     /// Of 1 column to 6: a tile of fewer than it has takes the last one again.
     tiles: [Tile; 6],
@@ -217,10 +215,9 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    pub(crate) const fn of<T: Dot<N>, B: Unpack, const N: usize>() -> Product {
+    const fn of<T: Dot<N>, B: Unpack, const N: usize>() -> Product {
         Product {
             few: few_of::<T, B, N>(),
-            long: (T::few::<B, 1>, N),
             panel: T::Panels::panel::<B>,
             tiles: match (B::SIGNED, <B as Kind>::GROUPS, T::SPLITS && B::SPLIT, sums::has_base::<T, B, N>())
             {
@@ -243,13 +240,6 @@ impl Product {
             groups: (B::GROUPS, sums::has_base::<T, B, N>()),
             term: sums::term::<T, B, N>(),
         }
-    }
-
-    /// With another kernel for one column of long rows, of strips of so many rows.
-    #[cfg(feature = "avx512")]
-    pub(crate) const fn with_long(mut self, long: Few, rows: usize) -> Product {
-        self.long = (long, rows);
-        self
     }
 }
 
@@ -292,14 +282,11 @@ const fn tiles_of<T: Dot<N>, K: Kind, const N: usize>() -> [Tile; 6] {
     [two, two, three, four, six, six]
 }
 
-/// A row of more bytes is long.
-const LONG: usize = 1536;
-
 /// See [`crate::Backend::matmul`].
 ///
 /// # Safety
 /// The CPU must have what the product's functions use, and the lengths must be what [`crate::Backend::matmul`] checks.
-pub(crate) unsafe fn multiply(
+unsafe fn multiply(
     product: &Product,
     weights: &[u8],
     x: &Columns<'_>,
@@ -334,10 +321,7 @@ pub(crate) unsafe fn multiply(
             for from in (0..x.k).step_by(run) {
                 let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
                 let activations = &Activations::new(x, blocks, product.term, product.groups, terms);
-                let few = match x.n {
-                    1 if rows.len * bytes > LONG => Some((product.long.0, product.long.1, 1)),
-                    n => (n..9).find_map(|c| Some((product.few[c - 1]?, product.rows, c))),
-                };
+                let few = (x.n..9).find_map(|c| Some((product.few[c - 1]?, product.rows, c)));
                 if let Some(few) = few
                     && run == x.k
                 {
