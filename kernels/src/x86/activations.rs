@@ -2,7 +2,7 @@
 //!
 //! # Scales that are powers of two
 //! The sum of products of a group is an integer `i`, of less than 2^22, and what is wanted is the float `i * d`. Where the scale `d` is a power
-//! of two ([`Scales::Powers`]), neither a conversion nor a multiplication is needed. With the bits of the float `1.5 * 2^23 * d`, one more
+//! of two ([`crate::Scales::Powers`]), neither a conversion nor a multiplication is needed. With the bits of the float `1.5 * 2^23 * d`, one more
 //! of them is `d` more of it:
 //! ```text
 //!             | sign | exponent | mantissa
