@@ -47,11 +47,6 @@ static jlong memory_peak(SELF) {
     return (jlong)bantam_memory_peak();
 }
 
-static jbyteArray status_name(SELF, jint status) {
-    (void)self;
-    return text_of(env, bantam_status_name(status));
-}
-
 // Frees a handle: the kinds are those of Handle.kt.
 static jint free_handle(SELF, jint kind, jlong handle) {
     (void)env, (void)self;
@@ -120,7 +115,6 @@ static const JNINativeMethod table[] = {
     NATIVE("threadsDefault", "()I", threads_default),
     NATIVE("memoryUsed", "()J", memory_used),
     NATIVE("memoryPeak", "()J", memory_peak),
-    NATIVE("statusName", "(I)[B", status_name),
     NATIVE("free", "(IJ)I", free_handle),
     NATIVE("cancelNew", "([J)[B", cancel_new),
     NATIVE("cancelSet", "(J)V", cancel_set),

@@ -40,6 +40,19 @@ fun chats(tests: Tests) {
         }
     }
 
+    tests.test("who still pulls an answer takes nothing of the next one, which is kept as a whole") {
+        tests.opened.chat().use { chat ->
+            val older = chat.ask("Tell me a long story.", greedy(20)).iterator()
+            older.next()
+            val answer = chat.ask("What is the capital of France?", greedy(20)).iterator()
+            var text = answer.next().text
+            assertEquals(Code.STATE, code { older.next() })
+            for (piece in answer) text += piece.text
+            assertTrue("\"$text\"" in chat.lastAnswerJson!!, "$text: ${chat.lastAnswerJson}")
+            assertEquals(4, chat.size)
+        }
+    }
+
     tests.test("a message that could not be read is taken back") {
         tests.opened.chat(session = SessionOptions().apply { context = 64 }).use { chat ->
             assertEquals(Code.CONTEXT_FULL, code { chat.ask("far too long ".repeat(100)) })

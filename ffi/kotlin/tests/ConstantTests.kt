@@ -2,6 +2,7 @@
 package bantam.tests
 
 import bantam.ABI_VERSION
+import bantam.BantamException
 import bantam.Code
 import bantam.KvFormat
 import bantam.Native
@@ -32,6 +33,7 @@ fun constants(tests: Tests) {
         )
         val codes = Code::class.java.fields.filter { it.type == Int::class.java }.associate { it.name to it.getInt(null) }
         assertEquals(header.filterKeys { key -> prefixes.none { key.startsWith(it) } }, codes)
+        for ((name, code) in codes.toList() + listOf("OK" to 0, "?" to -1, "?" to codes.size + 1)) assertEquals("BANTAM_$name", BantamException(code, "").codeName)
         agree("STOP_", StopReason.entries.associate { it.name to it.number })
         agree("ROLE_", Role.entries.associate { it.name to it.number })
         agree("KV_", KvFormat.entries.associate { it.name to it.number })

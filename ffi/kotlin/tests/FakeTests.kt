@@ -29,7 +29,11 @@ fun main() {
         assertEquals(2, fake.stream("Again?").take(2).toList().size)
         assertEquals("No.", fake.complete("And now?"))
         fake.failure = BantamException(Code.CONTEXT_FULL, "full")
-        assertEquals(Code.CONTEXT_FULL, assertFailsWith<BantamException> { fake.complete("Long") }.code)
+        val failed = assertFailsWith<BantamException> { fake.complete("Long") }
+        assertEquals(Code.CONTEXT_FULL, failed.code)
+        // What an app's log has of it.
+        assertEquals("BANTAM_CONTEXT_FULL", failed.codeName)
+        assertEquals("BantamException(BANTAM_CONTEXT_FULL): full", failed.toString())
     }
     assertEquals("Cats sleep", fake.ask("Short?", AnswerOptions().apply { maxTokens = 2 }).text())
     assertEquals(StopReason.BUDGET, fake.summary.stopReason)

@@ -2,9 +2,13 @@
 package bantam.tests
 
 import bantam.AnswerOptions
+import bantam.BantamException
 import bantam.Code
+import bantam.EmbedderOptions
 import bantam.Grammar
 import bantam.KvFormat
+import bantam.Model
+import bantam.ModelPart
 import bantam.Pool
 import bantam.Priority
 import bantam.Sampler
@@ -20,6 +24,7 @@ import java.io.File
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
 import kotlin.test.assertFails
+import kotlin.test.assertFailsWith
 import kotlin.test.assertFalse
 import kotlin.test.assertNotEquals
 import kotlin.test.assertNull
@@ -57,6 +62,22 @@ fun sessions(tests: Tests) {
             val answer = session.answer(greedy(12))
             assertEquals(text.toString(), answer.text())
             assertFails { answer.text() }
+        }
+    }
+
+    tests.test("who still pulls an answer takes nothing of the next one") {
+        tests.session { session ->
+            session.prompt("Once upon a time")
+            val older = session.answer(greedy(20)).iterator()
+            older.next()
+            session.prompt(PROMPT)
+            val answer = session.answer(greedy(12)).iterator()
+            var text = answer.next().text
+            assertEquals(Code.STATE, code { older.next() })
+            for (piece in answer) text += piece.text
+            assertEquals(12L, session.summary.tokens)
+            session.prompt(PROMPT)
+            assertEquals(session.answer(greedy(12)).text(), text)
         }
     }
 
@@ -239,6 +260,41 @@ fun sessions(tests: Tests) {
         }
     }
 
+    tests.test("a negative number is an error that says which, and not a huge one") {
+        fun wrong(what: String, call: () -> Unit) {
+            val error = assertFailsWith<BantamException>(what) { call() }
+            assertEquals(Code.ARGUMENT, error.code, what)
+            assertTrue(what in error.message!! && "-1" in error.message!!, error.message)
+        }
+        fun session(what: String, options: SessionOptions.() -> Unit) {
+            wrong(what) { tests.opened.session(SessionOptions().apply(options)).close() }
+            wrong(what) { tests.opened.plan(SessionOptions().apply(options)) }
+        }
+        session("context") { context = -1 }
+        session("batch") { batch = -1 }
+        session("draftMax") { draftMax = -1 }
+        session("threads") { threads = -1 }
+        session("togetherMax") { togetherMax = -1 }
+        session("adapterRank") { adapterRank = -1 }
+        session("rewindMax") { rewindMax = -1 }
+        wrong("context") { tests.opened.plan(EmbedderOptions().apply { context = -1 }) }
+        wrong("threads") { Pool(-1).close() }
+        wrong("offset") { Model.open(0, -1, 0) }
+        wrong("length") { Model.open(listOf(ModelPart(0, 0, -1))) }
+        tests.session(64) { session ->
+            session.prompt(PROMPT)
+            wrong("maxTokens") { session.begin(AnswerOptions().apply { maxTokens = -1 }) }
+            wrong("shiftKeep") { session.begin(AnswerOptions().apply { shiftKeep = -1 }) }
+            wrong("topLogprobs") { session.begin(AnswerOptions().apply { sampler.topLogprobs = -1 }) }
+            wrong("position") { session.rewind(-1) }
+            wrong("keep") { session.shift(-1, 1) }
+            wrong("discard") { session.shift(1, -1) }
+            wrong("threads") { session.setThreads(-1) }
+            assertEquals(5, session.info.position)
+        }
+        tests.opened.chat().use { chat -> wrong("messages") { chat.truncate(-1) } }
+    }
+
     tests.test("a session is as its options say") {
         val options = SessionOptions().apply { context = 64; batch = 16; threads = 2; kvFormat = KvFormat.Q8_0; exact = true; draftMax = 4 }
         tests.opened.session(options).use { session ->
@@ -248,6 +304,6 @@ fun sessions(tests: Tests) {
             session.prompt(PROMPT)
             assertTrue("Paris" in session.answer(greedy(6).apply { lookup = true }).text())
         }
-        assertEquals(Code.MEMORY, code { tests.opened.session(SessionOptions().apply { context = -1 }).close() })
+        assertEquals(Code.MEMORY, code { tests.opened.session(SessionOptions().apply { context = Int.MAX_VALUE }).close() })
     }
 }

@@ -41,7 +41,7 @@ public class Adapter private constructor(pointer: Long) : AutoCloseable {
         @JvmStatic
         @Throws(BantamException::class)
         public fun open(model: Model, fd: Int, offset: Long, length: Long): Adapter =
-            Adapter(number { out -> model.handle.use { Native.adapterOpenFd(it, fd, offset, length, out) } })
+            Adapter(number { out -> model.handle.use { Native.adapterOpenFd(it, fd, count("offset", offset), count("length", length), out) } })
 
         /** Opens the bytes of a direct buffer from its position to its limit, in place. Nobody may change them while the adapter or a session uses them. */
         @JvmStatic

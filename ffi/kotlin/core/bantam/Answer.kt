@@ -71,7 +71,11 @@ public class Summary @JvmOverloads constructor(
     /** How often prompt and answer waited for a page of the model to be read. */
     public val majorFaults: Long = 0,
     public val confidence: Confidence = Confidence(),
-)
+) {
+    override fun toString(): String = "Summary(stopReason=$stopReason, stopIndex=$stopIndex, isComplete=$isComplete, tokens=$tokens, " +
+        "answerMicros=$answerMicros, promptTokens=$promptTokens, promptMicros=$promptMicros, drafted=$drafted, accepted=$accepted, " +
+        "majorFaults=$majorFaults, confidence=$confidence)"
+}
 
 /** How sure the model was, in log-probabilities of the answer's tokens: 0 is certain. These are the model's own, and 0 if there was no token. */
 public class Confidence @JvmOverloads constructor(
@@ -84,7 +88,9 @@ public class Confidence @JvmOverloads constructor(
     public val q25: Float = 0f,
     /** The mean of the entropies, in nats. */
     public val meanEntropy: Float = 0f,
-)
+) {
+    override fun toString(): String = "Confidence(mean=$mean, min=$min, q10=$q10, q25=$q25, meanEntropy=$meanEntropy)"
+}
 
 /** The pieces of an answer, pulled one by one while it is generated. They can be gone through once. */
 public class Answer internal constructor(private val begin: () -> Iterator<Piece>) : Sequence<Piece> {

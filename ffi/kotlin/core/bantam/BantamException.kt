@@ -8,10 +8,10 @@ package bantam
  * @property detail a number that belongs to the code, such as an offset or a count of bytes; 0 if there is none.
  */
 public class BantamException @JvmOverloads constructor(public val code: Int, message: String, public val detail: Long = 0) : RuntimeException(message) {
-    /** The name of [code], `BANTAM_CONTEXT_FULL`. */
-    public val codeName: String get() = Native.statusName(code).toString(Charsets.UTF_8)
+    /** The name of [code], `BANTAM_CONTEXT_FULL`; `BANTAM_?` for a number that is none of [Code]'s. */
+    public val codeName: String get() = Code.nameOf(code)
 
-    override fun toString(): String = "BantamException($code): $message"
+    override fun toString(): String = "BantamException($codeName): $message"
 }
 
 /** The numbers of `bantam.h`, and what to do about each. */
@@ -56,4 +56,12 @@ public object Code {
     public const val STRUCT: Int = 19
     /** There is nothing to do this with: no logits, no answer in progress. Do what comes before it first. */
     public const val STATE: Int = 20
+
+    // By number. They are not asked of the library, as an app logs what a ScriptedModel throws where there is none.
+    private val names = arrayOf(
+        "OK", "CANCELLED", "ARGUMENT", "IO", "NOT_A_FILE", "NOT_GGUF", "MALFORMED", "INCONSISTENT", "UNSUPPORTED", "CHANGED", "MEMORY", "CONTEXT_FULL",
+        "SAVED", "GRAMMAR", "TEMPLATE", "HANDLE", "BUSY", "PANIC", "TOO_SMALL", "STRUCT", "STATE",
+    )
+
+    internal fun nameOf(code: Int): String = "BANTAM_${names.getOrElse(code) { "?" }}"
 }

@@ -61,7 +61,7 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
     @Throws(BantamException::class)
     public fun truncate(count: Int) {
         text = null
-        handle.use { check(Native.chatTruncate(it, count.toLong())) }
+        handle.use { check(Native.chatTruncate(it, count("the number of messages", count))) }
     }
 
     /** The conversation as the template writes it down, up to where the answer begins: to be shown. */
@@ -86,12 +86,12 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
     public fun answer(options: AnswerOptions = AnswerOptions()): Answer {
         keepAnswer(isWhole = false)
         number { out -> handle.use { chat -> session.handle.use { Native.chatPrompt(chat, it, out) } } }
-        session.begin(options)
+        val number = session.beginNumbered(options)
         val answer = StringBuilder()
         text = answer
         return Answer {
             pieces {
-                val piece = session.next()
+                val piece = session.next(number)
                 answer.append(piece.text)
                 if (piece.stopReason != StopReason.NONE && text === answer) keepAnswer(piece.stopReason.isWhole)
                 piece
@@ -102,7 +102,7 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
     private fun keepAnswer(isWhole: Boolean) {
         val answer = text ?: return
         text = null
-        lastAnswerJson = text { out -> handle.use { Native.chatAddAnswer(it, answer.toString().encodeToByteArray(), isWhole, out) } }
+        handle.useIfOpen { chat -> lastAnswerJson = text { out -> Native.chatAddAnswer(chat, answer.toString().encodeToByteArray(), isWhole, out) } }
     }
 
     /**
@@ -116,7 +116,7 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
         return if (pointer == 0L) null else Grammar(pointer)
     }
 
-    /** Cancels the call in progress, waits until it has returned, and frees chat and session. */
+    /** Cancels the call in progress, waits until it has returned, and frees chat and session: see [Session.close]. */
     override fun close() {
         session.close()
         claim.close(wait = true)

@@ -170,7 +170,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         @Throws(BantamException::class)
         public fun open(fd: Int, offset: Long, length: Long, options: ModelOptions = ModelOptions()): Model = Model(
             number { out ->
-                options.use { cancel, progress -> Native.modelOpenFd(fd, offset, length, options.backendBytes(), cancel, options.lock, progress, options.log, out) }
+                options.use { cancel, progress -> Native.modelOpenFd(fd, count("offset", offset), count("length", length), options.backendBytes(), cancel, options.lock, progress, options.log, out) }
             },
         )
 
@@ -184,7 +184,7 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
         public fun open(parts: List<ModelPart>, options: ModelOptions = ModelOptions()): Model = Model(
             number { out ->
                 val paths = Array(parts.size) { parts[it].path?.encodeToByteArray() }
-                val numbers = parts.flatMap { listOf(it.fd.toLong(), it.offset, it.length) }.toLongArray()
+                val numbers = parts.flatMap { listOf(it.fd.toLong(), count("offset", it.offset), count("length", it.length)) }.toLongArray()
                 options.use { cancel, progress -> Native.modelOpenParts(paths, numbers, options.backendBytes(), cancel, options.lock, progress, options.log, out) }
             },
         )
@@ -250,7 +250,11 @@ public class ModelInfo internal constructor(
     public val hasChatTemplate: Boolean,
     /** Whether its weights are pages of a file, which the system can drop and read again. */
     public val isFileBacked: Boolean,
-)
+) {
+    override fun toString(): String = "ModelInfo(architecture=$architecture, backend=$backend, fileBytes=$fileBytes, vocabSize=$vocabSize, " +
+        "contextLength=$contextLength, layers=$layers, dim=$dim, ffn=$ffn, heads=$heads, kvHeads=$kvHeads, headDim=$headDim, bos=$bos, eos=$eos, " +
+        "hasChatTemplate=$hasChatTemplate, isFileBacked=$isFileBacked)"
+}
 
 /** A tensor of a model's file. */
 public class Tensor internal constructor(
@@ -271,4 +275,6 @@ public class Tensor internal constructor(
 public class TokenInfo internal constructor(public val bytes: ByteArray, public val isControl: Boolean, public val isEnd: Boolean)
 
 /** What a session will take, known before it is opened. */
-public class Plan internal constructor(public val context: Int, public val kvBytes: Long, public val scratchBytes: Long, public val totalBytes: Long)
+public class Plan internal constructor(public val context: Int, public val kvBytes: Long, public val scratchBytes: Long, public val totalBytes: Long) {
+    override fun toString(): String = "Plan(context=$context, kvBytes=$kvBytes, scratchBytes=$scratchBytes, totalBytes=$totalBytes)"
+}

@@ -29,7 +29,6 @@ internal object Native {
     @JvmStatic external fun threadsDefault(): Int
     @JvmStatic external fun memoryUsed(): Long
     @JvmStatic external fun memoryPeak(): Long
-    @JvmStatic external fun statusName(status: Int): ByteArray
     @JvmStatic external fun free(kind: Int, handle: Long): Int
     @JvmStatic external fun logTake(out: LongArray, lines: Array<ByteArray?>): ByteArray?
 

@@ -1,6 +1,14 @@
 // What can be chosen for a model, a session, a chat and an answer. What is null or 0 is the library's default.
 package bantam
 
+/** A count as C takes it, to which a negative one would be a huge one. */
+internal fun count(what: String, value: Int): Long = count(what, value.toLong())
+
+internal fun count(what: String, value: Long): Long {
+    if (value < 0) throw BantamException(Code.ARGUMENT, "$what is $value; it must be 0 or greater")
+    return value
+}
+
 /** How keys and values are kept. */
 public enum class KvFormat(internal val number: Int) {
     /** As halves. */
@@ -71,8 +79,8 @@ public class SessionOptions {
 
     // The order of the shim's session_options.
     internal fun numbers(): LongArray = longArrayOf(
-        context.toLong(), batch.toLong(), draftMax.toLong(), kvFormat.number.toLong(), exact.asNumber(), threads.toLong(), togetherMax.toLong(),
-        adapterRank.toLong(), rewindMax.toLong(),
+        count("context", context), count("batch", batch), count("draftMax", draftMax), kvFormat.number.toLong(), exact.asNumber(),
+        count("threads", threads), count("togetherMax", togetherMax), count("adapterRank", adapterRank), count("rewindMax", rewindMax),
     )
 }
 
@@ -112,7 +120,9 @@ public class EmbedderOptions {
     public var pool: Pool? = null
 
     // The order of the shim's embedder_options.
-    internal fun numbers(): LongArray = longArrayOf(context.toLong(), (pooling?.number ?: 0).toLong(), (!normalize).asNumber(), threads.toLong())
+    internal fun numbers(): LongArray = longArrayOf(
+        count("context", context), (pooling?.number ?: 0).toLong(), (!normalize).asNumber(), count("threads", threads),
+    )
 }
 
 /** How to make a chat. */
@@ -193,7 +203,7 @@ public class SamplerOptions {
         (if (minP == 0f) -1f else minP).asNumber(), typicalP.asNumber(), topNSigma.asNumber(), xtcProbability.asNumber(), xtcThreshold.asNumber(),
         dynatempRange.asNumber(), dynatempExponent.asNumber(), repeatPenalty.asNumber(), presencePenalty.asNumber(), frequencyPenalty.asNumber(),
         (repeatLastN ?: 0).toLong(), dryMultiplier.asNumber(), dryBase.asNumber(), (dryAllowedLength ?: 0).toLong(), (dryLastN ?: 0).toLong(),
-        mirostat.toLong(), mirostatTarget.asNumber(), mirostatRate.asNumber(), topLogprobs.toLong(),
+        mirostat.toLong(), mirostatTarget.asNumber(), mirostatRate.asNumber(), count("topLogprobs", topLogprobs),
     )
 }
 
@@ -244,5 +254,7 @@ public class AnswerOptions {
     public var lookup: Boolean = false
 
     // The order of the shim's session_begin.
-    internal fun numbers(): LongArray = longArrayOf(maxTokens.toLong(), ignoreEnd.asNumber(), shift.asNumber(), shiftKeep.toLong(), lookup.asNumber())
+    internal fun numbers(): LongArray = longArrayOf(
+        count("maxTokens", maxTokens), ignoreEnd.asNumber(), shift.asNumber(), count("shiftKeep", shiftKeep), lookup.asNumber(),
+    )
 }

@@ -18,7 +18,10 @@ public class SessionInfo internal constructor(
     public val hasLogits: Boolean,
     /** Whether its memory was given back: see [Session.trim]. */
     public val isTrimmed: Boolean,
-)
+) {
+    override fun toString(): String = "SessionInfo(position=$position, context=$context, batch=$batch, threads=$threads, kvBytes=$kvBytes, " +
+        "scratchBytes=$scratchBytes, savedBytes=$savedBytes, hasLogits=$hasLogits, isTrimmed=$isTrimmed)"
+}
 
 /** How much memory to give back. */
 public enum class TrimLevel(internal val number: Int) {
@@ -41,6 +44,8 @@ public class Session private constructor(internal val model: Model, pointer: Lon
     internal val handle: Handle get() = claim.handle
     private val out = LongArray(6)
     private val texts = arrayOfNulls<ByteArray>(1)
+    // Which answer is in progress, counting from 1, so that whoever still pulls an older one takes none of its pieces.
+    private var answer = 0
 
     /** How it stands. */
     public val info: SessionInfo
@@ -85,41 +90,54 @@ public class Session private constructor(internal val model: Model, pointer: Lon
     @JvmOverloads
     @Throws(BantamException::class)
     public fun begin(options: AnswerOptions = AnswerOptions()) {
+        beginNumbered(options)
+    }
+
+    /** As [begin]; returns the number of the answer. */
+    internal fun beginNumbered(options: AnswerOptions): Int {
         val schema = options.jsonSchema
         if (options.grammar == null && schema != null) {
             // The answer keeps what it needs of its grammar.
-            Grammar.jsonSchema(model, schema).use { grammar -> grammar.handle.use { begin(options, it) } }
-        } else {
-            options.grammar?.handle?.use { begin(options, it) } ?: begin(options, 0)
+            return Grammar.jsonSchema(model, schema).use { grammar -> grammar.handle.use { begin(options, it) } }
         }
+        return options.grammar?.handle?.use { begin(options, it) } ?: begin(options, 0)
     }
 
-    private fun begin(options: AnswerOptions, grammar: Long) {
+    private fun begin(options: AnswerOptions, grammar: Long): Int {
         val sampler = options.sampler
-        handle.use { session ->
+        return handle.use { session ->
             check(
                 Native.sessionBegin(
                     session, options.numbers(), options.stop.map { it.encodeToByteArray() }.toTypedArray(), options.stopTokens, grammar,
                     sampler.numbers(), sampler.breakers(), sampler.biasTokens(), sampler.biases(), sampler.order(),
                 ),
             )
+            ++answer
         }
     }
 
     /** Pulls the next piece of the answer. The last one has a [Piece.stopReason]; behind it there is none. */
     @Throws(BantamException::class)
-    public fun next(): Piece = handle.use { session ->
+    public fun next(): Piece = handle.use { pull(it) }
+
+    /** The next piece of an answer. One whose session is closed in the meantime was cancelled. */
+    internal fun next(of: Int): Piece = handle.useIfOpen { session ->
+        if (of != answer) throw BantamException(Code.STATE, "another answer was begun in the meantime, which ended this one")
+        pull(session)
+    } ?: Piece("", StopReason.CANCELLED)
+
+    private fun pull(session: Long): Piece {
         check(Native.sessionNext(session, out, texts))
-        Piece(
+        return Piece(
             texts[0]!!.toString(Charsets.UTF_8), StopReason.of(out[4]), out[0].toInt(), out[1].asFloat(), out[2].asFloat(), out[3].asFloat(), out[5].toInt(),
         )
     }
 
-    /** An answer behind what the session holds. It begins when its first piece is pulled. */
+    /** An answer behind what the session holds. It begins when its first piece is pulled, and ends when another begins: to pull it on is [Code.STATE]. */
     @JvmOverloads
     public fun answer(options: AnswerOptions = AnswerOptions()): Answer = Answer {
-        begin(options)
-        pieces { next() }
+        val number = beginNumbered(options)
+        pieces { next(number) }
     }
 
     /** What the last answer was, or what it is so far. */
@@ -169,13 +187,17 @@ public class Session private constructor(internal val model: Model, pointer: Lon
         this.adapters = adapters.toList()
     }
 
-    /** Forgets every token behind the first [position]. An answer in progress is given up. */
+    /**
+     * Forgets every token behind the first [position]. An answer in progress is given up. What comes next has to be read before the next answer: that
+     * of the last token is forgotten too. To answer once more from there, hand the same tokens to [prompt], which reads the last of them again.
+     */
     @Throws(BantamException::class)
-    public fun rewind(position: Int): Unit = handle.use { check(Native.sessionRewind(it, position.toLong())) }
+    public fun rewind(position: Int): Unit = handle.use { check(Native.sessionRewind(it, count("the position", position))) }
 
     /** Forgets [discard] tokens behind the first [keep]; those behind them move up, and an answer in progress goes on. */
     @Throws(BantamException::class)
-    public fun shift(keep: Int, discard: Int): Unit = handle.use { check(Native.sessionShift(it, keep.toLong(), discard.toLong())) }
+    public fun shift(keep: Int, discard: Int): Unit =
+        handle.use { check(Native.sessionShift(it, count("what to keep", keep), count("what to discard", discard))) }
 
     /** Opens a session that holds what this one holds, with the same model, threads and options, and a switch of its own. */
     @Throws(BantamException::class)
@@ -222,13 +244,16 @@ public class Session private constructor(internal val model: Model, pointer: Lon
 
     /** Lets the session use so many threads, at most as many as it was opened with. Nothing that is computed changes. */
     @Throws(BantamException::class)
-    public fun setThreads(threads: Int): Unit = handle.use { check(Native.sessionSetThreads(it, threads.toLong())) }
+    public fun setThreads(threads: Int): Unit = handle.use { check(Native.sessionSetThreads(it, count("the number of threads", threads))) }
 
     /** Changes the priority of the session's threads. That of the calling one is its owner's. */
     @Throws(BantamException::class)
     public fun setPriority(priority: Priority): Unit = handle.use { check(Native.sessionSetPriority(it, priority.number)) }
 
-    /** Cancels the call in progress, waits until it has returned, and frees the session. */
+    /**
+     * Cancels the call in progress, waits until it has returned, and frees the session. An answer that somebody is still pulling ends with
+     * [StopReason.CANCELLED], and what was being read with [Code.CANCELLED].
+     */
     override fun close() {
         // First no other call may begin, so that the one that is stopped is the last.
         handle.close()
