@@ -5,7 +5,7 @@ import CBantam
 public struct AnswerOptions: Sendable {
     /// How tokens are chosen.
     public var sampler = SamplerOptions()
-    /// The most tokens; nil is as many as the context has room for.
+    /// The most tokens, 1 or more; nil is as many as the context has room for.
     public var maxTokens: Int?
     /// Texts that end it. They are no part of it.
     public var stop: [String] = []
@@ -32,18 +32,18 @@ public struct AnswerOptions: Sendable {
     }
 
     /// Lends the struct of C, with the grammar that was made of the constraint.
-    func lend<Result>(_ grammar: Grammar?, _ body: (UnsafePointer<bantam_answer_options>) throws -> Result) rethrows -> Result {
+    func lend<Result>(_ grammar: Grammar?, _ body: (UnsafePointer<bantam_answer_options>) throws -> Result) throws -> Result {
         let lent = Lent()
         var c = bantam_answer_options.sized()
         c.sampler = UnsafePointer(lent.array([sampler.c(lent)]))
-        c.max_tokens = maxTokens ?? 0
+        c.max_tokens = try countedOrDefault("maxTokens", maxTokens)
         c.stop = lent.texts(stop)
         c.stop_count = stop.count
         c.stop_tokens = UnsafePointer(lent.array(stopTokens))
         c.stop_token_count = stopTokens.count
         c.ignore_end = ignoresEnd ? 1 : 0
         c.shift = shifts ? 1 : 0
-        c.shift_keep = shiftKeep
+        c.shift_keep = try counted("shiftKeep", shiftKeep)
         c.lookup = looksUp ? 1 : 0
         return try withExtendedLifetime(lent) {
             try (grammar?.handle).with { grammar in

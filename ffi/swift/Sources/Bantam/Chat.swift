@@ -158,7 +158,7 @@ public actor Chat: LanguageModel {
 
     /// Takes back all messages behind the first `count`.
     public func truncate(to count: Int) throws {
-        try handle.call { bantam_chat_truncate($0, count, $1) }
+        try handle.call { bantam_chat_truncate($0, try counted("count", count), $1) }
     }
 
     public func reset() async throws {

@@ -36,12 +36,12 @@ public struct EmbedderOptions: Sendable {
     }
 
     /// Lends the struct of C.
-    func lend<Result>(_ body: (UnsafePointer<bantam_embedder_options>) throws -> Result) rethrows -> Result {
+    func lend<Result>(_ body: (UnsafePointer<bantam_embedder_options>) throws -> Result) throws -> Result {
         var c = bantam_embedder_options.sized()
-        c.context = context ?? 0
+        c.context = try countedOrDefault("context", context)
         c.pooling = pooling?.rawValue ?? BANTAM_POOLING_DEFAULT
         c.keep_length = normalizes ? 0 : 1
-        c.threads = threads ?? 0
+        c.threads = try countedOrDefault("threads", threads)
         return try (pool?.handle).with { pool in
             c.pool = pool
             return try body(&c)

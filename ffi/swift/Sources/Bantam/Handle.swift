@@ -72,6 +72,19 @@ func check(_ call: (UnsafeMutablePointer<bantam_error>) throws -> bantam_status)
     throw BantamError(status, error)
 }
 
+/// A number as C takes it, to which a negative one would be a huge one.
+func counted(_ what: String, _ value: Int, least: Int = 0) throws -> Int {
+    guard value >= least else { throw BantamError(code: .argument, message: "\(what) is \(value); it must be \(least) or greater") }
+    return value
+}
+
+/// The same, where nil is the default, which C writes as 0.
+func countedOrDefault(_ what: String, _ value: Int?) throws -> Int {
+    guard let value else { return 0 }
+    guard value >= 1 else { throw BantamError(code: .argument, message: "\(what) is \(value); it must be 1 or greater, or nil") }
+    return value
+}
+
 /// A struct of C that begins with its size.
 protocol CStruct {
     init()

@@ -174,7 +174,7 @@ public final class Model: Sendable {
     public func plan(_ options: SessionOptions = SessionOptions()) throws -> Plan {
         var plan = bantam_plan.sized()
         try handle.call { model, error in
-            options.lend(cancel: nil) { bantam_session_plan(model, $0, &plan, error) }
+            try options.lend(cancel: nil) { bantam_session_plan(model, $0, &plan, error) }
         }
         return Plan(plan)
     }
@@ -183,7 +183,7 @@ public final class Model: Sendable {
     public func plan(_ options: EmbedderOptions) throws -> Plan {
         var plan = bantam_plan.sized()
         try handle.call { model, error in
-            options.lend { bantam_embedder_plan(model, $0, &plan, error) }
+            try options.lend { bantam_embedder_plan(model, $0, &plan, error) }
         }
         return Plan(plan)
     }

@@ -21,13 +21,13 @@ public final class Pool: Sendable {
     public init(threads: Int? = nil) throws {
         try Library.checkVersion()
         var options = bantam_pool_options.sized()
-        options.threads = threads ?? 0
+        options.threads = try countedOrDefault("threads", threads)
         handle = try Handle(free: { bantam_pool_free($0) }) { bantam_pool_new(&options, $0, $1) }
     }
 
     /// Uses so many threads from here on, at most as many as there are. Nothing that is computed changes.
     public func setThreads(_ threads: Int) throws {
-        try handle.call { bantam_pool_set_threads($0, threads, $1) }
+        try handle.call { bantam_pool_set_threads($0, try counted("threads", threads, least: 1), $1) }
     }
 
     /// Changes how important the threads are, at once. Where threads have no priorities, that is ``BantamError/Code/unsupported``.

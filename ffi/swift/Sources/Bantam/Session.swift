@@ -43,17 +43,17 @@ public struct SessionOptions: Sendable {
     }
 
     /// Lends the struct of C.
-    func lend<Result>(cancel: Cancel?, _ body: (UnsafePointer<bantam_session_options>) throws -> Result) rethrows -> Result {
+    func lend<Result>(cancel: Cancel?, _ body: (UnsafePointer<bantam_session_options>) throws -> Result) throws -> Result {
         var c = bantam_session_options.sized()
-        c.context = context ?? 0
-        c.batch = batch ?? 0
-        c.draft_max = draftMax
+        c.context = try countedOrDefault("context", context)
+        c.batch = try countedOrDefault("batch", batch)
+        c.draft_max = try counted("draftMax", draftMax)
         c.kv_format = kvFormat.rawValue
         c.exact = isExact ? 1 : 0
-        c.threads = threads ?? 0
-        c.together_max = togetherMax
-        c.adapter_rank = adapterRank
-        c.rewind_max = rewindMax ?? 0
+        c.threads = try countedOrDefault("threads", threads)
+        c.together_max = try counted("togetherMax", togetherMax)
+        c.adapter_rank = try counted("adapterRank", adapterRank)
+        c.rewind_max = try counted("rewindMax", rewindMax ?? 0)
         return try (pool?.handle).with { pool in
             try (cancel?.handle).with { cancel in
                 c.pool = pool
@@ -177,7 +177,7 @@ public actor Session: Stoppable {
 
     /// Uses so many threads from here on, at most as many as the session was opened with. Nothing that is computed changes.
     public func setThreads(_ threads: Int) throws {
-        try handle.call { bantam_session_set_threads($0, threads, $1) }
+        try handle.call { bantam_session_set_threads($0, try counted("threads", threads, least: 1), $1) }
     }
 
     /// Changes how important the session's threads are.
@@ -379,14 +379,16 @@ public actor Session: Stoppable {
 
     // MARK: Going back
 
-    /// Forgets every token behind the first `position`. An answer in progress is given up.
+    /// Forgets every token behind the first `position`. An answer in progress is given up. What comes next has to be read before the next answer:
+    /// that of the last token is forgotten too. To answer once more from there, hand the same text to ``prompt(_:addingSpecial:parsingSpecial:)``,
+    /// which reads its last token again.
     public func rewind(to position: Int) throws {
-        try handle.call { bantam_session_rewind($0, position, $1) }
+        try handle.call { bantam_session_rewind($0, try counted("position", position), $1) }
     }
 
     /// Forgets `discard` tokens behind the first `keep`; those behind them move up, and an answer in progress goes on.
     public func shift(keep: Int, discard: Int) throws {
-        try handle.call { bantam_session_shift($0, keep, discard, $1) }
+        try handle.call { bantam_session_shift($0, try counted("keep", keep), try counted("discard", discard), $1) }
     }
 
     /// Opens a session that holds what this one holds, with the same model, threads and options.

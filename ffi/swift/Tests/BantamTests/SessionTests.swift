@@ -291,6 +291,46 @@ final class SessionTests: XCTestCase {
         await XCTAssertThrows(.argument) { try pool.setThreads(3) }
     }
 
+    func testANegativeNumberIsAnErrorThatSaysWhich() async throws {
+        let model = try await demoModel()
+        func wrong(_ what: String, line: UInt = #line, _ body: () async throws -> Void) async {
+            do {
+                try await body()
+                XCTFail("nothing was thrown", line: line)
+            } catch {
+                let error = error as? BantamError
+                XCTAssertEqual(error?.code, .argument, "\(String(describing: error))", line: line)
+                XCTAssertTrue(error?.message.hasPrefix("\(what) is ") ?? false, error?.message ?? "", line: line)
+            }
+        }
+        for (what, change) in [
+            ("context", { $0.context = -1 }), ("context", { $0.context = 0 }), ("batch", { $0.batch = -1 }), ("draftMax", { $0.draftMax = -1 }),
+            ("threads", { $0.threads = -1 }), ("togetherMax", { $0.togetherMax = -1 }), ("adapterRank", { $0.adapterRank = -1 }),
+            ("rewindMax", { $0.rewindMax = -1 }),
+        ] as [(String, (inout SessionOptions) -> Void)] {
+            var options = SessionOptions()
+            change(&options)
+            let changed = options
+            await wrong(what) { _ = try model.plan(changed) }
+            await wrong(what) { _ = try await Session.open(model, options: changed) }
+        }
+        await wrong("context") { _ = try model.plan(EmbedderOptions(context: -1)) }
+        await wrong("threads") { _ = try Pool(threads: -1) }
+        let session = try await demoSession()
+        try await session.prompt(france)
+        await wrong("maxTokens") { try await session.begin(greedy(-1)) }
+        // A budget that is used up is not the same as none.
+        await wrong("maxTokens") { try await session.begin(greedy(0)) }
+        await wrong("position") { try await session.rewind(to: -1) }
+        await wrong("keep") { try await session.shift(keep: -1, discard: 1) }
+        await wrong("discard") { try await session.shift(keep: 1, discard: -1) }
+        await wrong("threads") { try await session.setThreads(-1) }
+        let position = try await session.info.position
+        XCTAssertEqual(position, 5)
+        let chat = try await Chat.make(in: session)
+        await wrong("count") { try await chat.truncate(to: -1) }
+    }
+
     func testAnswersHoldToGrammars() async throws {
         let session = try await demoSession()
         var options = greedy(20)
