@@ -25,6 +25,9 @@ public class ScriptedModel(private val answers: List<String>) : LanguageModel {
     /** What the next [ask] throws, once. */
     public var failure: BantamException? = null
 
+    /** Milliseconds that each piece takes, so that there is something to stop. */
+    public var delay: Long = 0
+
     private val messages = mutableListOf<String>()
     @Volatile private var isStopped = false
     private var isClosed = false
@@ -52,6 +55,7 @@ public class ScriptedModel(private val answers: List<String>) : LanguageModel {
         var i = 0
         return Answer {
             pieces {
+                if (delay > 0) Thread.sleep(delay)
                 val piece = when {
                     isStopped -> Piece("", StopReason.CANCELLED)
                     options.maxTokens in 1..i -> Piece("", StopReason.BUDGET)
