@@ -153,6 +153,16 @@ fun sessions(tests: Tests) {
             // The sampler's other settings arrive too: one that is out of range is refused by name.
             assertEquals(Code.ARGUMENT, code { answer(AnswerOptions().apply { sampler.mirostat = 3 }) })
             assertEquals(answer(greedy(8)), answer(AnswerOptions().apply { maxTokens = 8; sampler.topK = 1; sampler.stages = listOf(Stage.TOP_K) }))
+            // What is 0 and not null is 0, and not the default: only the likeliest token has to be kept to have no share at all, and no last token is penalised.
+            val wide = greedy(8).apply { temperature = 1.5f; seed = 1; sampler.topK = 0; sampler.minP = 0f }
+            assertNotEquals(answer(greedy(8)), answer(wide))
+            assertEquals(answer(greedy(8)), answer(wide.apply { sampler.topP = 0f }))
+            val penalised = greedy(24).apply { sampler.repeatPenalty = 3f; sampler.dryMultiplier = 3f }
+            assertNotEquals(answer(greedy(24)), answer(penalised))
+            assertEquals(answer(greedy(24)), answer(penalised.apply { sampler.repeatLastN = 0; sampler.dryLastN = 0 }))
+            val default = SamplerOptions().numbers().withIndex()
+            val zero = SamplerOptions().apply { xtcThreshold = 0f; dynatempExponent = 0f; dryAllowedLength = 0; mirostatTarget = 0f; mirostatRate = 0f }.numbers()
+            assertEquals(5, default.count { it.value != zero[it.index] })
             val all = SamplerOptions().apply {
                 seed = 3; temperature = 0.7f; topP = 0.9f; topK = 50; minP = 0.01f; typicalP = 0.9f; topNSigma = 3f; xtcProbability = 0.1f
                 xtcThreshold = 0.2f; dynatempRange = 0.1f; dynatempExponent = 1.1f; repeatPenalty = 1.1f; presencePenalty = 0.1f

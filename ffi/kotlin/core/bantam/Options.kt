@@ -143,7 +143,7 @@ public class SamplerOptions {
     public var seed: Long = 0
     /** Divides the logits; 0 always takes the most likely token. Default 0.8. */
     public var temperature: Float? = null
-    /** Keeps the most likely tokens until their probabilities add up to this; 1 keeps all. Default 0.95. */
+    /** Keeps the most likely tokens until their probabilities add up to this; 1 keeps all, 0 the likeliest. Default 0.95. */
     public var topP: Float? = null
     /** Keeps so many of the most likely tokens; 0 keeps all. Default 40. */
     public var topK: Int? = null
@@ -167,15 +167,15 @@ public class SamplerOptions {
     public var presencePenalty: Float? = null
     /** Taken from the logit of a repeated token for each time that it stands there. Default 0. */
     public var frequencyPenalty: Float? = null
-    /** The tokens whose repetition is penalised: so many last ones; negative is all of the context. Default 64. */
+    /** The tokens whose repetition is penalised: so many last ones; 0 is none, negative all of the context. Default 64. */
     public var repeatLastN: Int? = null
     /** Penalises what goes on with a repetition. Default 0. */
     public var dryMultiplier: Float? = null
     /** Its base. Default 1.75. */
     public var dryBase: Float? = null
-    /** The longest repetition that is let be; negative is none. Default 2. */
+    /** The longest repetition that is let be; 0 is none. Default 2. */
     public var dryAllowedLength: Int? = null
-    /** The tokens in which repetitions are looked for; negative is all of the context. Default 64. */
+    /** The tokens in which repetitions are looked for: so many last ones; 0 is none, negative all of the context. Default 64. */
     public var dryLastN: Int? = null
     /** Texts behind which DRY looks for no repetition; null is line breaks, colons, quotes and asterisks. */
     public var dryBreakers: List<String>? = null
@@ -197,14 +197,23 @@ public class SamplerOptions {
     internal fun biases(): FloatArray = logitBias.values.toFloatArray()
     internal fun order(): IntArray? = stages?.map { it.number }?.toIntArray()
 
-    // The order of the shim's sampler_options. In C 0 is the default, and a negative number says 0 where that means something.
-    internal fun numbers(): LongArray = longArrayOf(
-        seed, (if (temperature == 0f) -1f else temperature).asNumber(), topP.asNumber(), (if (topK == 0) -1 else topK ?: 0).toLong(),
-        (if (minP == 0f) -1f else minP).asNumber(), typicalP.asNumber(), topNSigma.asNumber(), xtcProbability.asNumber(), xtcThreshold.asNumber(),
-        dynatempRange.asNumber(), dynatempExponent.asNumber(), repeatPenalty.asNumber(), presencePenalty.asNumber(), frequencyPenalty.asNumber(),
-        (repeatLastN ?: 0).toLong(), dryMultiplier.asNumber(), dryBase.asNumber(), (dryAllowedLength ?: 0).toLong(), (dryLastN ?: 0).toLong(),
-        mirostat.toLong(), mirostatTarget.asNumber(), mirostatRate.asNumber(), count("topLogprobs", topLogprobs),
-    )
+    // The order of the shim's sampler_options. In C 0 is the default: a negative number stands for 0 where that switches something off, the least
+    // number where it does not; and what looks back at no tokens is not applied at all.
+    internal fun numbers(): LongArray {
+        val penalises = repeatLastN != 0
+        return longArrayOf(
+            seed, temperature.orOff().asNumber(), topP.orLeast().asNumber(), topK.orOff(), minP.orOff().asNumber(), typicalP.asNumber(),
+            topNSigma.asNumber(), xtcProbability.asNumber(), xtcThreshold.orLeast().asNumber(), dynatempRange.asNumber(),
+            dynatempExponent.orLeast().asNumber(), repeatPenalty.takeIf { penalises }.asNumber(), presencePenalty.takeIf { penalises }.asNumber(),
+            frequencyPenalty.takeIf { penalises }.asNumber(), (repeatLastN ?: 0).toLong(), dryMultiplier.takeIf { dryLastN != 0 }.asNumber(),
+            dryBase.asNumber(), dryAllowedLength.orOff(), (dryLastN ?: 0).toLong(), mirostat.toLong(), mirostatTarget.orLeast().asNumber(),
+            mirostatRate.orLeast().asNumber(), count("topLogprobs", topLogprobs),
+        )
+    }
+
+    private fun Float?.orOff(): Float? = if (this == 0f) -1f else this
+    private fun Int?.orOff(): Long = if (this == 0) -1 else (this ?: 0).toLong()
+    private fun Float?.orLeast(): Float? = if (this == 0f) java.lang.Float.MIN_NORMAL else this
 }
 
 /** How an answer begins, goes on and ends. */

@@ -29,7 +29,7 @@ public struct SamplerOptions: Sendable, Hashable {
     public var seed: UInt64 = 0
     /// Divides the logits; 0 always takes the most likely token, nil is 0.8.
     public var temperature: Float?
-    /// Keeps the most likely tokens until their probabilities add up to this; 1 keeps all, nil is 0.95.
+    /// Keeps the most likely tokens until their probabilities add up to this; 1 keeps all, 0 the likeliest, nil is 0.95.
     public var topP: Float?
     /// Keeps so many most likely tokens; 0 keeps all, nil is 40.
     public var topK: Int?
@@ -53,15 +53,15 @@ public struct SamplerOptions: Sendable, Hashable {
     public var presencePenalty: Float?
     /// Taken from the logit of a repeated token for each time that it stands there.
     public var frequencyPenalty: Float?
-    /// The tokens whose repetition is penalised: so many last ones; -1 is all of the context, nil 64.
+    /// The tokens whose repetition is penalised: so many last ones; 0 is none, -1 all of the context, nil 64.
     public var repeatLastN: Int?
     /// Penalises what goes on with a repetition; nil does not.
     public var dryMultiplier: Float?
     /// Its base; nil is 1.75.
     public var dryBase: Float?
-    /// The longest repetition that is let be; nil is 2.
+    /// The longest repetition that is let be; 0 is none, nil is 2.
     public var dryAllowedLength: Int?
-    /// The tokens in which repetitions are looked for: so many last ones; -1 is all of the context, nil 64.
+    /// The tokens in which repetitions are looked for: so many last ones; 0 is none, -1 all of the context, nil 64.
     public var dryLastN: Int?
     /// Texts behind which DRY looks for no repetition; nil is line breaks, colons, quotes and asterisks.
     public var dryBreakers: [String]?
@@ -103,11 +103,14 @@ public struct SamplerOptions: Sendable, Hashable {
         c.xtc_threshold = least(xtcThreshold)
         c.dynatemp_range = dynamicTemperatureRange ?? 0
         c.dynatemp_exponent = least(dynamicTemperatureExponent)
-        c.repeat_penalty = repeatPenalty ?? 0
-        c.presence_penalty = presencePenalty ?? 0
-        c.frequency_penalty = frequencyPenalty ?? 0
+        // What looks back at no tokens is not applied at all.
+        if repeatLastN != 0 {
+            c.repeat_penalty = repeatPenalty ?? 0
+            c.presence_penalty = presencePenalty ?? 0
+            c.frequency_penalty = frequencyPenalty ?? 0
+        }
         c.repeat_last_n = Int32(clamping: repeatLastN ?? 0)
-        c.dry_multiplier = dryMultiplier ?? 0
+        c.dry_multiplier = dryLastN == 0 ? 0 : dryMultiplier ?? 0
         c.dry_base = dryBase ?? 0
         c.dry_allowed_length = off(dryAllowedLength)
         c.dry_last_n = Int32(clamping: dryLastN ?? 0)

@@ -89,6 +89,14 @@ final class HeaderTests: XCTestCase {
         XCTAssertEqual(c.min_p, -1)
         XCTAssertGreaterThan(c.top_p, 0)
         XCTAssertEqual(c.dry_allowed_length, -1)
+        // What looks back at no tokens does nothing; 0 is another number in C.
+        for (last, penalty) in [(nil, 2), (-1, 2), (5, 2), (0, 0)] as [(Int?, Float)] {
+            var options = SamplerOptions()
+            (options.repeatLastN, options.dryLastN) = (last, last)
+            (options.repeatPenalty, options.presencePenalty, options.frequencyPenalty, options.dryMultiplier) = (2, 2, 2, 2)
+            let c = options.c(lent)
+            XCTAssertEqual([c.repeat_penalty, c.presence_penalty, c.frequency_penalty, c.dry_multiplier], [penalty, penalty, penalty, penalty])
+        }
         XCTAssertNotNil(c.dry_breakers)
         XCTAssertEqual(c.dry_breaker_count, 0)
         XCTAssertEqual(c.logit_bias[0].token, 3)
