@@ -137,6 +137,26 @@ impl fmt::Debug for Text {
     }
 }
 
+/// A path in an error: of a long one only its end, which tells more than its beginning, so that there is room for what was wrong.
+#[cfg(feature = "std")]
+pub(crate) struct Ending<'a>(pub(crate) &'a std::path::Path);
+
+#[cfg(feature = "std")]
+impl fmt::Display for Ending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 88;
+        let Some(path) = self.0.to_str() else { return self.0.display().fmt(f) };
+        let mut start = path.len().saturating_sub(SHOWN);
+        while !path.is_char_boundary(start) {
+            start += 1;
+        }
+        if start > 0 {
+            f.write_str(Text::CUT)?;
+        }
+        f.write_str(&path[start..])
+    }
+}
+
 /// `text!("tensor {name}: ...")`: formats into a [`Text`].
 macro_rules! text {
     ($($arguments:tt)*) => { $crate::error::Text::format(format_args!($($arguments)*)) };
@@ -153,6 +173,16 @@ mod tests {
         let text = text!("{long}");
         assert!(text.as_str().ends_with("é..."));
         assert!(text.as_str().len() <= Text::CAPACITY);
+    }
+
+    #[test]
+    fn a_long_path_leaves_room_for_what_was_wrong() {
+        let show = |path: &str| text!("cannot open {}: why", Ending(std::path::Path::new(path)));
+        assert_eq!(show("/models/a.gguf").as_str(), "cannot open /models/a.gguf: why");
+        let long = alloc::format!("/{}/a.gguf", "é/".repeat(400));
+        let shown = show(&long);
+        assert!(shown.as_str().starts_with("cannot open ..."), "{shown}");
+        assert!(shown.as_str().ends_with("é/é//a.gguf: why"), "{shown}");
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn what_does_not_fit_is_told_apart() {
     let small = refused_by(&model_a, 8, KvFormat::Q8_0, &good);
     assert_eq!(small, Error::ContextFull { needed: 9, context: 8 });
     let other_cache = refused_by(&model_a, 16, KvFormat::F16, &good).to_string();
-    assert!(other_cache.contains("Q8_0") && other_cache.contains("f16"), "{other_cache}");
+    assert!(other_cache.contains("q8_0") && other_cache.contains("f16"), "{other_cache}");
     let mut version = good.clone();
     version[8] = 9;
     assert!(refused_by(&model_a, 16, KvFormat::Q8_0, &version).to_string().contains("version 9"));

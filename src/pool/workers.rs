@@ -14,10 +14,14 @@ use super::priority;
 use super::priority::Priority;
 use super::rounds::Rounds;
 use crate::error::{Error, Result, text};
+use crate::memory::room;
 
 /// Rounds of spinning before a worker parks: some hundreds of microseconds, the time in which a small model chooses a
 /// token.
 const SPINS: u32 = 10_000;
+
+/// What starting a thread takes of memory at most, its name and handles included: less than half a kilobyte with glibc.
+const THREAD_BYTES: usize = 2048;
 
 /// The workers of a pool, numbered from 1. Dropping them ends them.
 pub(super) struct Workers {
@@ -51,9 +55,11 @@ impl Workers {
         joins.try_reserve_exact(count).map_err(memory)?;
         threads.try_reserve_exact(count).map_err(memory)?;
         each.extend((0..count).map(|_| Worker::default()));
+        room(size_of::<Shared>() + 2 * size_of::<usize>(), "the thread pool")?;
         let shared = Arc::new(Shared { rounds, stop: AtomicBool::new(false), each });
         let mut workers = Workers { shared, joins, threads, process: std::process::id() };
         for worker in 1..=count {
+            room(THREAD_BYTES, "a thread")?;
             let shared = workers.shared.clone();
             // On failure those already started are dropped, and so ended.
             let started = Builder::new()

@@ -16,10 +16,16 @@
 //! Invariant: nothing is taken over before the checksum agreed, and no number is believed that was not checked.
 #![forbid(unsafe_code)]
 
+use bantam_kernels::KvFormat;
+
 use super::Session;
 use crate::checksum::Checksum;
+#[cfg(feature = "std")]
+use crate::error::Ending;
 use crate::error::{Error, Result, text};
 use crate::format::TensorType;
+#[cfg(feature = "std")]
+use crate::memory::room;
 
 const MAGIC: &[u8; 8] = b"BantamSE";
 const VERSION: u32 = 2;
@@ -31,6 +37,9 @@ const STATE_HEADER_BYTES: usize = 8;
 const RECENT_BYTES: usize = 8;
 /// What is converted or summed at a time; it lies on the stack.
 const PIECE_BYTES: usize = 4096;
+/// The longest path of a system, a name beside it included.
+#[cfg(feature = "std")]
+pub(super) const PATH_BYTES: usize = 8192;
 
 /// Where bytes go, one piece after the other.
 type Write<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
@@ -111,12 +120,14 @@ impl Session {
     #[cfg(feature = "std")]
     pub(super) fn save_file(&self, path: &std::path::Path) -> Result<u64> {
         use std::io::Write;
+        // Each of the paths below is one of its own, and a link may lead to a longer one.
+        room(4 * path.as_os_str().len() + PATH_BYTES, "the path of a saved session")?;
         // What a link leads to is replaced, and not the link.
         let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let failed = |error| Error::Io(text!("cannot save the session to {}: {error}", path.display()));
+        let failed = |error| Error::Io(text!("cannot save the session to {}: {error}", Ending(path)));
         // A device would be replaced by the file.
         if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(Error::Io(text!("cannot save the session to {}: it is not a file", path.display())));
+            return Err(Error::Io(text!("cannot save the session to {}: it is not a file", Ending(path))));
         }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(std::format!(".{}.new", std::process::id()));
@@ -268,7 +279,9 @@ impl Session {
         }
         if header[12..16] != expected[12..16] {
             let ours = self.kv.format().name();
-            let theirs = TensorType::from_number(u32_at(12)).name();
+            let theirs =
+                KvFormat::ALL.iter().find(|kept| TensorType::Known(kept.format()).number() == u32_at(12));
+            let theirs = theirs.map_or("what this version does not know", |kept| kept.name());
             return Err(Error::Saved(text!("its cache is kept as {theirs}, and this session's as {ours}")));
         }
         if header[24..32] != expected[24..32] {
@@ -327,10 +340,11 @@ impl Session {
 #[cfg(feature = "std")]
 fn with_file<R>(path: &std::path::Path, body: impl FnOnce(u64, &mut Read<'_>) -> Result<R>) -> Result<R> {
     use std::io::{Read, Seek, SeekFrom};
-    let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", path.display()));
+    let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", Ending(path)));
+    room(path.as_os_str().len() + 1, "the path of a saved session")?;
     // A pipe would be waited for, and cannot be read twice.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(Error::Io(text!("the saved session {} is not a file", path.display())));
+        return Err(Error::Io(text!("the saved session {} is not a file", Ending(path))));
     }
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();

@@ -6,8 +6,12 @@
 
 use super::Session;
 #[cfg(feature = "std")]
-use super::saved::saved_sum;
+use super::saved::{PATH_BYTES, saved_sum};
+#[cfg(feature = "std")]
+use crate::error::Ending;
 use crate::error::{Error, Result, text};
+#[cfg(feature = "std")]
+use crate::memory::room;
 
 /// Where keys, values and logits are while they are not in memory: a file, and the checksum at its end.
 #[derive(Default)]
@@ -45,9 +49,10 @@ impl Session {
     #[cfg(feature = "std")]
     pub fn spill(&mut self, path: impl AsRef<std::path::Path>) -> Result<usize> {
         let path = path.as_ref();
+        room(path.as_os_str().len() + PATH_BYTES, "the path of a saved session")?;
         // The process may have another working directory when the file is wanted back.
         let whole = std::path::absolute(path)
-            .map_err(|error| Error::Io(text!("cannot save the session to {}: {error}", path.display())))?;
+            .map_err(|error| Error::Io(text!("cannot save the session to {}: {error}", Ending(path))))?;
         let sum = self.save_file(&whole)?;
         self.ahead = 0;
         self.spilled.file = Some((whole, sum));
@@ -67,7 +72,7 @@ impl Session {
         let held = self.position;
         let restored = saved_sum(&path).and_then(|found| {
             if found != sum {
-                let path = path.display();
+                let path = Ending(&path);
                 return Err(Error::Saved(text!(
                     "{path} is not what this session wrote: give each one a file of its own"
                 )));
