@@ -24,7 +24,8 @@
 // - Texts are a pointer and a number of bytes of UTF-8. Where a function asks for the number, BANTAM_NUL_TERMINATED stands for all up to the first 0; in
 //   structs 0 does.
 // - Structs begin with `struct_size`, which the caller sets to sizeof. Fields that are 0 mean the default. A struct of a newer header may be handed to an
-//   older library as long as what that does not know is 0; otherwise it is BANTAM_STRUCT.
+//   older library as long as what that does not know is 0; otherwise it is BANTAM_STRUCT. Those without `struct_size`, of which lists are made, and
+//   bantam_error never change.
 // - Models, adapters, pools, grammars and cancel objects may be used by several threads at once; sessions, embedders, samplers and chats by one at a
 //   time, and a second one gets BANTAM_BUSY.
 // - Functions of the caller's are called on the thread that called the library (an executor's tasks run where the caller wants). Inside of them a cancel
@@ -147,16 +148,16 @@
 // The answer goes on.
 #define BANTAM_STOP_NONE 0
 
-// The model ended it.
+// The model ended it. The token that did is no part of the text.
 #define BANTAM_STOP_END 1
 
-// One of the stop tokens came: its number among them is `stop_index`.
+// One of the stop tokens came: its number among them is `stop_index`. It is no part of the text.
 #define BANTAM_STOP_TOKEN 2
 
 // One of the stop strings came: its number is `stop_index`. It is no part of the text.
 #define BANTAM_STOP_STRING 3
 
-// As many tokens came as were asked for.
+// As many tokens came as were asked for; the last of them is shown.
 #define BANTAM_STOP_BUDGET 4
 
 // What the grammar describes is complete, and nothing may follow.
@@ -548,7 +549,7 @@ typedef struct bantam_session_options {
   size_t batch;
   // The most sessions that bantam_session_decode_together reads at once with this one as the first; 0 is 1.
   size_t together_max;
-  // The most tokens that are guessed and verified at once while answering; 0 guesses none, as do models whose layers carry a state.
+  // The most tokens that are guessed and verified at once while answering, up to 15; 0 guesses none, as do models whose layers carry a state.
   size_t draft_max;
   // How keys and values are kept: BANTAM_KV_...
   int32_t kv_format;
@@ -562,11 +563,11 @@ typedef struct bantam_session_options {
   const struct bantam_cancel *cancel;
   // Memory for the session, which it uses until it is freed; NULL takes it from `allocate`.
   void *memory;
-  // How many bytes are there: at least `total_bytes` of its plan.
+  // How many bytes are there: at least `total_bytes` of its plan, or opening is BANTAM_MEMORY.
   size_t memory_bytes;
   // Gives the session's memory, once, at open; NULL takes it from the heap.
   bantam_allocate allocate;
-  // Takes it back.
+  // Takes it back, when the session is freed or opening fails; NULL if nobody has to.
   bantam_deallocate deallocate;
   // Handed to both.
   void *allocator_user;
@@ -645,9 +646,9 @@ typedef struct bantam_answer_options {
   size_t struct_size;
   // How tokens are chosen; NULL is the default.
   const struct bantam_sampler_options *sampler;
-  // The most tokens; 0 is as many as the context has room for.
+  // The most tokens; 0 is as many as the context has room for, and with `shift` as many as come.
   size_t max_tokens;
-  // Texts that end it.
+  // Texts that end it, also in the middle of a token.
   const struct bantam_text *stop;
   // How many.
   size_t stop_count;
@@ -1022,7 +1023,8 @@ bantam_status bantam_model_open(const char *path,
                                 struct bantam_error *error);
 
 // Opens `length` bytes of an open file from `offset` on (to its end if 0): an asset inside an archive. Any offset that is a multiple of 4 is
-// used in place. The descriptor is borrowed, and may be closed when the call has returned.
+// used in place, and others are BANTAM_UNSUPPORTED. The descriptor is borrowed, and may be closed when the call has returned; it is neither read
+// nor moved.
 //
 // Ownership: as bantam_model_open; the descriptor stays the caller's.
 // Threads: any. Errors: as bantam_model_open; BANTAM_ARGUMENT if the range is not inside of the file.
@@ -1033,7 +1035,7 @@ bantam_status bantam_model_open_fd(int32_t fd,
                                    struct bantam_model **out,
                                    struct bantam_error *error);
 
-// Opens a model in memory, in place: flash, or a map of the caller's own.
+// Opens a model in memory, in place: flash, or a map of the caller's own. It begins at a multiple of 4, or is BANTAM_UNSUPPORTED.
 //
 // Ownership: as bantam_model_open; the bytes stay the caller's, who keeps them there and unchanged until the options' `release` is
 // called, which is also when opening fails but for options that cannot be read. Threads: any. Errors: as bantam_model_open.
@@ -1057,7 +1059,7 @@ bantam_status bantam_model_open_parts(const struct bantam_part *parts,
 // Says what a model is.
 //
 // Ownership: the texts are the model's, and stay as long as it does. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED.
 bantam_status bantam_model_get_info(const struct bantam_model *model,
                                     struct bantam_model_info *info,
                                     struct bantam_error *error);
@@ -1086,7 +1088,7 @@ bantam_status bantam_model_resident_bytes(const struct bantam_model *model,
 
 // The number of metadata entries.
 //
-// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT.
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED.
 bantam_status bantam_model_metadata_count(const struct bantam_model *model,
                                           size_t *count,
                                           struct bantam_error *error);
@@ -1094,7 +1096,7 @@ bantam_status bantam_model_metadata_count(const struct bantam_model *model,
 // The `i`-th metadata entry in the order of the file: its key, and its value if that is wanted.
 //
 // Ownership: the texts are the model's, and stay as long as it does. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there are not as many.
+// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there are not as many.
 bantam_status bantam_model_metadata_at(const struct bantam_model *model,
                                        size_t i,
                                        const char **key,
@@ -1105,7 +1107,7 @@ bantam_status bantam_model_metadata_at(const struct bantam_model *model,
 // The value of a metadata key, "general.name".
 //
 // Ownership: the text is the model's, and stays as long as it does. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there is no such key.
+// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there is no such key.
 bantam_status bantam_model_metadata(const struct bantam_model *model,
                                     const char *key,
                                     size_t key_bytes,
@@ -1115,7 +1117,7 @@ bantam_status bantam_model_metadata(const struct bantam_model *model,
 // The `i`-th value of the array under a metadata key. To read all of them in order takes one pass over the array.
 //
 // Ownership: the text is the model's, and stays as long as it does. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there is no such key, or not as many values.
+// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there is no such key, or not as many values.
 bantam_status bantam_model_metadata_element(const struct bantam_model *model,
                                             const char *key,
                                             size_t key_bytes,
@@ -1125,7 +1127,7 @@ bantam_status bantam_model_metadata_element(const struct bantam_model *model,
 
 // The number of tensors.
 //
-// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT.
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED.
 bantam_status bantam_model_tensor_count(const struct bantam_model *model,
                                         size_t *count,
                                         struct bantam_error *error);
@@ -1133,7 +1135,7 @@ bantam_status bantam_model_tensor_count(const struct bantam_model *model,
 // The `i`-th tensor in the order of the file.
 //
 // Ownership: the name is the model's, and stays as long as it does. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there are not as many.
+// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there are not as many.
 bantam_status bantam_model_tensor_at(const struct bantam_model *model,
                                      size_t i,
                                      struct bantam_tensor *tensor,
@@ -1198,9 +1200,9 @@ bantam_status bantam_sampler_reset(struct bantam_sampler *sampler, struct bantam
 // Ownership: ends. Threads: any, while nobody else uses it. Errors: BANTAM_HANDLE, BANTAM_BUSY.
 bantam_status bantam_sampler_free(struct bantam_sampler *sampler);
 
-// Says how much memory a session of these options takes, to the byte.
+// Says how much memory a session of these options takes, to the byte. Nothing of it is taken, so a plan may be of more than there is.
 //
-// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY if it would be more than addresses reach.
 bantam_status bantam_session_plan(const struct bantam_model *model,
                                   const struct bantam_session_options *options,
                                   struct bantam_plan *plan,
@@ -1413,7 +1415,8 @@ bantam_status bantam_session_restore_from(struct bantam_session *session,
 
 // Gives memory back to the system, BANTAM_TRIM_..., when an app goes into the background or is warned that memory is short. An answer in
 // progress can be pulled on afterwards. `path` names a file for BANTAM_TRIM_ALL, in a place of the app's own and for no other session, and is not looked at
-// otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not.
+// otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not. The file goes when it was read, or when
+// what it holds is given up: by a rewind to 0, a restore, or with the session.
 //
 // Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED: nothing was given back then.
 bantam_status bantam_session_trim(struct bantam_session *session,
@@ -1426,12 +1429,15 @@ bantam_status bantam_session_trim(struct bantam_session *session,
 // Begins an answer behind what the session holds. The tokens come with bantam_session_next.
 //
 // Ownership: none taken; the session keeps copies of what the options point to. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_STATE if nothing was read yet.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_STATE if nothing was read yet.
 bantam_status bantam_session_begin(struct bantam_session *session,
                                    const struct bantam_answer_options *options,
                                    struct bantam_error *error);
 
 // Pulls the next piece of the answer. The last one has a `stop_reason`; behind it there is none.
+//
+// The session holds the answer up to its last token, which was drawn and not read, whatever ended the answer. Who goes on behind a budget decodes that
+// piece's `token` first, or would draw it once more.
 //
 // Being cancelled ends an answer like anything else does: BANTAM_OK with BANTAM_STOP_CANCELLED. What the session holds then, it keeps.
 //
@@ -1466,7 +1472,7 @@ bantam_status bantam_session_generate(struct bantam_session *session,
 //
 // Ownership: the caller frees it with bantam_adapter_free; it keeps what it needs of the model, and sessions what they need of it.
 // Threads: any. Errors: BANTAM_HANDLE, BANTAM_IO, BANTAM_NOT_A_FILE, BANTAM_NOT_GGUF, BANTAM_MALFORMED, BANTAM_INCONSISTENT if it is no adapter or another
-// model's, BANTAM_UNSUPPORTED, BANTAM_MEMORY, BANTAM_ARGUMENT.
+// model's, BANTAM_UNSUPPORTED, BANTAM_MEMORY, BANTAM_ARGUMENT, BANTAM_CHANGED if the model's file was cut short.
 bantam_status bantam_adapter_open(const struct bantam_model *model,
                                   const char *path,
                                   size_t path_bytes,
@@ -1500,7 +1506,7 @@ bantam_status bantam_adapter_open_memory(const struct bantam_model *model,
 
 // Says what an adapter is.
 //
-// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT.
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT, BANTAM_CHANGED.
 bantam_status bantam_adapter_get_info(const struct bantam_adapter *adapter,
                                       struct bantam_adapter_info *info,
                                       struct bantam_error *error);
@@ -1592,7 +1598,7 @@ bantam_status bantam_embedder_free(struct bantam_embedder *embedder);
 // Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
 //
 // Ownership: the caller frees it with bantam_grammar_free; answers keep what they need of it. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
 // constrained.
 bantam_status bantam_grammar_new(const struct bantam_model *model,
                                  int32_t kind,
@@ -1609,7 +1615,8 @@ bantam_status bantam_grammar_free(struct bantam_grammar *grammar);
 // Makes a chat without messages.
 //
 // Ownership: the caller frees it with bantam_chat_free; it keeps what it needs of the model. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_TEMPLATE if there is no template or it cannot be parsed.
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_TEMPLATE if there is no template or it cannot be
+// parsed.
 bantam_status bantam_chat_new(const struct bantam_model *model,
                               const struct bantam_chat_options *options,
                               struct bantam_chat **out,

@@ -136,20 +136,20 @@ impl Run {
         let report = Report { message: !tools.is_empty(), ..self.report };
         let mut drawing = Drawing { generator, constraint, report };
         let context = session.context();
-        let conversation = |session, template| {
+        let conversation = |session, template| -> Result<Conversation> {
             let mut talk = Talk::new(template);
             talk.set_tools(tools);
-            talk.set_variables(variables);
-            Conversation::new(session, talk, self.prompt_cache.clone(), self.system.as_deref())
+            talk.set_variables(variables)?;
+            Ok(Conversation::new(session, talk, self.prompt_cache.clone(), self.system.as_deref()))
         };
         let turn = match (prompt, template) {
             (Input::Text(text), None) => self.continue_text(&mut session, &text, &mut drawing)?,
             (Input::Text(text), Some(_)) if text.trim().is_empty() => return Err(empty()),
             (Input::Text(text), Some(template)) => {
-                conversation(session, template).say(&text, &mut drawing)?
+                conversation(session, template)?.say(&text, &mut drawing)?
             }
             (Input::Messages(messages), Some(template)) => {
-                conversation(session, template).go_on(messages, &mut drawing)?
+                conversation(session, template)?.go_on(messages, &mut drawing)?
             }
             (Input::Messages(_), None) => {
                 return Err(Failure::Usage(
@@ -165,7 +165,7 @@ impl Run {
                 ));
             }
             (Input::Terminal(terminal), Some(template)) => {
-                let mut conversation = conversation(session, template);
+                let mut conversation = conversation(session, template)?;
                 return converse(terminal, &mut conversation, &mut drawing, &cancel, self.verbose);
             }
         };

@@ -6,9 +6,10 @@ use bantam::{GenerateOptions, Generator, Overflow, StopReason};
 
 use crate::boundary::{Caller, call, call_back};
 use crate::clock::Moment;
-use crate::options::{Struct, flag};
+use crate::handle::boxed;
+use crate::options::{Struct, flag, unused};
 use crate::reading::check_logits;
-use crate::sampler::{bantam_sampler_options, bantam_text, texts};
+use crate::sampler::{bantam_sampler_options, bantam_text, check_token, texts};
 use crate::session::{OpenSession, bantam_session};
 #[cfg(not(feature = "constrain"))]
 use crate::status::BANTAM_UNSUPPORTED;
@@ -19,13 +20,13 @@ pub struct bantam_grammar(());
 
 /// The answer goes on.
 pub const BANTAM_STOP_NONE: i32 = 0;
-/// The model ended it.
+/// The model ended it. The token that did is no part of the text.
 pub const BANTAM_STOP_END: i32 = 1;
-/// One of the stop tokens came: its number among them is `stop_index`.
+/// One of the stop tokens came: its number among them is `stop_index`. It is no part of the text.
 pub const BANTAM_STOP_TOKEN: i32 = 2;
 /// One of the stop strings came: its number is `stop_index`. It is no part of the text.
 pub const BANTAM_STOP_STRING: i32 = 3;
-/// As many tokens came as were asked for.
+/// As many tokens came as were asked for; the last of them is shown.
 pub const BANTAM_STOP_BUDGET: i32 = 4;
 /// What the grammar describes is complete, and nothing may follow.
 pub const BANTAM_STOP_COMPLETE: i32 = 5;
@@ -42,9 +43,9 @@ pub struct bantam_answer_options {
     pub struct_size: usize,
     /// How tokens are chosen; NULL is the default.
     pub sampler: *const bantam_sampler_options,
-    /// The most tokens; 0 is as many as the context has room for.
+    /// The most tokens; 0 is as many as the context has room for, and with `shift` as many as come.
     pub max_tokens: usize,
-    /// Texts that end it.
+    /// Texts that end it, also in the middle of a token.
     pub stop: *const bantam_text,
     /// How many.
     pub stop_count: usize,
@@ -155,7 +156,7 @@ pub type bantam_on_piece = Option<unsafe extern "C" fn(user: *mut c_void, piece:
 /// Begins an answer behind what the session holds. The tokens come with bantam_session_next.
 ///
 /// Ownership: none taken; the session keeps copies of what the options point to. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_STATE if nothing was read yet.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_STATE if nothing was read yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_begin(
     session: *mut bantam_session,
@@ -169,13 +170,16 @@ pub unsafe extern "C" fn bantam_session_begin(
 
 fn begin(caller: Caller, open: &mut OpenSession, options: *const bantam_answer_options) -> Result<()> {
     let options = caller.options(options)?;
+    unused(options.reserved, bantam_answer_options::NAME)?;
     check_logits(open.awake()?)?;
     let model = open.session.model();
     let sampler = crate::sampler::open(caller, model, options.sampler)?;
+    let stop_tokens = caller.slice(options.stop_tokens, options.stop_token_count, "stop_tokens")?;
+    stop_tokens.iter().try_for_each(|&token| check_token(model, token, "stop_tokens"))?;
     let generate = GenerateOptions {
         max_tokens: if options.max_tokens == 0 { usize::MAX } else { options.max_tokens },
         stop: &texts(caller, options.stop, options.stop_count, "stop")?,
-        stop_tokens: caller.slice(options.stop_tokens, options.stop_token_count, "stop_tokens")?,
+        stop_tokens,
         ignore_end: flag(options.ignore_end, "ignore_end of bantam_answer_options")?,
         overflow: match flag(options.shift, "shift of bantam_answer_options")? {
             true => Overflow::Shift { keep: options.shift_keep },
@@ -184,11 +188,14 @@ fn begin(caller: Caller, open: &mut OpenSession, options: *const bantam_answer_o
     };
     let mut generator = Generator::new(model, open.session.context(), sampler, &generate)?;
     if flag(options.lookup, "lookup of bantam_answer_options")? {
-        generator.set_drafter(Some(alloc::boxed::Box::new(bantam::Lookup::new())));
+        generator.set_drafter(Some(boxed(bantam::Lookup::new(), "looking guesses up")?));
     }
     if !options.grammar.is_null() {
         #[cfg(feature = "constrain")]
-        generator.set_constraint(Some(alloc::boxed::Box::new(caller.shared(options.grammar)?.rule(model)?)));
+        generator.set_constraint(Some(boxed(
+            caller.shared(options.grammar)?.rule(model)?,
+            "following a grammar",
+        )?));
         #[cfg(not(feature = "constrain"))]
         return Err(fail!(BANTAM_UNSUPPORTED, "this build has no grammars"));
     }
@@ -199,6 +206,9 @@ fn begin(caller: Caller, open: &mut OpenSession, options: *const bantam_answer_o
 }
 
 /// Pulls the next piece of the answer. The last one has a `stop_reason`; behind it there is none.
+///
+/// The session holds the answer up to its last token, which was drawn and not read, whatever ended the answer. Who goes on behind a budget decodes that
+/// piece's `token` first, or would draw it once more.
 ///
 /// Being cancelled ends an answer like anything else does: BANTAM_OK with BANTAM_STOP_CANCELLED. What the session holds then, it keeps.
 ///

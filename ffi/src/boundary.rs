@@ -133,7 +133,7 @@ impl Caller {
     pub(crate) fn text<'a>(self, start: *const c_char, len: usize, what: &str) -> Result<&'a str> {
         let bytes = if len == BANTAM_NUL_TERMINATED {
             if start.is_null() {
-                return Err(fail!(BANTAM_ARGUMENT, "{what} is NULL"));
+                return Err(fail!(BANTAM_ARGUMENT, "{what}: the pointer is NULL"));
             }
             // SAFETY: the caller promised a 0 at the end of such a text.
             unsafe { core::ffi::CStr::from_ptr(start) }.to_bytes()
@@ -141,7 +141,7 @@ impl Caller {
             self.slice(start.cast::<u8>(), len, what)?
         };
         core::str::from_utf8(bytes).map_err(|error| {
-            fail!(BANTAM_ARGUMENT, "{what} is no UTF-8 from byte {} on", error.valid_up_to())
+            fail!(BANTAM_ARGUMENT, "{what}: no UTF-8 from byte {} on", error.valid_up_to())
                 .with_detail(error.valid_up_to())
         })
     }
@@ -150,6 +150,7 @@ impl Caller {
     pub(crate) fn path<'a>(self, start: *const c_char, len: usize) -> Result<&'a str> {
         match self.text(start, len, "the path")? {
             "" => Err(fail!(BANTAM_ARGUMENT, "the path is empty")),
+            path if path.contains('\0') => Err(fail!(BANTAM_ARGUMENT, "the path has a 0 in it")),
             path => Ok(path),
         }
     }
@@ -211,10 +212,10 @@ pub(crate) fn check(
     what: &str,
 ) -> Result<()> {
     if start.is_null() {
-        return Err(fail!(BANTAM_ARGUMENT, "{what} is NULL"));
+        return Err(fail!(BANTAM_ARGUMENT, "{what}: the pointer is NULL"));
     }
     if !start.addr().is_multiple_of(alignment) {
-        return Err(fail!(BANTAM_ARGUMENT, "{what} is not aligned to {alignment} bytes"));
+        return Err(fail!(BANTAM_ARGUMENT, "{what}: the pointer is not aligned to {alignment} bytes"));
     }
     match len.checked_mul(size).filter(|&bytes| bytes <= isize::MAX as usize) {
         Some(_) => Ok(()),
@@ -286,7 +287,11 @@ mod callback {
 #[cfg(feature = "std")]
 mod quiet {
     use core::cell::Cell;
-    use std::sync::Once;
+    use std::boxed::Box;
+    use std::panic::PanicHookInfo;
+    use std::sync::OnceLock;
+
+    type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send>;
 
     std::thread_local! {
         static INSIDE: Cell<u32> = const { Cell::new(0) };
@@ -310,16 +315,18 @@ mod quiet {
 
     /// Silences panics inside calls and those of the library's own threads; others go to the hook that was there before.
     pub(super) fn install() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
+        static BEFORE: OnceLock<Hook> = OnceLock::new();
+        BEFORE.get_or_init(|| {
             let before = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |info| {
+            // It captures nothing, and so takes no memory, which could not be refused here.
+            std::panic::set_hook(Box::new(|info| {
                 let is_ours = INSIDE.try_with(Cell::get).unwrap_or(1) > 0
                     || std::thread::current().name().is_some_and(|name| name.starts_with("bantam"));
-                if !is_ours {
+                if !is_ours && let Some(before) = BEFORE.get() {
                     before(info);
                 }
             }));
+            before
         });
     }
 }

@@ -67,7 +67,8 @@ pub const BANTAM_ROLE_TOOL: i32 = 4;
 /// Makes a chat without messages.
 ///
 /// Ownership: the caller frees it with bantam_chat_free; it keeps what it needs of the model. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_TEMPLATE if there is no template or it cannot be parsed.
+/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_TEMPLATE if there is no template or it cannot be
+/// parsed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_chat_new(
     model: *const bantam_model,
@@ -78,7 +79,7 @@ pub unsafe extern "C" fn bantam_chat_new(
     let body = |caller: Caller| {
         let out = caller.out(out, "out")?;
         let options = caller.options(options)?;
-        let model = caller.shared(model)?.model.clone();
+        let model = caller.mapped(model)?.model.clone();
         let template =
             match caller.field(options.template_source, options.template_bytes, "template_source")? {
                 Some(source) => ChatTemplate::with_tokens_of(&model, source)?,
@@ -89,7 +90,7 @@ pub unsafe extern "C" fn bantam_chat_new(
             conversation.set_tools(Tool::list_from_json(tools)?);
         }
         if let Some(variables) = caller.field(options.variables, options.variables_bytes, "variables")? {
-            conversation.set_variables(variables.into());
+            conversation.set_variables(variables.into())?;
         }
         create_at(out, OpenChat { model, conversation, text: String::new() })
     };

@@ -27,6 +27,8 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// The rule for one answer of a model.
     pub(crate) fn rule(&self, model: &bantam::Model) -> Result<Constraint> {
+        // The fingerprint is read of the file.
+        model.file().mapping().check()?;
         if self.fingerprint != model.fingerprint() {
             return Err(fail!(BANTAM_ARGUMENT, "the grammar was made for another model"));
         }
@@ -48,7 +50,7 @@ pub const BANTAM_GRAMMAR_GBNF: i32 = 5;
 /// Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
 ///
 /// Ownership: the caller frees it with bantam_grammar_free; answers keep what they need of it. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
+/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
 /// constrained.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_grammar_new(
@@ -61,7 +63,7 @@ pub unsafe extern "C" fn bantam_grammar_new(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let out = caller.out(out, "out")?;
-        let model = caller.shared(model)?;
+        let model = caller.mapped(model)?;
         let source = || caller.text(source, source_bytes, "the grammar");
         let grammar = match kind {
             BANTAM_GRAMMAR_JSON => Grammar::json(),

@@ -6,8 +6,10 @@
 //! Invariant: what is inside is used by one call at a time, or by many that only read it; after a panic by none.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::boundary::{Caller, Out};
@@ -45,12 +47,27 @@ const POISONED: u32 = 2;
 pub(crate) fn create<N: Noun>(inside: N::Inside) -> Result<*mut N> {
     let head = Head { magic: AtomicU32::new(N::MAGIC), state: AtomicU32::new(FREE) };
     let handle = Handle { head, inside: UnsafeCell::new(inside) };
-    let bytes = size_of::<Handle<N::Inside>>();
-    let refused = || fail!(BANTAM_MEMORY, "{} needs {bytes} bytes of memory, which cannot be had", N::NAME);
-    let mut one: Vec<Handle<N::Inside>> = Vec::new();
+    Ok(Box::into_raw(boxed(handle, N::NAME)?).cast())
+}
+
+/// A box whose memory may be refused: `Box::new` would end the process.
+pub(crate) fn boxed<T>(value: T, name: &str) -> Result<Box<T>> {
+    let bytes = size_of::<T>();
+    let refused = || fail!(BANTAM_MEMORY, "{name} needs {bytes} bytes of memory, which cannot be had");
+    let mut one: Vec<T> = Vec::new();
     one.try_reserve_exact(1).map_err(|_| refused().with_detail(bytes))?;
-    one.push(handle);
-    Ok(Box::into_raw(one.into_boxed_slice()).cast())
+    one.push(value);
+    // SAFETY: the slice has one value, and so its layout.
+    Ok(unsafe { Box::from_raw(Box::into_raw(one.into_boxed_slice()).cast()) })
+}
+
+/// An `Arc`, for the memory of which is asked before it takes some: it cannot be refused any itself.
+pub(crate) fn shared<T>(value: T, name: &str) -> Result<Arc<T>> {
+    let mut asked = boxed(MaybeUninit::<(usize, usize, T)>::uninit(), name)?;
+    // Seen by nobody, it would not be asked for.
+    core::hint::black_box(&mut asked);
+    drop(asked);
+    Ok(Arc::new(value))
 }
 
 /// As [`create`], to where the caller wants it.

@@ -155,7 +155,8 @@ pub const BANTAM_TRIM_ALL: i32 = 2;
 
 /// Gives memory back to the system, BANTAM_TRIM_..., when an app goes into the background or is warned that memory is short. An answer in
 /// progress can be pulled on afterwards. `path` names a file for BANTAM_TRIM_ALL, in a place of the app's own and for no other session, and is not looked at
-/// otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not.
+/// otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not. The file goes when it was read, or when
+/// what it holds is given up: by a rewind to 0, a restore, or with the session.
 ///
 /// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED: nothing was given back then.
 #[unsafe(no_mangle)]

@@ -29,7 +29,7 @@ pub const BANTAM_ADAPTERS_MAX: usize = 8;
 ///
 /// Ownership: the caller frees it with bantam_adapter_free; it keeps what it needs of the model, and sessions what they need of it.
 /// Threads: any. Errors: BANTAM_HANDLE, BANTAM_IO, BANTAM_NOT_A_FILE, BANTAM_NOT_GGUF, BANTAM_MALFORMED, BANTAM_INCONSISTENT if it is no adapter or another
-/// model's, BANTAM_UNSUPPORTED, BANTAM_MEMORY, BANTAM_ARGUMENT.
+/// model's, BANTAM_UNSUPPORTED, BANTAM_MEMORY, BANTAM_ARGUMENT, BANTAM_CHANGED if the model's file was cut short.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_adapter_open(
     model: *const bantam_model,
@@ -99,7 +99,7 @@ fn open(
     map: impl FnOnce() -> Result<Mapping>,
 ) -> Result<()> {
     let out = caller.out(out, "out")?;
-    let model = caller.shared(model)?;
+    let model = caller.mapped(model)?;
     let adapter = Adapter::from_mapping(&model.model, map()?)?;
     model.log.line(format_args!(
         "adapter opened: {} bytes, rank {}, for {} matrices",
@@ -135,7 +135,7 @@ unsafe impl Struct for bantam_adapter_info {
 
 /// Says what an adapter is.
 ///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT.
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT, BANTAM_CHANGED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_adapter_get_info(
     adapter: *const bantam_adapter,
@@ -144,6 +144,7 @@ pub unsafe extern "C" fn bantam_adapter_get_info(
 ) -> bantam_status {
     let body = |caller: Caller| {
         let adapter = caller.shared(adapter)?;
+        adapter.file().mapping().check()?;
         let value = bantam_adapter_info {
             struct_size: 0,
             rank: adapter.rank(),

@@ -1,6 +1,6 @@
 //! Floor 7. Where the library's own memory comes from: the heap of the process, or one block of the caller's.
 //!
-//! Invariant: memory goes back to where it came from, as the block cannot be exchanged once it is set.
+//! Invariant: memory goes back to where it came from, as the block cannot be exchanged once it is set, and the reserve is told by its address.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -16,38 +16,48 @@ use crate::status::{BANTAM_ARGUMENT, BANTAM_STATE, Failure, bantam_error, bantam
 
 /// Where all of the library's memory comes from.
 struct Source {
-    /// Taken for the time of an allocation.
-    lock: AtomicBool,
     /// Whether the block is used; it stays so.
     is_set: AtomicBool,
-    block: UnsafeCell<Heap>,
+    block: Locked,
     used: AtomicUsize,
     peak: AtomicUsize,
 }
 
-// SAFETY: the block is only reached with the lock, in Source::with.
-unsafe impl Sync for Source {}
+/// A heap that one thread at a time takes from.
+struct Locked {
+    /// Taken for the time of an allocation.
+    lock: AtomicBool,
+    heap: UnsafeCell<Heap>,
+}
+
+// SAFETY: the heap is only reached with the lock, in Locked::with.
+unsafe impl Sync for Locked {}
 
 #[global_allocator]
 static SOURCE: Source = Source {
-    lock: AtomicBool::new(false),
     is_set: AtomicBool::new(false),
-    block: UnsafeCell::new(Heap::empty()),
+    block: Locked::empty(),
     used: AtomicUsize::new(0),
     peak: AtomicUsize::new(0),
 };
 
-impl Source {
+impl Locked {
+    const fn empty() -> Locked {
+        Locked { lock: AtomicBool::new(false), heap: UnsafeCell::new(Heap::empty()) }
+    }
+
     fn with<R>(&self, body: impl FnOnce(&mut Heap) -> R) -> R {
         while self.lock.swap(true, Ordering::Acquire) {
             spin_loop();
         }
-        // SAFETY: whoever turned the lock is alone with the block until it is turned back.
-        let result = body(unsafe { &mut *self.block.get() });
+        // SAFETY: whoever turned the lock is alone with the heap until it is turned back.
+        let result = body(unsafe { &mut *self.heap.get() });
         self.lock.store(false, Ordering::Release);
         result
     }
+}
 
+impl Source {
     fn count(&self, bytes: usize) {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak.fetch_max(used, Ordering::Relaxed);
@@ -59,11 +69,12 @@ impl Source {
 unsafe impl GlobalAlloc for Source {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = if self.is_set.load(Ordering::Relaxed) {
-            self.with(|block| block.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr))
+            self.block.with(|block| block.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr))
         } else {
             // SAFETY: the caller's contract.
             unsafe { system::alloc(layout) }
         };
+        let start = if start.is_null() { reserve::alloc(layout) } else { start };
         if !start.is_null() {
             self.count(layout.size());
         }
@@ -71,16 +82,22 @@ unsafe impl GlobalAlloc for Source {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !self.is_set.load(Ordering::Relaxed) {
+        let start = if self.is_set.load(Ordering::Relaxed) {
+            // SAFETY: the caller's contract.
+            unsafe { self.alloc(layout) }
+        } else {
             // SAFETY: the caller's contract. Fresh pages are zero, and cost nothing until they are used.
             let start = unsafe { system::alloc_zeroed(layout) };
+            let fresh = !start.is_null();
+            let start = if fresh { start } else { reserve::alloc(layout) };
             if !start.is_null() {
                 self.count(layout.size());
             }
-            return start;
-        }
-        // SAFETY: the caller's contract.
-        let start = unsafe { self.alloc(layout) };
+            if fresh {
+                return start;
+            }
+            start
+        };
         if !start.is_null() {
             // SAFETY: just given, with so many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
@@ -91,14 +108,82 @@ unsafe impl GlobalAlloc for Source {
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         self.used.fetch_sub(layout.size(), Ordering::Relaxed);
         match NonNull::new(start) {
+            // SAFETY: given by it with this layout, by the caller's contract, as no other memory has its addresses.
+            Some(start) if reserve::has(start) => unsafe { reserve::dealloc(start, layout) },
             Some(start) if self.is_set.load(Ordering::Relaxed) => {
                 // SAFETY: given by alloc with this layout, by the caller's contract.
-                self.with(|block| unsafe { block.deallocate(start, layout) });
+                self.block.with(|block| unsafe { block.deallocate(start, layout) });
             }
             // SAFETY: given by alloc with this layout, by the caller's contract.
             _ => unsafe { system::dealloc(start, layout) },
         }
     }
+}
+
+/// What is left when memory is refused, for the few small things that the standard library takes without being able to be refused: a thread, a path,
+/// an `Arc`. The runtime asks for as much before it does (`room`), and has an error where nothing is left.
+#[cfg(feature = "std")]
+mod reserve {
+    use core::alloc::Layout;
+    use core::cell::UnsafeCell;
+    use core::ptr::{NonNull, null_mut};
+
+    use super::Locked;
+
+    const BYTES: usize = 16 << 10;
+    /// The most bytes at once.
+    const LARGEST: usize = 512;
+
+    #[repr(align(16))]
+    struct Memory(UnsafeCell<[u8; BYTES]>);
+
+    // SAFETY: only the heap uses it, which is behind a lock.
+    unsafe impl Sync for Memory {}
+
+    static MEMORY: Memory = Memory(UnsafeCell::new([0; BYTES]));
+    static HEAP: Locked = Locked::empty();
+
+    pub(super) fn alloc(layout: Layout) -> *mut u8 {
+        if layout.size() > LARGEST {
+            return null_mut();
+        }
+        HEAP.with(|heap| {
+            if heap.size() == 0 {
+                // SAFETY: nothing else uses the memory, which stays.
+                unsafe { heap.init(MEMORY.0.get().cast(), BYTES) };
+            }
+            heap.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr)
+        })
+    }
+
+    /// Whether that comes from here.
+    pub(super) fn has(start: NonNull<u8>) -> bool {
+        start.addr().get().wrapping_sub(MEMORY.0.get().addr()) < BYTES
+    }
+
+    /// # Safety
+    /// [`alloc`] gave it, with that layout.
+    pub(super) unsafe fn dealloc(start: NonNull<u8>, layout: Layout) {
+        // SAFETY: this function's contract.
+        HEAP.with(|heap| unsafe { heap.deallocate(start, layout) });
+    }
+}
+
+/// Without an operating system there are no threads and no paths, and memory is dear.
+#[cfg(not(feature = "std"))]
+mod reserve {
+    use core::alloc::Layout;
+    use core::ptr::{NonNull, null_mut};
+
+    pub(super) fn alloc(_layout: Layout) -> *mut u8 {
+        null_mut()
+    }
+
+    pub(super) fn has(_start: NonNull<u8>) -> bool {
+        false
+    }
+
+    pub(super) unsafe fn dealloc(_start: NonNull<u8>, _layout: Layout) {}
 }
 
 /// The allocator of the process.
@@ -167,7 +252,7 @@ pub unsafe extern "C" fn bantam_set_memory(
             return Err(taken());
         }
         // SAFETY: the caller promised the block for good.
-        SOURCE.with(|heap| unsafe { heap.init(block.as_mut_ptr(), block.len()) });
+        SOURCE.block.with(|heap| unsafe { heap.init(block.as_mut_ptr(), block.len()) });
         SOURCE.is_set.store(true, Ordering::Release);
         Ok(())
     };

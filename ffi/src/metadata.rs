@@ -53,7 +53,7 @@ unsafe impl Struct for bantam_value {
 
 /// The number of metadata entries.
 ///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT.
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_metadata_count(
     model: *const bantam_model,
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn bantam_model_metadata_count(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let entries = caller.shared(model)?.model.file().entries();
+        let entries = caller.mapped(model)?.model.file().entries();
         caller.out(count, "count")?.write(entries.count());
         Ok(())
     };
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn bantam_model_metadata_count(
 /// The `i`-th metadata entry in the order of the file: its key, and its value if that is wanted.
 ///
 /// Ownership: the texts are the model's, and stay as long as it does. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there are not as many.
+/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there are not as many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_metadata_at(
     model: *const bantam_model,
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn bantam_model_metadata_at(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let file = caller.shared(model)?.model.file();
+        let file = caller.mapped(model)?.model.file();
         let (key, key_bytes) = (caller.out(key, "key")?, caller.out(key_bytes, "key_bytes")?);
         let count =
             || fail!(BANTAM_ARGUMENT, "there is no entry {i}: the file has {}", file.entries().count());
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn bantam_model_metadata_at(
 /// The value of a metadata key, "general.name".
 ///
 /// Ownership: the text is the model's, and stays as long as it does. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there is no such key.
+/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there is no such key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_metadata(
     model: *const bantam_model,
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn bantam_model_metadata(
 /// The `i`-th value of the array under a metadata key. To read all of them in order takes one pass over the array.
 ///
 /// Ownership: the text is the model's, and stays as long as it does. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there is no such key, or not as many values.
+/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there is no such key, or not as many values.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_metadata_element(
     model: *const bantam_model,
@@ -191,7 +191,7 @@ fn find<'a>(
     key_bytes: usize,
 ) -> Result<Value<'a>> {
     let key = caller.text(key, key_bytes, "the key")?;
-    let value = caller.shared(model)?.model.file().get(key);
+    let value = caller.mapped(model)?.model.file().get(key);
     value.ok_or_else(|| fail!(BANTAM_ARGUMENT, "the model's metadata has no key {key:?}"))
 }
 
@@ -267,7 +267,7 @@ unsafe impl Struct for bantam_tensor {
 
 /// The number of tensors.
 ///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT.
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_tensor_count(
     model: *const bantam_model,
@@ -275,7 +275,7 @@ pub unsafe extern "C" fn bantam_model_tensor_count(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let tensors = caller.shared(model)?.model.file().tensors();
+        let tensors = caller.mapped(model)?.model.file().tensors();
         let count: Out<usize> = caller.out(count, "count")?;
         count.write(tensors.count());
         Ok(())
@@ -287,7 +287,7 @@ pub unsafe extern "C" fn bantam_model_tensor_count(
 /// The `i`-th tensor in the order of the file.
 ///
 /// Ownership: the name is the model's, and stays as long as it does. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_ARGUMENT if there are not as many.
+/// Errors: BANTAM_HANDLE, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_ARGUMENT if there are not as many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_tensor_at(
     model: *const bantam_model,
@@ -296,7 +296,7 @@ pub unsafe extern "C" fn bantam_model_tensor_at(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let model = &caller.shared(model)?.model;
+        let model = &caller.mapped(model)?.model;
         let file = model.file();
         let missing =
             || fail!(BANTAM_ARGUMENT, "there is no tensor {i}: the file has {}", file.tensors().count());

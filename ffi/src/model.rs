@@ -9,7 +9,7 @@ use crate::boundary::{BANTAM_NUL_TERMINATED, Caller, call, call_back};
 use crate::cancel::bantam_cancel;
 use crate::handle::{Noun, create_at};
 use crate::metadata::Place;
-use crate::options::{Struct, flag};
+use crate::options::{Struct, flag, unused};
 use crate::pages::{Watch, bantam_progress};
 use crate::source::{LentBytes, bantam_part, map_fd, map_parts, map_path};
 use crate::status::{Result, bantam_error, bantam_status};
@@ -123,7 +123,8 @@ pub unsafe extern "C" fn bantam_model_open(
 }
 
 /// Opens `length` bytes of an open file from `offset` on (to its end if 0): an asset inside an archive. Any offset that is a multiple of 4 is
-/// used in place. The descriptor is borrowed, and may be closed when the call has returned.
+/// used in place, and others are BANTAM_UNSUPPORTED. The descriptor is borrowed, and may be closed when the call has returned; it is neither read
+/// nor moved.
 ///
 /// Ownership: as bantam_model_open; the descriptor stays the caller's.
 /// Threads: any. Errors: as bantam_model_open; BANTAM_ARGUMENT if the range is not inside of the file.
@@ -143,7 +144,7 @@ pub unsafe extern "C" fn bantam_model_open_fd(
     unsafe { call(error, body) }
 }
 
-/// Opens a model in memory, in place: flash, or a map of the caller's own.
+/// Opens a model in memory, in place: flash, or a map of the caller's own. It begins at a multiple of 4, or is BANTAM_UNSUPPORTED.
 ///
 /// Ownership: as bantam_model_open; the bytes stay the caller's, who keeps them there and unchanged until the options' `release` is
 /// called, which is also when opening fails but for options that cannot be read. Threads: any. Errors: as bantam_model_open.
@@ -201,6 +202,7 @@ where
     let source = source(&options);
     let out = caller.out(out, "out")?;
     let backend = caller.field(options.backend, options.backend_bytes, "the backend's name")?;
+    unused(options.reserved, bantam_model_options::NAME)?;
     let lock = flag(options.lock, "lock of bantam_model_options")?;
     let watch = Watch {
         cancel: caller.cancel(options.cancel)?,
@@ -246,6 +248,13 @@ impl Caller {
         }
         let bytes = if bytes == 0 { BANTAM_NUL_TERMINATED } else { bytes };
         self.text(start, bytes, what).map(Some)
+    }
+
+    /// A model whose file is as long as it was: what is read of it is there.
+    pub(crate) fn mapped<'a>(self, model: *const bantam_model) -> Result<&'a OpenModel> {
+        let open = self.shared(model)?;
+        open.model.file().mapping().check()?;
+        Ok(open)
     }
 
     /// The switch of an optional cancel object.
@@ -313,7 +322,7 @@ unsafe impl Struct for bantam_model_info {
 /// Says what a model is.
 ///
 /// Ownership: the texts are the model's, and stay as long as it does. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
+/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_get_info(
     model: *const bantam_model,
@@ -321,7 +330,7 @@ pub unsafe extern "C" fn bantam_model_get_info(
     error: *mut bantam_error,
 ) -> bantam_status {
     let body = |caller: Caller| {
-        let model = &caller.shared(model)?.model;
+        let model = &caller.mapped(model)?.model;
         let (hyper, file, tokenizer) = (model.hyper(), model.file(), model.tokenizer());
         let architecture = file.string("general.architecture")?.unwrap_or_default();
         let token = |token: Option<u32>| token.and_then(|token| i32::try_from(token).ok()).unwrap_or(-1);

@@ -109,6 +109,17 @@ pub(crate) fn flag(value: i32, what: &str) -> Result<bool> {
     }
 }
 
+/// A field that means nothing yet: an error unless it is 0, as it may mean something in a newer version.
+pub(crate) fn unused(value: i32, name: &str) -> Result<()> {
+    match value {
+        0 => Ok(()),
+        _ => Err(fail!(
+            BANTAM_STRUCT,
+            "reserved of {name} is {value}; it means nothing in this version, and has to be 0"
+        )),
+    }
+}
+
 /// A number of which 0 means the default.
 pub(crate) fn or_default(value: usize) -> Option<usize> {
     (value != 0).then_some(value)

@@ -143,7 +143,10 @@ pub(crate) fn open(caller: Caller, model: &Model, options: *const bantam_sampler
     let default = SamplerOptions::default();
     let breakers = texts(caller, options.dry_breakers, options.dry_breaker_count, "dry_breakers")?;
     let biases = caller.slice(options.logit_bias, options.logit_bias_count, "logit_bias")?;
-    let biases = collect(biases.iter().map(|bias| Ok((bias.token, bias.bias))))?;
+    let biases = collect(biases.iter().map(|bias| {
+        check_token(model, bias.token, "logit_bias")?;
+        Ok((bias.token, bias.bias))
+    }))?;
     let stages = caller.slice(options.stages, options.stage_count, "stages")?;
     let stages = collect(stages.iter().map(|&number| {
         let stage = number.checked_sub(1).and_then(|i| Stage::ALL.get(i as usize));
@@ -188,10 +191,23 @@ pub(crate) fn open(caller: Caller, model: &Model, options: *const bantam_sampler
     Ok(Sampler::with_tokenizer(options, model.tokenizer())?)
 }
 
+/// An error for a token that the model does not have: it would never come, and whoever names it meant another.
+pub(crate) fn check_token(model: &Model, token: u32, what: &str) -> Result<()> {
+    let vocab_size = model.hyper().vocab_size;
+    match usize::try_from(token) {
+        Ok(token) if token < vocab_size => Ok(()),
+        _ => Err(fail!(BANTAM_ARGUMENT, "{what}: token {token} is outside the vocabulary of {vocab_size}")),
+    }
+}
+
 /// A list in memory that may be refused.
 fn collect<T>(items: impl ExactSizeIterator<Item = Result<T>>) -> Result<Vec<T>> {
     let mut list = Vec::new();
-    let refused = |_| fail!(BANTAM_MEMORY, "a list of {} cannot be had", items.len());
+    let bytes = items.len().saturating_mul(size_of::<T>());
+    let refused = |_| {
+        fail!(BANTAM_MEMORY, "a list of {} needs {bytes} bytes of memory, which cannot be had", items.len())
+    };
+    let refused = |error| refused(error).with_detail(bytes);
     list.try_reserve_exact(items.len()).map_err(refused)?;
     for item in items {
         list.push(item?);

@@ -112,7 +112,7 @@ pub struct bantam_session_options {
     pub batch: usize,
     /// The most sessions that bantam_session_decode_together reads at once with this one as the first; 0 is 1.
     pub together_max: usize,
-    /// The most tokens that are guessed and verified at once while answering; 0 guesses none, as do models whose layers carry a state.
+    /// The most tokens that are guessed and verified at once while answering, up to 15; 0 guesses none, as do models whose layers carry a state.
     pub draft_max: usize,
     /// How keys and values are kept: BANTAM_KV_...
     pub kv_format: i32,
@@ -126,11 +126,11 @@ pub struct bantam_session_options {
     pub cancel: *const bantam_cancel,
     /// Memory for the session, which it uses until it is freed; NULL takes it from `allocate`.
     pub memory: *mut c_void,
-    /// How many bytes are there: at least `total_bytes` of its plan.
+    /// How many bytes are there: at least `total_bytes` of its plan, or opening is BANTAM_MEMORY.
     pub memory_bytes: usize,
     /// Gives the session's memory, once, at open; NULL takes it from the heap.
     pub allocate: bantam_allocate,
-    /// Takes it back.
+    /// Takes it back, when the session is freed or opening fails; NULL if nobody has to.
     pub deallocate: bantam_deallocate,
     /// Handed to both.
     pub allocator_user: *mut c_void,
@@ -203,9 +203,9 @@ fn read_options(options: &bantam_session_options) -> Result<SessionOptions> {
     })
 }
 
-/// Says how much memory a session of these options takes, to the byte.
+/// Says how much memory a session of these options takes, to the byte. Nothing of it is taken, so a plan may be of more than there is.
 ///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT.
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY if it would be more than addresses reach.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_plan(
     model: *const bantam_model,

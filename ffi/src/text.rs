@@ -98,7 +98,9 @@ pub unsafe extern "C" fn bantam_model_detokenize(
                 || fail!(BANTAM_ARGUMENT, "token {token} is outside the vocabulary of {vocab_size}");
             let text = tokenizer.token_bytes(token).ok_or_else(missing)?;
             let text = if shows { text } else { tokenizer.piece(token) };
-            let refused = |_| fail!(BANTAM_MEMORY, "the text of {count} tokens cannot be had");
+            let needed = bytes.len() + text.len();
+            let refused =
+                |_| fail!(BANTAM_MEMORY, "the text of {count} tokens cannot be had").with_detail(needed);
             bytes.try_reserve(text.len()).map_err(refused)?;
             bytes.extend_from_slice(text);
         }

@@ -60,8 +60,15 @@ impl Conversation {
     }
 
     /// More variables of the template from here on: see [`RenderOptions::variables`].
-    pub fn set_variables(&mut self, variables: String) {
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) if they are no JSON object.
+    pub fn set_variables(&mut self, variables: String) -> Result<()> {
+        if !variables.is_empty() {
+            super::object(&variables)?;
+        }
         self.variables = variables;
+        Ok(())
     }
 
     /// All messages, those that are left out too.

@@ -234,15 +234,21 @@ impl ChatTemplate {
             ("documents".into(), Value::from(())),
         ]);
         if !options.variables.is_empty() {
-            let variables = crate::json::parse(options.variables)
-                .map_err(|error| Error::Argument(text!("the template's variables are not JSON: {error}")))?;
-            let serde_json::Value::Object(variables) = variables else {
-                return Err(Error::Argument(text!("the template's variables are no JSON object")));
-            };
-            context.extend(variables.iter().map(|(name, json)| (name.clone(), value::plain(json))));
+            context.extend(
+                object(options.variables)?.iter().map(|(name, json)| (name.clone(), value::plain(json))),
+            );
         }
         let call = environment::Call { messages: messages.len(), bytes, now: options.now };
         environment::render(&self.source, Value::from_pairs(context), &call)
+    }
+}
+
+/// The variables of a template: a JSON object.
+fn object(variables: &str) -> Result<serde_json::Map<String, serde_json::Value>> {
+    match crate::json::parse(variables) {
+        Ok(serde_json::Value::Object(variables)) => Ok(variables),
+        Ok(_) => Err(Error::Argument(text!("the template's variables are no JSON object"))),
+        Err(error) => Err(Error::Argument(text!("the template's variables are not JSON: {error}"))),
     }
 }
 

@@ -2,8 +2,11 @@
 // Nothing may crash, and every mistake has its status.
 #include "check.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 // Every function with NULL for every pointer.
 static void null_is_an_error(void) {
@@ -227,7 +230,18 @@ static void values_are_checked(bantam_model *model) {
     bantam_sampler_options sampler = {.struct_size = sizeof sampler, .stages = stages, .stage_count = 2};
     answer.sampler = &sampler;
     EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    // Tokens that the model does not have, and fields that mean nothing yet.
+    bantam_bias bias = {.token = 1u << 30, .bias = 1};
+    sampler = (bantam_sampler_options){.struct_size = sizeof sampler, .logit_bias = &bias, .logit_bias_count = 1};
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
     answer.sampler = NULL;
+    answer.stop_tokens = &bias.token;
+    answer.stop_token_count = 1;
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(session, &answer, e));
+    answer.stop_token_count = 0;
+    answer.reserved = 1;
+    EXPECT(BANTAM_STRUCT, bantam_session_begin(session, &answer, e));
+    answer.reserved = 0;
     OK(bantam_session_begin(session, &answer, e));
     bantam_piece piece = {.struct_size = 3};
     EXPECT(BANTAM_STRUCT, bantam_session_next(session, &piece, e));
@@ -317,6 +331,91 @@ static void adapters_are_checked(bantam_model *model, bantam_session *session, c
     EXPECT(BANTAM_ARGUMENT, bantam_session_decode_together(many, tokens, BANTAM_TOGETHER_MAX + 1, e));
 }
 
+// What is no file, and what is not where it should be.
+static void sources_are_checked(const char *path) {
+    bantam_model *model = NULL;
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open("a\0b", 3, NULL, &model, e));
+    bantam_model_options options = {.struct_size = sizeof options, .reserved = 1};
+    EXPECT(BANTAM_STRUCT, bantam_model_open(path, BANTAM_NUL_TERMINATED, &options, &model, e));
+    bantam_part part = {.path = path, .reserved = 1};
+    EXPECT(BANTAM_STRUCT, bantam_model_open_parts(&part, 1, NULL, &model, e));
+    part = (bantam_part){.path = path, .offset = UINT64_MAX};
+    EXPECT(BANTAM_ARGUMENT, bantam_model_open_parts(&part, 1, NULL, &model, e));
+    // Opening a pipe would wait for its writer.
+    char folder[] = "/tmp/bantam-hostile-XXXXXX", pipe[64];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(pipe, sizeof pipe, "%s/pipe", folder);
+    CHECK(mkfifo(pipe, 0600) == 0);
+    EXPECT(BANTAM_NOT_A_FILE, bantam_model_open(pipe, BANTAM_NUL_TERMINATED, NULL, &model, e));
+    part = (bantam_part){.path = pipe};
+    EXPECT(BANTAM_NOT_A_FILE, bantam_model_open_parts(&part, 1, NULL, &model, e));
+    CHECK(unlink(pipe) == 0 && rmdir(folder) == 0);
+    // What was wrong is told of long paths too.
+    char name[512];
+    memset(name, 'a', sizeof name);
+    bantam_error error;
+    CHECK(bantam_model_open(name, sizeof name, NULL, &model, &error) == BANTAM_IO);
+    CHECK(strstr(error.message, "too long") != NULL);
+    CHECK(model == NULL);
+}
+
+// A file that gets shorter while it is open: whatever would read its lost pages is an error, and not the end of the process.
+static void files_that_shrink_are_told(const char *path) {
+    char copy[] = "/tmp/bantam-hostile-XXXXXX", piece[1 << 16];
+    int fd = mkstemp(copy), from = open(path, O_RDONLY);
+    CHECK(fd >= 0 && from >= 0 && unlink(copy) == 0);
+    for (ssize_t got; (got = read(from, piece, sizeof piece)) > 0;) CHECK(write(fd, piece, (size_t)got) == got);
+    bantam_model *model = NULL;
+    OK(bantam_model_open_fd(fd, 0, 0, NULL, &model, e));
+    bantam_session *session = open_session(model, 32);
+    uint32_t tokens[4] = {1, 2, 3, 4};
+    OK(bantam_session_prefill(session, tokens, 4, e));
+#ifndef CORE_ONLY
+    bantam_grammar *grammar = NULL;
+    bantam_chat *chat = NULL;
+    bantam_chat_options chats = {.struct_size = sizeof chats, .template_source = "{{ messages[0].content }}", .variables = "[1]"};
+    EXPECT(BANTAM_ARGUMENT, bantam_chat_new(model, &chats, &chat, e));
+    OK(bantam_grammar_new(model, BANTAM_GRAMMAR_REGEX, "[a-z]+", BANTAM_NUL_TERMINATED, &grammar, e));
+#endif
+    CHECK(ftruncate(fd, 0) == 0);
+    bantam_model_info info = {.struct_size = sizeof info};
+    bantam_value value = {.struct_size = sizeof value};
+    bantam_tensor tensor = {.struct_size = sizeof tensor};
+    bantam_token_info token = {.struct_size = sizeof token};
+    bantam_plan plan = {.struct_size = sizeof plan};
+    bantam_adapter *adapter = NULL;
+    bantam_session *other = NULL;
+    const char *key = NULL;
+    size_t count = 0;
+    EXPECT(BANTAM_CHANGED, bantam_model_get_info(model, &info, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_metadata_count(model, &count, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_metadata_at(model, 0, &key, &count, &value, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_metadata(model, "general.architecture", BANTAM_NUL_TERMINATED, &value, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_metadata_element(model, "tokenizer.ggml.tokens", BANTAM_NUL_TERMINATED, 0, &value, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_tensor_count(model, &count, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_tensor_at(model, 0, &tensor, e));
+    EXPECT(BANTAM_CHANGED, bantam_model_warm(model, NULL, NULL, NULL, e));
+    EXPECT(BANTAM_CHANGED, bantam_adapter_open(model, path, BANTAM_NUL_TERMINATED, &adapter, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_open(model, NULL, &other, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_prefill(session, tokens, 4, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_fork(session, &other, e));
+    // What was read at open is there still.
+    OK(bantam_model_token(model, 1, &token, e));
+    OK(bantam_session_plan(model, NULL, &plan, e));
+#ifndef CORE_ONLY
+    bantam_grammar *late = NULL;
+    bantam_answer_options answer = {.struct_size = sizeof answer, .grammar = grammar};
+    chats.variables = NULL;
+    EXPECT(BANTAM_CHANGED, bantam_chat_new(model, &chats, &chat, e));
+    EXPECT(BANTAM_CHANGED, bantam_grammar_new(model, BANTAM_GRAMMAR_JSON, NULL, 0, &late, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_begin(session, &answer, e));
+    OK(bantam_grammar_free(grammar));
+#endif
+    OK(bantam_session_free(session));
+    OK(bantam_model_free(model));
+    CHECK(close(fd) == 0 && close(from) == 0);
+}
+
 // Two threads on one session: one works, the other is told.
 static void two_threads_do_not_meet(bantam_model *model) {
     bantam_session *session = open_session(model, 128);
@@ -347,6 +446,8 @@ int main(int argc, char **argv) {
     values_are_checked(model);
     adapters_are_checked(model, session, argv[1]);
     embedders_check_values(model);
+    sources_are_checked(argv[1]);
+    files_that_shrink_are_told(argv[1]);
     two_threads_do_not_meet(model);
     OK(bantam_session_free(session));
     OK(bantam_model_free(model));
