@@ -1,7 +1,13 @@
 //! Floor 1. Which pages of a mapping are in memory: reading them ahead of their use, counting them, keeping them there.
 
+use core::ops::Range;
+
 use super::Mapping;
 use crate::error::{Error, Result, text};
+
+/// How large pages have to be for large ones to be asked for, which are then of 2 MB. Where pages are larger, large ones are of 32 MB or more, and as
+/// much would be read from disk at a time.
+const SMALL_PAGE_BYTES: usize = 4096;
 
 /// How much is read ahead at a time: some milliseconds of a slow disk, so that a cancel is seen soon.
 const STEP_BYTES: usize = 1 << 20;
@@ -12,6 +18,27 @@ pub(super) fn page_bytes() -> usize {
 }
 
 impl Mapping {
+    /// Asks for large pages for a range of the bytes that is read all over again for every token: with an address to look up for each 4 KB,
+    /// reading weights takes up to an eighth longer. What is not in memory yet is from now on read from disk as large pages, or 2 MB and more at a time;
+    /// so this is not for tables of which few rows are needed, nor for experts.
+    ///
+    /// Linux has such pages of files, if their file system has large folios; elsewhere nothing happens.
+    pub(crate) fn ask_for_large_pages(&self, range: Range<usize>) {
+        #[cfg(target_os = "linux")]
+        if self.is_file_backed() && page_bytes() == SMALL_PAGE_BYTES {
+            let bytes = &self.bytes()[range];
+            let skipped = bytes.as_ptr().addr() % SMALL_PAGE_BYTES;
+            // SAFETY: pages of the mapping; of which size they are changes nothing in them. A system without such pages says so, and goes on
+            // without.
+            unsafe {
+                let start = bytes.as_ptr().wrapping_sub(skipped).cast_mut().cast();
+                libc::madvise(start, bytes.len() + skipped, libc::MADV_HUGEPAGE);
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
+    }
+
     /// Reads every page, so that using the bytes waits for no disk. `step(done, all)` is called in between with counts of
     /// bytes; it ends the reading by returning `false`.
     ///
@@ -25,15 +52,18 @@ impl Mapping {
         }
         for part in bytes.chunks(STEP_BYTES) {
             self.check()?;
-            let start = part.as_ptr().addr() % page;
-            // SAFETY: the pages of a part of the mapping; that they will be needed changes nothing in them. What the system
-            // makes of it is its own affair.
-            unsafe {
-                libc::madvise(
-                    part.as_ptr().wrapping_sub(start).cast_mut().cast(),
-                    part.len() + start,
-                    libc::MADV_WILLNEED,
-                );
+            // What is asked for ahead comes in small pages, so where there are large ones it comes as it is touched: 2 MB at a time as well.
+            if !cfg!(target_os = "linux") || page != SMALL_PAGE_BYTES {
+                let start = part.as_ptr().addr() % page;
+                // SAFETY: the pages of a part of the mapping; that they will be needed changes nothing in them. What the system
+                // makes of it is its own affair.
+                unsafe {
+                    libc::madvise(
+                        part.as_ptr().wrapping_sub(start).cast_mut().cast(),
+                        part.len() + start,
+                        libc::MADV_WILLNEED,
+                    );
+                }
             }
             for byte in part.iter().step_by(page).chain(part.last()) {
                 // SAFETY: a reference to a byte of the mapping; it is read as if that mattered, so that its page is there.

@@ -112,6 +112,8 @@ impl Model {
                 hyper.vocab_size
             )));
         }
+        #[cfg(all(feature = "std", unix))]
+        program.spans().into_iter().for_each(|span| file.mapping().ask_for_large_pages(span));
         Shared::new(Inner { file, hyper, program, tokenizer, backend }, "the model").map(Model)
     }
 

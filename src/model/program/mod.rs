@@ -149,6 +149,29 @@ impl Program {
         let output = self.output.iter().map(|output| Use::whole(Buffer::Normed, output));
         of_steps.chain(output).chain(self.head.iter().flat_map(Head::matrices))
     }
+
+    /// Where those matrices lie in the file that every token needs, in its order: as spans with nothing between them but what is small. Experts
+    /// are none of these.
+    #[cfg(all(feature = "std", unix))]
+    pub(crate) fn spans(&self) -> Vec<core::ops::Range<usize>> {
+        use core::ops::Range;
+
+        const SMALL: usize = 1 << 20;
+        let mut matrices: Vec<Range<usize>> = self
+            .matrices()
+            .filter(|each| each.used == each.of)
+            .map(|each| each.matrix.start()..each.matrix.start() + each.matrix.bytes())
+            .collect();
+        matrices.sort_unstable_by_key(|matrix| matrix.start);
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        for matrix in matrices {
+            match spans.last_mut() {
+                Some(span) if matrix.start <= span.end + SMALL => span.end = span.end.max(matrix.end),
+                _ => spans.push(matrix),
+            }
+        }
+        spans
+    }
 }
 
 /// A matrix, what it reads, and how much of it a token is multiplied with: `used / of`.
