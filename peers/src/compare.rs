@@ -32,6 +32,9 @@ turns; before and after Bantam two loops show what the machine can do at most.
                  multiplying   products with weights, by products per second of the backend's own dot product
                                instruction in a loop; left out where the weights are floats
 
+Before its first round the file of a model is dropped from memory and read anew by Bantam, as by an app that opens it after
+a restart; both sides map what that leaves there.
+
 Without --models: demo (with prefill, decode, prefill-4, prefill-8, prefill-16 and decode-4096), 1.1b-q4_0 and 1.1b-q4_k_m
 (with prefill and decode). `make models-1b` makes the last two; `bantam-peers make-model` makes others.
 
@@ -117,6 +120,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for model in &options.models {
         let (name, path, usual) = named(model)?;
         let cost = Cost::of(&path)?;
+        run.open_anew(&path)?;
         let tests = if options.tests.is_empty() { usual } else { &options.tests };
         for job in Job::list(tests, options.generate, run.threads) {
             let rounds = run.rounds(&name, &path, &job)?;
@@ -168,6 +172,22 @@ fn named(model: &str) -> Result<(String, PathBuf, &'static [Test])> {
 }
 
 impl Run<'_> {
+    /// Has a file that may just have been written read from disk, and by Bantam first: who reads it decides how large its pages are.
+    fn open_anew(&self, path: &Path) -> Result<()> {
+        let mut input = std::ffi::OsString::from("if=");
+        input.push(path);
+        for command in [
+            Command::new("sync").arg(path),
+            Command::new("dd").arg(input).args(["iflag=nocache", "count=0", "status=none"]),
+        ] {
+            let ended = command.status().with_context(|| format!("starting {command:?}"))?;
+            ensure!(ended.success(), "{command:?} failed with {ended}");
+        }
+        let mut command = Command::new(&self.options.bantam);
+        command.arg("bench").arg(path).args(["--json", "--prompt", "1", "--generate", "1", "--repeat", "1"]);
+        answer::<Value>(command.args(["--backend", self.backend])).map(drop)
+    }
+
     /// Runs all rounds of a job.
     fn rounds(&self, name: &str, path: &Path, job: &Job) -> Result<Vec<Round>> {
         let tests: Vec<String> = job.tests.iter().map(Test::to_string).collect();
@@ -199,6 +219,8 @@ impl Run<'_> {
 
     fn limits(&self) -> Result<Limits> {
         let mut command = Command::new(&self.itself);
+        // With large pages, as most is read with them.
+        command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
         answer(command.args(["limits", "--backend", self.backend, "--threads", &self.threads.to_string()]))
     }
 }
