@@ -113,7 +113,7 @@ impl Model {
             )));
         }
         #[cfg(all(feature = "std", unix))]
-        program.spans().into_iter().for_each(|span| file.mapping().ask_for_large_pages(span));
+        program.spans()?.into_iter().for_each(|span| file.mapping().ask_for_large_pages(span));
         Shared::new(Inner { file, hyper, program, tokenizer, backend }, "the model").map(Model)
     }
 

@@ -152,25 +152,27 @@ impl Program {
 
     /// Where those matrices lie in the file that every token needs, in its order: as spans with nothing between them but what is small. Experts
     /// are none of these.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
     #[cfg(all(feature = "std", unix))]
-    pub(crate) fn spans(&self) -> Vec<core::ops::Range<usize>> {
-        use core::ops::Range;
-
+    pub(crate) fn spans(&self) -> Result<Vec<core::ops::Range<usize>>> {
         const SMALL: usize = 1 << 20;
-        let mut matrices: Vec<Range<usize>> = self
-            .matrices()
-            .filter(|each| each.used == each.of)
-            .map(|each| each.matrix.start()..each.matrix.start() + each.matrix.bytes())
-            .collect();
-        matrices.sort_unstable_by_key(|matrix| matrix.start);
-        let mut spans: Vec<Range<usize>> = Vec::new();
-        for matrix in matrices {
-            match spans.last_mut() {
-                Some(span) if matrix.start <= span.end + SMALL => span.end = span.end.max(matrix.end),
-                _ => spans.push(matrix),
+        let needed = || self.matrices().filter(|each| each.used == each.of).map(|each| each.matrix);
+        let mut spans = Vec::new();
+        let bytes = (needed().count() * size_of::<core::ops::Range<usize>>()) as u64;
+        let memory = Error::Memory { what: "where the weights lie", bytes };
+        spans.try_reserve_exact(needed().count()).map_err(|_| memory)?;
+        spans.extend(needed().map(|matrix| matrix.start()..matrix.start() + matrix.bytes()));
+        spans.sort_unstable_by_key(|span| span.start);
+        spans.dedup_by(|next, span| {
+            let is_near = next.start <= span.end.saturating_add(SMALL);
+            if is_near {
+                span.end = span.end.max(next.end);
             }
-        }
-        spans
+            is_near
+        });
+        Ok(spans)
     }
 }
 
