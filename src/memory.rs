@@ -1,4 +1,4 @@
-//! Floor 1. Memory that may be refused, where the standard library would end the process: boxes, and room for what it takes itself.
+//! Floor 1. Memory that may be refused, where the standard library would end the process: boxes, and room for what it takes for threads.
 #![forbid(unsafe_code)]
 
 use alloc::boxed::Box;
@@ -19,12 +19,13 @@ pub(crate) fn boxed<T>(value: T, what: &'static str) -> Result<Box<[T; 1]>> {
     one.into_boxed_slice().try_into().map_err(|_| refused)
 }
 
-/// Asks for so many bytes and gives them back: what the standard library takes next without being able to be refused, for a thread, a path
+/// Asks for so many bytes and gives them back: what the standard library takes next without being able to be refused, for a thread$
 /// or an `Arc`, is refused here. It is no promise while other threads take memory too.
 ///
 /// # Errors
 /// [`Error::Memory`].
 #[cfg(feature = "std")]
+#[inline(never)]
 pub(crate) fn room(bytes: usize, what: &'static str) -> Result<()> {
     let mut asked: Vec<u8> = Vec::new();
     asked.try_reserve_exact(bytes).map_err(|_| Error::Memory { what, bytes: bytes as u64 })?;

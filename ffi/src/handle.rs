@@ -6,10 +6,8 @@
 //! Invariant: what is inside is used by one call at a time, or by many that only read it; after a panic by none.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::boundary::{Caller, Out};
@@ -59,15 +57,6 @@ pub(crate) fn boxed<T>(value: T, name: &str) -> Result<Box<T>> {
     one.push(value);
     // SAFETY: the slice has one value, and so its layout.
     Ok(unsafe { Box::from_raw(Box::into_raw(one.into_boxed_slice()).cast()) })
-}
-
-/// An `Arc`, for the memory of which is asked before it takes some: it cannot be refused any itself.
-pub(crate) fn shared<T>(value: T, name: &str) -> Result<Arc<T>> {
-    let mut asked = boxed(MaybeUninit::<(usize, usize, T)>::uninit(), name)?;
-    // Seen by nobody, it would not be asked for.
-    core::hint::black_box(&mut asked);
-    drop(asked);
-    Ok(Arc::new(value))
 }
 
 /// As [`create`], to where the caller wants it.

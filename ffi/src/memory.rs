@@ -55,6 +55,20 @@ impl Locked {
         self.lock.store(false, Ordering::Release);
         result
     }
+
+    /// Memory of that layout, or NULL. There are two heaps, and this is compiled once.
+    #[inline(never)]
+    fn take(&self, layout: Layout) -> *mut u8 {
+        self.with(|heap| heap.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr))
+    }
+
+    /// # Safety
+    /// [`Locked::take`] gave it, with that layout.
+    #[inline(never)]
+    unsafe fn give_back(&self, start: NonNull<u8>, layout: Layout) {
+        // SAFETY: this function's contract.
+        self.with(|heap| unsafe { heap.deallocate(start, layout) });
+    }
 }
 
 impl Source {
@@ -69,7 +83,7 @@ impl Source {
 unsafe impl GlobalAlloc for Source {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = if self.is_set.load(Ordering::Relaxed) {
-            self.block.with(|block| block.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr))
+            self.block.take(layout)
         } else {
             // SAFETY: the caller's contract.
             unsafe { system::alloc(layout) }
@@ -112,7 +126,7 @@ unsafe impl GlobalAlloc for Source {
             Some(start) if reserve::has(start) => unsafe { reserve::dealloc(start, layout) },
             Some(start) if self.is_set.load(Ordering::Relaxed) => {
                 // SAFETY: given by alloc with this layout, by the caller's contract.
-                self.block.with(|block| unsafe { block.deallocate(start, layout) });
+                unsafe { self.block.give_back(start, layout) };
             }
             // SAFETY: given by alloc with this layout, by the caller's contract.
             _ => unsafe { system::dealloc(start, layout) },
@@ -143,6 +157,7 @@ mod reserve {
     static MEMORY: Memory = Memory(UnsafeCell::new([0; BYTES]));
     static HEAP: Locked = Locked::empty();
 
+    #[inline(never)]
     pub(super) fn alloc(layout: Layout) -> *mut u8 {
         if layout.size() > LARGEST {
             return null_mut();
@@ -152,8 +167,8 @@ mod reserve {
                 // SAFETY: nothing else uses the memory, which stays.
                 unsafe { heap.init(MEMORY.0.get().cast(), BYTES) };
             }
-            heap.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr)
-        })
+        });
+        HEAP.take(layout)
     }
 
     /// Whether that comes from here.
@@ -165,7 +180,7 @@ mod reserve {
     /// [`alloc`] gave it, with that layout.
     pub(super) unsafe fn dealloc(start: NonNull<u8>, layout: Layout) {
         // SAFETY: this function's contract.
-        HEAP.with(|heap| unsafe { heap.deallocate(start, layout) });
+        unsafe { HEAP.give_back(start, layout) };
     }
 }
 

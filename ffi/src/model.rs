@@ -251,6 +251,7 @@ impl Caller {
     }
 
     /// A model whose file is as long as it was: what is read of it is there.
+    #[inline(never)]
     pub(crate) fn mapped<'a>(self, model: *const bantam_model) -> Result<&'a OpenModel> {
         let open = self.shared(model)?;
         open.model.file().mapping().check()?;

@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use bantam::Pool;
 
 use crate::boundary::{Caller, call, call_back};
-use crate::handle::{Noun, create_at, shared};
+use crate::handle::{Noun, create_at};
 use crate::options::Struct;
 #[cfg(not(feature = "std"))]
 use crate::status::BANTAM_UNSUPPORTED;
@@ -82,7 +82,7 @@ impl Caller {
             poll: None,
             poll_user: core::ptr::null_mut(),
         };
-        shared(open(&of_its_own)?, "the pool")
+        Ok(Arc::new(open(&of_its_own)?))
     }
 }
 
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn bantam_pool_new(
     let body = |caller: Caller| {
         let out = caller.out(out, "out")?;
         let options = caller.options(options)?;
-        create_at(out, shared(open(&options)?, "the pool")?)
+        create_at(out, Arc::new(open(&options)?))
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }

@@ -82,10 +82,6 @@ pub(crate) fn map_path(_path: &str) -> Result<Mapping> {
 #[cfg(all(feature = "std", unix))]
 pub(crate) fn map_parts(caller: Caller, parts: &[bantam_part]) -> Result<Mapping> {
     let mut files = alloc::vec::Vec::new();
-    let bytes = parts.len().saturating_mul(size_of::<(std::fs::File, u64, Option<u64>)>());
-    let refused =
-        |_| fail!(crate::status::BANTAM_MEMORY, "the list of the parts cannot be had").with_detail(bytes);
-    files.try_reserve_exact(parts.len()).map_err(refused)?;
     for part in parts {
         crate::options::unused(part.reserved, "bantam_part")?;
         let file = match caller.field(part.path, part.path_bytes, "the path of a part")? {

@@ -14,8 +14,6 @@ use crate::error::Result;
 #[cfg(feature = "std")]
 use crate::error::{Ending, Error, text};
 use crate::memory::boxed;
-#[cfg(feature = "std")]
-use crate::memory::room;
 
 /// Bytes that stay where they are for as long as the model lives.
 pub struct Mapping {
@@ -66,7 +64,6 @@ impl Mapping {
         #[cfg(unix)]
         if let Some(paths) = split::parts_of(path)? {
             let mut files = alloc::vec::Vec::new();
-            files.try_reserve_exact(paths.len()).map_err(|_| no_room(paths.len()))?;
             for path in &paths {
                 files.push((Mapping::open_file(path)?, 0, None));
             }
@@ -82,8 +79,6 @@ impl Mapping {
     #[cfg(feature = "std")]
     pub fn open_file(path: &std::path::Path) -> Result<std::fs::File> {
         let fail = |error: std::io::Error| Error::Io(text!("cannot open {}: {error}", Ending(path)));
-        // The standard library copies a long path.
-        room(path.as_os_str().len() + 1, "the path of a model")?;
         // Asked before it is opened, since opening a pipe waits for its writer.
         let kind = std::fs::metadata(path).map_err(fail)?.file_type();
         if !kind.is_file() {
@@ -101,7 +96,6 @@ impl Mapping {
     #[cfg(all(feature = "std", unix))]
     pub fn join(files: alloc::vec::Vec<(std::fs::File, u64, Option<u64>)>) -> Result<Mapping> {
         let mut parts = alloc::vec::Vec::new();
-        parts.try_reserve_exact(files.len()).map_err(|_| no_room(files.len()))?;
         for (file, offset, length) in files {
             let length = Mapping::length(&file, offset, length)?;
             parts.push((file, offset, length));
@@ -226,15 +220,6 @@ impl Mapping {
     #[cfg(not(feature = "std"))]
     pub fn check(&self) -> Result<()> {
         Ok(())
-    }
-}
-
-/// The list of a model's files cannot be had.
-#[cfg(all(feature = "std", unix))]
-fn no_room(files: usize) -> Error {
-    Error::Memory {
-        what: "the list of the model's files",
-        bytes: (files * size_of::<(std::fs::File, u64, u64)>()) as u64,
     }
 }
 

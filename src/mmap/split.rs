@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use super::pages::page_bytes;
 use crate::error::{Ending, Error, Result, text};
-use crate::memory::room;
 
 /// Files that are mapped one behind the other.
 pub(super) struct JoinedFiles {
@@ -52,8 +51,6 @@ impl JoinedFiles {
         }
         let start = NonNull::new(start.cast()).ok_or(too_long)?;
         let mut joined = JoinedFiles { start, len, parts: Vec::new(), files: Vec::new() };
-        joined.parts.try_reserve_exact(files.len()).map_err(|_| super::no_room(files.len()))?;
-        joined.files.try_reserve_exact(files.len()).map_err(|_| super::no_room(files.len()))?;
         let mut at = 0;
         for (file, offset, length) in files {
             let skipped = offset % page;
@@ -104,9 +101,6 @@ impl Drop for JoinedFiles {
     }
 }
 
-/// What making a path takes beside what it holds.
-const NAME_BYTES: usize = 64;
-
 /// The paths of all parts of a model, if `path` has the name of the first one, `name-00001-of-00003.gguf`.
 ///
 /// # Errors
@@ -126,7 +120,6 @@ pub(super) fn parts_of(path: &Path) -> Result<Option<Vec<PathBuf>>> {
         Some((name, digits(number)?, digits(count)?))
     });
     let Some((name, number, count)) = found.filter(|&(_, _, count)| count > 1) else { return Ok(None) };
-    room(3 * (path.as_os_str().len() + NAME_BYTES), "the paths of the model's files")?;
     let part = |number: usize| path.with_file_name(std::format!("{name}-{number:05}-of-{count:05}.gguf"));
     if number != 1 {
         let first = part(1);
@@ -136,10 +129,5 @@ pub(super) fn parts_of(path: &Path) -> Result<Option<Vec<PathBuf>>> {
             Ending(&first)
         )));
     }
-    // Each path is on the heap.
-    room(
-        count * (size_of::<PathBuf>() + path.as_os_str().len() + NAME_BYTES),
-        "the paths of the model's files",
-    )?;
     Ok(Some((1..=count).map(part).collect()))
 }

@@ -13,7 +13,6 @@ use super::rounds::Rounds;
 use super::workers::Workers;
 use super::{Body, THREADS_MAX, alone};
 use crate::error::{Error, Result, text};
-use crate::memory::room;
 
 /// Threads for the loops of sessions: the one that calls, and workers or an executor of the caller's own. Sessions that share
 /// a pool take turns.
@@ -87,10 +86,9 @@ impl Pool {
     ///
     /// # Errors
     /// [`Error::Argument`] for no threads or more than [`Pool::THREADS_MAX`], and [`Error::Memory`].
-    pub fn with_executor<E: Executor + 'static>(threads: usize, executor: E) -> Result<Pool> {
+    pub fn with_executor(threads: usize, executor: impl Executor + 'static) -> Result<Pool> {
         // How many CPUs the executor's threads have is not ours to know.
         let rounds = rounds(threads, threads)?;
-        room(size_of::<E>(), "the executor")?;
         Ok(Pool::of(rounds, Helpers::Executor(Box::new(executor)), threads))
     }
 
@@ -185,7 +183,5 @@ fn rounds(threads: usize, cpus: usize) -> Result<Arc<Rounds>> {
     if threads == 0 || threads > THREADS_MAX {
         return Err(Error::Argument(text!("threads must be 1 to {THREADS_MAX}, not {threads}")));
     }
-    let rounds = Rounds::new(threads, cpus)?;
-    room(size_of::<Rounds>() + 2 * size_of::<usize>(), "the thread pool")?;
-    Ok(Arc::new(rounds))
+    Ok(Arc::new(Rounds::new(threads, cpus)?))
 }

@@ -55,7 +55,6 @@ impl Workers {
         joins.try_reserve_exact(count).map_err(memory)?;
         threads.try_reserve_exact(count).map_err(memory)?;
         each.extend((0..count).map(|_| Worker::default()));
-        room(size_of::<Shared>() + 2 * size_of::<usize>(), "the thread pool")?;
         let shared = Arc::new(Shared { rounds, stop: AtomicBool::new(false), each });
         let mut workers = Workers { shared, joins, threads, process: std::process::id() };
         for worker in 1..=count {

@@ -24,8 +24,6 @@ use crate::checksum::Checksum;
 use crate::error::Ending;
 use crate::error::{Error, Result, text};
 use crate::format::TensorType;
-#[cfg(feature = "std")]
-use crate::memory::room;
 
 const MAGIC: &[u8; 8] = b"BantamSE";
 const VERSION: u32 = 2;
@@ -37,9 +35,6 @@ const STATE_HEADER_BYTES: usize = 8;
 const RECENT_BYTES: usize = 8;
 /// What is converted or summed at a time; it lies on the stack.
 const PIECE_BYTES: usize = 4096;
-/// The longest path of a system, a name beside it included.
-#[cfg(feature = "std")]
-pub(super) const PATH_BYTES: usize = 8192;
 
 /// Where bytes go, one piece after the other.
 type Write<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
@@ -120,8 +115,6 @@ impl Session {
     #[cfg(feature = "std")]
     pub(super) fn save_file(&self, path: &std::path::Path) -> Result<u64> {
         use std::io::Write;
-        // Each of the paths below is one of its own, and a link may lead to a longer one.
-        room(4 * path.as_os_str().len() + PATH_BYTES, "the path of a saved session")?;
         // What a link leads to is replaced, and not the link.
         let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let failed = |error| Error::Io(text!("cannot save the session to {}: {error}", Ending(path)));
@@ -341,7 +334,6 @@ impl Session {
 fn with_file<R>(path: &std::path::Path, body: impl FnOnce(u64, &mut Read<'_>) -> Result<R>) -> Result<R> {
     use std::io::{Read, Seek, SeekFrom};
     let failed = |error| Error::Io(text!("cannot read the saved session {}: {error}", Ending(path)));
-    room(path.as_os_str().len() + 1, "the path of a saved session")?;
     // A pipe would be waited for, and cannot be read twice.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(Error::Io(text!("the saved session {} is not a file", Ending(path))));

@@ -6,12 +6,10 @@
 
 use super::Session;
 #[cfg(feature = "std")]
-use super::saved::{PATH_BYTES, saved_sum};
+use super::saved::saved_sum;
 #[cfg(feature = "std")]
 use crate::error::Ending;
 use crate::error::{Error, Result, text};
-#[cfg(feature = "std")]
-use crate::memory::room;
 
 /// Where keys, values and logits are while they are not in memory: a file, and the checksum at its end.
 #[derive(Default)]
@@ -49,7 +47,6 @@ impl Session {
     #[cfg(feature = "std")]
     pub fn spill(&mut self, path: impl AsRef<std::path::Path>) -> Result<usize> {
         let path = path.as_ref();
-        room(path.as_os_str().len() + PATH_BYTES, "the path of a saved session")?;
         // The process may have another working directory when the file is wanted back.
         let whole = std::path::absolute(path)
             .map_err(|error| Error::Io(text!("cannot save the session to {}: {error}", Ending(path))))?;
