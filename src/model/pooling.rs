@@ -98,10 +98,10 @@ impl Head {
         if self.dense.is_some() { Buffer::Delta } else { Buffer::Normed }
     }
 
-    /// The matrices of both parts.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = Use<'_>> {
+    /// Matrix `i` of both parts.
+    pub(super) fn matrix(&self, i: usize) -> Option<Use<'_>> {
         let dense = self.dense.iter().map(|dense| Use::whole(Buffer::Normed, &dense.weight));
         let output = self.output.iter().map(|output| Use::whole(self.hidden(), &output.weight));
-        dense.chain(output)
+        dense.chain(output).nth(i)
     }
 }

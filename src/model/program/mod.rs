@@ -124,55 +124,70 @@ impl Program {
     }
 
     /// Every matrix that a token may be multiplied with.
-    pub(crate) fn matrices(&self) -> impl Iterator<Item = Use<'_>> {
-        let of_steps = self.steps.iter().flat_map(|step| {
-            let (from, linear, hidden, experts) = match step {
-                Step::Linear { from, projections } => (*from, projections.as_slice(), [None; 2], None),
-                Step::Gated { from, gate, up, .. } => (*from, &[][..], [Some(gate), Some(up)], None),
-                Step::Activate { from, projection, .. } => (*from, &[][..], [Some(projection), None], None),
-                Step::Experts { experts, .. } => (Buffer::Gathered, &[][..], [None; 2], Some(experts)),
-                _ => (Buffer::Stream, &[][..], [None; 2], None),
-            };
-            let projections =
-                linear.iter().map(|(projection, _)| projection).chain(hidden.into_iter().flatten());
-            let whole = projections.map(move |projection| Use::whole(from, &projection.weight));
-            whole.chain(experts.into_iter().flat_map(|experts| {
-                let reads = [Buffer::Gathered, Buffer::Gathered, Buffer::Hidden];
-                reads.into_iter().zip(&experts.matrices).map(|(from, projection)| Use {
-                    from,
-                    matrix: &projection.weight,
-                    used: experts.used,
-                    of: experts.count,
-                })
-            }))
-        });
-        let output = self.output.iter().map(|output| Use::whole(Buffer::Normed, output));
-        of_steps.chain(output).chain(self.head.iter().flat_map(Head::matrices))
+    pub(crate) fn matrices(&self) -> Matrices<'_> {
+        Matrices { program: self, step: 0, i: 0 }
     }
 
-    /// Where those matrices lie in the file that every token needs, in its order: as spans with nothing between them but what is small. Experts
-    /// are none of these.
+    /// Matrix `i` behind those of the steps.
+    fn last_matrix(&self, i: usize) -> Option<Use<'_>> {
+        match &self.output {
+            Some(output) if i == 0 => Some(Use::whole(Buffer::Normed, output)),
+            output => self.head.as_ref()?.matrix(i - usize::from(output.is_some())),
+        }
+    }
+
+    /// Where those matrices lie in the file that every token needs: as spans with nothing between them but what is small. Experts are none of
+    /// these.
     ///
     /// # Errors
     /// [`Error::Memory`].
     #[cfg(all(feature = "std", unix))]
     pub(crate) fn spans(&self) -> Result<Vec<core::ops::Range<usize>>> {
         const SMALL: usize = 1 << 20;
-        let needed = || self.matrices().filter(|each| each.used == each.of).map(|each| each.matrix);
         let mut spans = Vec::new();
-        let bytes = (needed().count() * size_of::<core::ops::Range<usize>>()) as u64;
-        let memory = Error::Memory { what: "where the weights lie", bytes };
-        spans.try_reserve_exact(needed().count()).map_err(|_| memory)?;
-        spans.extend(needed().map(|matrix| matrix.start()..matrix.start() + matrix.bytes()));
-        spans.sort_unstable_by_key(|span| span.start);
-        spans.dedup_by(|next, span| {
-            let is_near = next.start <= span.end.saturating_add(SMALL);
-            if is_near {
-                span.end = span.end.max(next.end);
-            }
-            is_near
-        });
+        for each in self.matrices().filter(|each| each.used == each.of) {
+            let mut span = each.matrix.start()..each.matrix.start() + each.matrix.bytes();
+            spans.retain(|near: &core::ops::Range<usize>| {
+                let is_apart = near.end.saturating_add(SMALL) < span.start
+                    || span.end.saturating_add(SMALL) < near.start;
+                if !is_apart {
+                    span = span.start.min(near.start)..span.end.max(near.end);
+                }
+                is_apart
+            });
+            let bytes = ((spans.len() + 1) * size_of::<core::ops::Range<usize>>()) as u64;
+            spans.try_reserve(1).map_err(|_| Error::Memory { what: "where the weights lie", bytes })?;
+            spans.push(span);
+        }
         Ok(spans)
+    }
+}
+
+/// Every matrix of a program. A type of its own and not a chain of the standard library's, which would be compiled anew for each of its uses.
+pub(crate) struct Matrices<'a> {
+    program: &'a Program,
+    step: usize,
+    /// Matrices of the step that were told.
+    i: usize,
+}
+
+impl<'a> Iterator for Matrices<'a> {
+    type Item = Use<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Use<'a>> {
+        loop {
+            let step = self.program.steps.get(self.step);
+            let found = match step {
+                Some(step) => step.matrix(self.i),
+                None => self.program.last_matrix(self.i),
+            };
+            self.i += 1;
+            if found.is_some() || step.is_none() {
+                return found;
+            }
+            (self.step, self.i) = (self.step + 1, 0);
+        }
     }
 }
 
@@ -188,6 +203,10 @@ pub(crate) struct Use<'a> {
 impl<'a> Use<'a> {
     pub(super) fn whole(from: Buffer, matrix: &'a Matrix) -> Use<'a> {
         Use { from, matrix, used: 1, of: 1 }
+    }
+
+    fn of_experts(from: Buffer, projection: &'a Projection, experts: &Experts) -> Use<'a> {
+        Use { from, matrix: &projection.weight, used: experts.used, of: experts.count }
     }
 
     /// Rows that a token is multiplied with.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bantam_kernels::Scales;
 use bantam_kernels::attention::Score;
 
-use super::Buffer;
+use super::{Buffer, Use};
 use crate::model::weights::{Matrix, Vector};
 
 /// `weight . x + bias`
@@ -211,4 +211,27 @@ pub(crate) enum Step {
     Inputs { embedding: Matrix, gain: Vector, layers: usize, projected: f32, embedded: f32 },
     /// `Inlet = gelu(Inlet) * Inputs[layer]`
     Inlet { layer: usize, len: usize },
+}
+
+impl Step {
+    /// Matrix `i` that the step multiplies with.
+    pub(super) fn matrix(&self, i: usize) -> Option<Use<'_>> {
+        match self {
+            Step::Linear { from, projections } => {
+                projections.get(i).map(|(projection, _)| Use::whole(*from, &projection.weight))
+            }
+            Step::Gated { from, gate, up, .. } => {
+                [gate, up].get(i).map(|projection| Use::whole(*from, &projection.weight))
+            }
+            Step::Activate { from, projection, .. } => {
+                (i == 0).then(|| Use::whole(*from, &projection.weight))
+            }
+            Step::Experts { experts, .. } => {
+                // What is gated, its gate, and what goes out.
+                let from = if i < 2 { Buffer::Gathered } else { Buffer::Hidden };
+                experts.matrices.get(i).map(|projection| Use::of_experts(from, projection, experts))
+            }
+            _ => None,
+        }
+    }
 }
