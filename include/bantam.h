@@ -1631,7 +1631,7 @@ bantam_status bantam_chat_add(struct bantam_chat *chat,
                               size_t text_bytes,
                               struct bantam_error *error);
 
-// Adds the messages of a JSON array as APIs in OpenAI's style have them, with all of their fields.
+// Adds the messages of a JSON array as APIs in OpenAI's style have them, with all of their fields. Content may be a list of parts, if all are texts.
 //
 // Ownership: none taken; the chat keeps a copy. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
 bantam_status bantam_chat_add_json(struct bantam_chat *chat,

@@ -127,7 +127,7 @@ pub unsafe extern "C" fn bantam_chat_add(
     unsafe { call(error, body) }
 }
 
-/// Adds the messages of a JSON array as APIs in OpenAI's style have them, with all of their fields.
+/// Adds the messages of a JSON array as APIs in OpenAI's style have them, with all of their fields. Content may be a list of parts, if all are texts.
 ///
 /// Ownership: none taken; the chat keeps a copy. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
 #[unsafe(no_mangle)]

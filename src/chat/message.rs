@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use serde_json::{Map, Value, json};
 
+use super::content::{self, Content};
 use super::tools::ToolCall;
 use crate::error::{Error, Result, text};
 
@@ -48,7 +49,7 @@ pub struct Message {
     pub speaker: Speaker,
     /// What is said.
     pub content: String,
-    /// What the template sees beside that, in the order in which it sees it; a text under `content` stands for `content`.
+    /// What the template sees beside that, in the order in which it sees it; a text or parts under `content` stand for `content`.
     fields: Map<String, Value>,
     /// Whether there is content at all. Templates tell none from one that says nothing.
     has_content: bool,
@@ -88,10 +89,11 @@ impl Message {
     }
 
     /// The messages of a JSON array as APIs in OpenAI's style have them. All fields reach the template; the arguments of tool
-    /// calls, which are JSON in a text there, as what they say, since that is what templates expect.
+    /// calls, which are JSON in a text there, as what they say, since that is what templates expect. Content may be a list of
+    /// parts, which must be texts: a template that reads no lists gets them as one text, a part per line.
     ///
     /// # Errors
-    /// [`Error::Argument`] if it is not an array of objects with a `role`.
+    /// [`Error::Argument`] if it is not an array of objects with a `role`, or content has a part that is no text.
     pub fn list_from_json(source: &str) -> Result<Vec<Message>> {
         let list = crate::json::parse(source)
             .map_err(|error| Error::Argument(text!("the messages are not JSON: {error}")))?;
@@ -114,27 +116,39 @@ impl Message {
             "tool" | "function" | "ipython" => Speaker::Tool,
             _ => Speaker::User,
         };
-        let mut content = String::new();
-        if let Some(Value::String(text)) = fields.get_mut("content") {
-            content = core::mem::take(text);
-        }
+        let content = match fields.get_mut("content") {
+            Some(Value::String(text)) => core::mem::take(text),
+            Some(Value::Array(parts)) => content::join(i, parts)?,
+            _ => String::new(),
+        };
         read_arguments(&mut fields);
         let has_content = fields.contains_key("content");
         Ok(Message { speaker, content, fields, has_content })
     }
 
-    /// The message as templates see it, each of its texts as `write` has it.
-    pub(super) fn value(&self, write: &dyn Fn(&str) -> Result<String>) -> Result<minijinja::Value> {
+    /// The message as a template sees it that reads content like `reads`, each of its texts as `write` has it.
+    pub(super) fn value(
+        &self,
+        reads: Content,
+        write: &dyn Fn(&str) -> Result<String>,
+    ) -> Result<minijinja::Value> {
         let mut object = Map::new();
         if !self.fields.contains_key("role") {
             object.insert("role".into(), self.speaker.name().into());
         }
         if self.has_content && !self.fields.contains_key("content") {
-            object.insert("content".into(), self.content.as_str().into());
+            object.insert("content".into(), reads.write(&self.content, None));
         }
         for (name, value) in &self.fields {
-            let is_content = name == "content" && value.is_string();
-            let value = if is_content { self.content.as_str().into() } else { value.clone() };
+            let value = match value {
+                Value::String(_) if name == "content" => reads.write(&self.content, None),
+                Value::Array(parts) if name == "content" => {
+                    // Whoever changed the text means the text.
+                    let is_same = content::join(0, parts).is_ok_and(|joined| joined == self.content);
+                    reads.write(&self.content, is_same.then_some(value))
+                }
+                _ => value.clone(),
+            };
             object.insert(name.clone(), value);
         }
         super::value::with_texts(&Value::Object(object), write)

@@ -7,6 +7,7 @@
 mod calls;
 #[cfg(feature = "constrain")]
 mod constrained;
+mod content;
 mod conversation;
 mod date;
 mod environment;
@@ -32,6 +33,7 @@ use crate::error::{Error, Result, text};
 use crate::model::Model;
 use crate::tokenizer::{EncodeOptions, TokenId, Tokenizer};
 pub use calls::{Answer, CallSyntax, ToolChoice};
+use content::Content;
 pub use conversation::Conversation;
 pub use message::{Message, Speaker};
 pub use tools::{Tool, ToolCall};
@@ -81,6 +83,8 @@ pub struct ChatTemplate {
     source: String,
     /// Special tokens by the name that templates know: `bos_token`, `<s>`.
     tokens: Vec<(String, String)>,
+    /// How it reads what a message says.
+    content: Content,
 }
 
 /// The metadata key of a template.
@@ -133,8 +137,10 @@ impl ChatTemplate {
     /// [`Error::Template`] with the line that cannot be parsed.
     pub fn new(source: &str, tokens: &[(&str, &str)]) -> Result<ChatTemplate> {
         environment::check(source)?;
-        let tokens = tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
-        Ok(ChatTemplate { source: source.to_string(), tokens })
+        let tokens: Vec<(String, String)> =
+            tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        let content = Content::of(source, &tokens)?;
+        Ok(ChatTemplate { source: source.to_string(), tokens, content })
     }
 
     /// The template as the metadata has it.
@@ -219,7 +225,7 @@ impl ChatTemplate {
         let mut list = Vec::new();
         for message in messages {
             bytes += message.size();
-            list.push(message.value(&|content| text(message.speaker, content))?);
+            list.push(message.value(self.content, &|content| text(message.speaker, content))?);
         }
         let tools: Vec<Value> = options.tools.iter().map(|tool| value::plain(tool.source())).collect();
         bytes += options.tools.iter().map(|tool| tool.source().to_string().len()).sum::<usize>();

@@ -50,7 +50,7 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
         handle.use { check(Native.chatAdd(it, role.number, text.encodeToByteArray())) }
     }
 
-    /** Adds the messages of a JSON array in the style of OpenAI's API, with all of their fields. */
+    /** Adds the messages of a JSON array in the style of OpenAI's API, with all of their fields. Content may be a list of parts, if all are texts. */
     @Throws(BantamException::class)
     public fun addJson(messages: String) {
         keepAnswer(isWhole = false)
