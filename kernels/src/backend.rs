@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use crate::attention::{AttendMut, KvFormat, KvKernels};
+use crate::attention::{Attend, AttendMut, AttendWide, KvFormat, KvKernels};
 use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM, Scales};
@@ -47,7 +47,7 @@ pub enum RopePairs {
 }
 
 /// One instruction set's kernels. A tier takes what it does not improve from the one below:
-/// `Table { name: "dotprod", .., ..neon::TABLE }.with(Format::Q4_0, ..)`.
+/// `Table { name: "dotprod", .., ..neon::TABLE }.with(Format::Q4_0, matmul)`.
 ///
 /// Every function pointer may be called only on a CPU for which `supported` is true, and only with the lengths that
 /// the method of [`Backend`] of the same name checks.
@@ -90,15 +90,17 @@ pub struct Table {
 }
 
 impl Table {
-    /// This table with other kernels for one format.
-    pub const fn with(mut self, format: Format, kernels: FormatKernels) -> Table {
-        self.formats[format as usize] = kernels;
+    /// This table with a matrix product of its own for one format.
+    pub const fn with(mut self, format: Format, matmul: Matmul) -> Table {
+        let kernels = &mut self.formats[format as usize];
+        (kernels.origin, kernels.matmul) = (self.name, matmul);
         self
     }
 
-    /// This table with other kernels for one way to keep keys and values.
-    pub const fn with_kv(mut self, format: KvFormat, kernels: KvKernels) -> Table {
-        self.kv[format as usize] = kernels;
+    /// This table with an attention of its own to keys and values that are kept in one way.
+    pub const fn with_kv(mut self, format: KvFormat, attend: Attend, attend_wide: AttendWide) -> Table {
+        let kernels = &mut self.kv[format as usize];
+        (kernels.origin, kernels.attend, kernels.attend_wide) = (self.name, attend, attend_wide);
         self
     }
 

@@ -46,8 +46,8 @@ pub const TABLE: Table = Table {
     ceiling: ceiling::SCALAR,
 };
 
-/// One entry per format, in the order of [`Format::ALL`].
-const FORMATS: [FormatKernels; Format::COUNT] = [
+/// One entry per format.
+const FORMATS: [FormatKernels; Format::COUNT] = in_order([
     floats::<BlockF32>(),
     floats::<BlockF16>(),
     floats::<BlockBF16>(),
@@ -64,18 +64,30 @@ const FORMATS: [FormatKernels; Format::COUNT] = [
     quantized::<BlockIQ4NL>(),
     quantized::<BlockIQ4XS>(),
     quantized::<BlockMXFP4>(),
-];
+]);
+
+/// The kernels alone. A list in another order than that of [`Format::ALL`] does not compile.
+const fn in_order(all: [(Format, FormatKernels); Format::COUNT]) -> [FormatKernels; Format::COUNT] {
+    let mut kernels = [all[0].1; Format::COUNT];
+    let mut i = 0;
+    while i < Format::COUNT {
+        assert!(all[i].0 as usize == i, "the list has the order of Format::ALL");
+        kernels[i] = all[i].1;
+        i += 1;
+    }
+    kernels
+}
 
 const fn cached<B: Weights>(store: fn(&[f32], &mut [u8])) -> KvKernels {
     KvKernels { origin: "scalar", store, attend: attend::<B>, attend_wide: attend_wide::<B> }
 }
 
-const fn floats<B: Weights>() -> FormatKernels {
-    FormatKernels { origin: "scalar", matmul: matmul_f32::<B>, dequantize: dequantize::<B> }
+const fn floats<B: Weights>() -> (Format, FormatKernels) {
+    (B::FORMAT, FormatKernels { origin: "scalar", matmul: matmul_f32::<B>, dequantize: dequantize::<B> })
 }
 
-const fn quantized<B: Weights>() -> FormatKernels {
-    FormatKernels { origin: "scalar", matmul: matmul_q8::<B>, dequantize: dequantize::<B> }
+const fn quantized<B: Weights>() -> (Format, FormatKernels) {
+    (B::FORMAT, FormatKernels { origin: "scalar", matmul: matmul_q8::<B>, dequantize: dequantize::<B> })
 }
 
 /// See [`crate::Backend::dequantize`].

@@ -5,8 +5,42 @@
 
 use crate::arm::panel::{self, Engine, Panels};
 use crate::arm::unpack::Unpack;
+use crate::backend::Table;
+use crate::blocks::*;
 use crate::columns::{Columns, Q8_BLOCK};
 use crate::tile::TileMut;
+
+/// How a tier multiplies with the formats that [`Unpack`] reads.
+pub(crate) trait Tier: Engine {
+    /// See [`crate::Backend::matmul`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's instructions, and the lengths must be what [`crate::Backend::matmul`] checks.
+    unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]);
+}
+
+impl Table {
+    /// The table with a tier's products of every quantised format.
+    pub(in crate::arm) const fn with_quantized<T: Tier>(self) -> Table {
+        self.with_block::<T, BlockQ8_0>()
+            .with_block::<T, BlockQ4_0>()
+            .with_block::<T, BlockQ4_1>()
+            .with_block::<T, BlockQ5_0>()
+            .with_block::<T, BlockQ5_1>()
+            .with_block::<T, BlockQ2K>()
+            .with_block::<T, BlockQ3K>()
+            .with_block::<T, BlockQ4K>()
+            .with_block::<T, BlockQ5K>()
+            .with_block::<T, BlockQ6K>()
+            .with_block::<T, BlockIQ4NL>()
+            .with_block::<T, BlockIQ4XS>()
+            .with_block::<T, BlockMXFP4>()
+    }
+
+    const fn with_block<T: Tier, B: Unpack>(self) -> Table {
+        self.with(B::FORMAT, T::matmul::<B>)
+    }
+}
 
 /// A product with few columns: of weights and columns, with the terms of each column, see [`Term`].
 pub(crate) type Few = unsafe fn(&[u8], &Columns<'_>, &[f32], &mut TileMut<'_>);

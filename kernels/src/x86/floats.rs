@@ -10,8 +10,8 @@ use core::ops::Range;
 use super::lanes::Lanes;
 use super::matmul::{get, prefetch, put};
 use super::register::Floats;
-use crate::backend::NARROW;
-use crate::blocks::{BlockBF16, BlockF16, BlockF32, as_blocks};
+use crate::backend::{NARROW, Table};
+use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format, as_blocks};
 use crate::columns::Columns;
 use crate::dequantize::Weights;
 use crate::tile::TileMut;
@@ -97,10 +97,16 @@ impl Float for BlockBF16 {
     }
 }
 
-/// What a tier compiles once for all formats, of the functions of the same name here.
-pub(crate) trait Tier<const N: usize> {
+/// How a tier multiplies with weights that are floats: the functions of the same name here, compiled for its features.
+pub(crate) trait FloatDot<const N: usize> {
     /// The tier's register.
     type V: Lanes<N>;
+
+    /// See [`matmul`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
+    unsafe fn matmul<B: Float>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]);
 
     /// See [`many_tile`].
     ///
@@ -122,12 +128,21 @@ pub(crate) trait Tier<const N: usize> {
     unsafe fn totals(sums: &[<Self::V as Lanes<N>>::Floats], totals: &mut [f32]);
 }
 
+impl Table {
+    /// The table with a tier's products of the formats that are floats.
+    pub(in crate::x86) const fn with_floats<T: FloatDot<N>, const N: usize>(self) -> Table {
+        self.with(Format::F32, T::matmul::<BlockF32>)
+            .with(Format::F16, T::matmul::<BlockF16>)
+            .with(Format::BF16, T::matmul::<BlockBF16>)
+    }
+}
+
 /// See [`crate::Backend::matmul`].
 ///
 /// # Safety
 /// The CPU must have the features of the tier, and the lengths must be what [`crate::Backend::matmul`] checks.
 #[inline(always)]
-pub(crate) unsafe fn matmul<T: Tier<N>, B: Float, const N: usize>(
+pub(crate) unsafe fn matmul<T: FloatDot<N>, B: Float, const N: usize>(
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -154,7 +169,7 @@ pub(crate) unsafe fn matmul<T: Tier<N>, B: Float, const N: usize>(
 
 /// Multiplies with few columns: `R` rows at once, as they lie, with tiles of `MOST` columns at most.
 #[inline(always)]
-unsafe fn few<T: Tier<N>, B: Float, const N: usize, const R: usize, const MOST: usize>(
+unsafe fn few<T: FloatDot<N>, B: Float, const N: usize, const R: usize, const MOST: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -182,7 +197,7 @@ unsafe fn few<T: Tier<N>, B: Float, const N: usize, const R: usize, const MOST: 
 /// Meanwhile the next rows are asked for, in the order of memory: into the first cache, unless more columns have that for
 /// themselves.
 #[inline(always)]
-unsafe fn few_tile<T: Tier<N>, B: Float, const N: usize, const R: usize, const C: usize>(
+unsafe fn few_tile<T: FloatDot<N>, B: Float, const N: usize, const R: usize, const C: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -247,7 +262,7 @@ fn write_sums<B: Float>(
 /// The sum of the lanes of each register.
 ///
 /// # Safety
-/// As [`Tier::totals`].
+/// As [`FloatDot::totals`].
 #[inline(always)]
 pub(crate) unsafe fn totals<F: Floats<N>, const N: usize>(sums: &[F], totals: &mut [f32]) {
     for (sum, total) in sums.iter().zip(totals) {
@@ -258,7 +273,7 @@ pub(crate) unsafe fn totals<F: Floats<N>, const N: usize>(sums: &[F], totals: &m
 
 /// Multiplies with many columns: a panel of rows is turned into floats once, and multiplied tile by tile.
 #[inline(always)]
-unsafe fn many<T: Tier<N>, B: Float, const N: usize>(
+unsafe fn many<T: FloatDot<N>, B: Float, const N: usize>(
     weights: &[B],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -328,7 +343,7 @@ unsafe fn unpack<V: Lanes<N>, B: Float, const N: usize>(
 /// Adds the product of a panel and `C` columns from `c` on to a tile; behind the last column it is taken again.
 ///
 /// # Safety
-/// As [`Tier::many_tile`].
+/// As [`FloatDot::many_tile`].
 #[inline(always)]
 pub(crate) unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
     panel: &[[V::Floats; STRIPS]],

@@ -1,7 +1,7 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
 mod ceiling;
-pub(super) mod one;
+mod one;
 mod wide;
 
 use core::arch::aarch64::*;
@@ -9,71 +9,35 @@ use core::arch::aarch64::*;
 use crate::arm::insn::sdot;
 use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
-use crate::arm::product::{self, Few, Product};
+use crate::arm::product::{self, Few, Product, Tier};
 use crate::arm::unpack::Unpack;
-use crate::backend::{FormatKernels, Table};
-use crate::blocks::*;
+use crate::backend::Table;
 use crate::columns::Columns;
-use crate::scalar;
 use crate::tile::TileMut;
-use one::Quad;
 
 /// The kernels of NEON with dot products.
-pub const TABLE: Table = Table { name: "dotprod", supported, ceiling: ceiling::CEILING, ..neon::TABLE }
-    .with(Format::Q8_0, single::<BlockQ8_0>())
-    .with(Format::Q4_0, single::<BlockQ4_0>())
-    .with(Format::Q4_1, single::<BlockQ4_1>())
-    .with(Format::Q5_0, single::<BlockQ5_0>())
-    .with(Format::Q5_1, single::<BlockQ5_1>())
-    .with(Format::Q2_K, quantized::<BlockQ2K>())
-    .with(Format::Q3_K, quantized::<BlockQ3K>())
-    .with(Format::Q4_K, quantized::<BlockQ4K>())
-    .with(Format::Q5_K, quantized::<BlockQ5K>())
-    .with(Format::Q6_K, quantized::<BlockQ6K>())
-    .with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-    .with(Format::IQ4_XS, quantized::<BlockIQ4XS>())
-    .with(Format::MXFP4, quantized::<BlockMXFP4>());
+pub const TABLE: Table =
+    Table { name: "dotprod", supported, ceiling: ceiling::CEILING, ..neon::TABLE }.with_quantized::<Sdot>();
 
 fn supported() -> bool {
     has!("neon", "dotprod")
 }
 
-const fn quantized<B: Unpack>() -> FormatKernels {
-    FormatKernels { origin: "dotprod", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
-}
-
-/// The kernels of a format with blocks of 32 that `one` reads.
-const fn single<B: Quad>() -> FormatKernels {
-    FormatKernels { matmul: matmul_single::<B>, ..quantized::<B>() }
-}
-
-/// See [`crate::Backend::matmul`].
-unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
-    let product = const { &Product::new::<B, Sdot>(few::<B>()) };
-    // SAFETY: the caller checked the lengths, and the CPU has the tier's instructions.
-    unsafe { product::multiply(product, weights, x, out, scratch) }
-}
-
-/// The same, for formats that `one` reads.
-unsafe fn matmul_single<B: Quad>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
-    let product = const { &Product::new::<B, Sdot>(few_single::<B>()) };
-    // SAFETY: the caller checked the lengths, and the CPU has the tier's instructions.
-    unsafe { product::multiply(product, weights, x, out, scratch) }
+impl Tier for Sdot {
+    unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+        let product = const { &Product::new::<B, Sdot>(few::<B>()) };
+        // SAFETY: the same promises.
+        unsafe { product::multiply(product, weights, x, out, scratch) }
+    }
 }
 
 /// The products with up to three columns.
 pub(super) const fn few<B: Unpack>() -> [Option<Few>; 3] {
-    if B::COMMON {
-        [Some(narrow::<B, 1>), Some(narrow::<B, 2>), Some(narrow::<B, 3>)]
-    } else {
-        [Some(narrow::<B, 1>), None, None]
-    }
-}
-
-/// The same, for formats that `one` reads.
-pub(super) const fn few_single<B: Quad>() -> [Option<Few>; 3] {
-    let [_, two, three] = few::<B>();
-    [Some(one::matmul::<B>), two, three]
+    let one = match one::product_of(B::FORMAT) {
+        None => narrow::<B, 1>,
+        Some(one) => one,
+    };
+    if B::COMMON { [Some(one), Some(narrow::<B, 2>), Some(narrow::<B, 3>)] } else { [Some(one), None, None] }
 }
 
 /// The product with `C` columns.

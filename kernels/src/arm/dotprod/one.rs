@@ -9,13 +9,14 @@ use core::arch::aarch64::*;
 
 use crate::arm::insn::{self, START};
 use crate::arm::narrow::store;
+use crate::arm::product::Few;
 use crate::arm::unpack::{Factors, FifthBits, Unpack, pairs, zero};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::tile::TileMut;
 
 /// A block of 32 weights that is read by instructions chosen by hand, of four rows at a time.
-pub(crate) trait Quad: Unpack {
+trait Quad: Unpack {
     /// Quads of rows of a tile: as many as leave registers for the rest.
     const QUADS: usize = 3;
     /// How many blocks' products surely add up to less than 2^22; a multiple of four.
@@ -165,13 +166,25 @@ impl Quad for BlockQ8_0 {
     }
 }
 
+/// The product with one column of a format that is multiplied here.
+pub(super) const fn product_of(format: Format) -> Option<Few> {
+    match format {
+        Format::Q8_0 => Some(matmul::<BlockQ8_0>),
+        Format::Q4_0 => Some(matmul::<BlockQ4_0>),
+        Format::Q4_1 => Some(matmul::<BlockQ4_1>),
+        Format::Q5_0 => Some(matmul::<BlockQ5_0>),
+        Format::Q5_1 => Some(matmul::<BlockQ5_1>),
+        _ => None,
+    }
+}
+
 /// The product of every row with the only column, whose terms are those of [`crate::arm::product`].
 ///
 /// # Safety
 /// The lengths must be those of [`crate::Backend::matmul`] for one column, and the CPU must have dot products.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-pub(super) unsafe fn matmul<B: Quad>(weights: &[u8], x: &Columns<'_>, terms: &[f32], out: &mut TileMut<'_>) {
+unsafe fn matmul<B: Quad>(weights: &[u8], x: &Columns<'_>, terms: &[f32], out: &mut TileMut<'_>) {
     let rows = out.rows();
     let whole = rows - rows % (4 * B::QUADS);
     // SAFETY: the tiles start inside the output; the rest is the caller's promise.

@@ -10,22 +10,20 @@ mod wide;
 use core::arch::aarch64::*;
 
 use crate::arm::narrow::{self, Dot};
-use crate::arm::neon::floats::Float;
 use crate::arm::panel;
-use crate::arm::product::{self, Product};
+use crate::arm::product::{self, Product, Tier};
 use crate::arm::unpack::Unpack;
 use crate::attention::{KvFormat, KvKernels};
-use crate::backend::{FormatKernels, Table};
+use crate::backend::Table;
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
 
 /// The kernels of baseline NEON.
-pub const TABLE: Table = attention::table(Table {
+pub const TABLE: Table = Table {
     name: "neon",
     supported,
-    formats: scalar::TABLE.formats,
     scratch_bytes: panel::bytes,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
@@ -34,52 +32,32 @@ pub const TABLE: Table = attention::table(Table {
     gelu_mul: curves::gelu_mul,
     soft_cap: curves::soft_cap,
     add: vectors::add,
-    // Compiled for any AArch64 CPU, they are compiled for NEON.
-    delta_rule: scalar::TABLE.delta_rule,
-    scan: scalar::TABLE.scan,
     kv: [
         KvKernels { store: vectors::store_f16, ..scalar::TABLE.kv[KvFormat::F16 as usize] },
         KvKernels { store: vectors::store_q8_0, ..scalar::TABLE.kv[KvFormat::Q8_0 as usize] },
         KvKernels { store: vectors::store_q4_0, ..scalar::TABLE.kv[KvFormat::Q4_0 as usize] },
     ],
     attend_join: attention::attend_join,
-    attend_scratch: scalar::TABLE.attend_scratch,
     ceiling: ceiling::CEILING,
-})
-.with(Format::F32, floats::<BlockF32>())
-.with(Format::F16, floats::<BlockF16>())
-.with(Format::BF16, floats::<BlockBF16>())
-.with(Format::Q8_0, quantized::<BlockQ8_0>())
-.with(Format::Q4_0, quantized::<BlockQ4_0>())
-.with(Format::Q4_1, quantized::<BlockQ4_1>())
-.with(Format::Q5_0, quantized::<BlockQ5_0>())
-.with(Format::Q5_1, quantized::<BlockQ5_1>())
-.with(Format::Q2_K, quantized::<BlockQ2K>())
-.with(Format::Q3_K, quantized::<BlockQ3K>())
-.with(Format::Q4_K, quantized::<BlockQ4K>())
-.with(Format::Q5_K, quantized::<BlockQ5K>())
-.with(Format::Q6_K, quantized::<BlockQ6K>())
-.with(Format::IQ4_NL, quantized::<BlockIQ4NL>())
-.with(Format::IQ4_XS, quantized::<BlockIQ4XS>())
-.with(Format::MXFP4, quantized::<BlockMXFP4>());
+    // The gated delta rule and the scan, since what is compiled for any AArch64 CPU is compiled for NEON.
+    ..scalar::TABLE
+}
+.with_quantized::<Smull>()
+.with(Format::F32, floats::matmul::<BlockF32>)
+.with(Format::F16, floats::matmul::<BlockF16>)
+.with(Format::BF16, floats::matmul::<BlockBF16>)
+.with_attention();
 
 fn supported() -> bool {
     has!("neon")
 }
 
-const fn floats<B: Float>() -> FormatKernels {
-    FormatKernels { origin: "neon", matmul: floats::matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
-}
-
-const fn quantized<B: Unpack>() -> FormatKernels {
-    FormatKernels { origin: "neon", matmul: matmul::<B>, ..scalar::TABLE.formats[B::FORMAT as usize] }
-}
-
-/// See [`crate::Backend::matmul`].
-unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
-    let product = const { &Product::new::<B, Smull>([Some(one::<B>), None, None]) };
-    // SAFETY: the caller checked the lengths; the tier is NEON itself.
-    unsafe { product::multiply(product, weights, x, out, scratch) }
+impl Tier for Smull {
+    unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+        let product = const { &Product::new::<B, Smull>([Some(one::<B>), None, None]) };
+        // SAFETY: the same promises; the tier is NEON itself.
+        unsafe { product::multiply(product, weights, x, out, scratch) }
+    }
 }
 
 /// The product with one column.

@@ -4,8 +4,8 @@
 use crate::attention::KvKernels;
 use crate::blocks::{Block, BlockQ4_0, BlockQ8_0, F16};
 use crate::x86::attention::all_wide;
-use crate::x86::avx2;
-use crate::x86::avx2::attention::{Avx2, attend_odd};
+use crate::x86::avx2::attention::attend_odd;
+use crate::x86::avx2::{self, Avx2};
 use crate::x86::register::Floats;
 use crate::{KvFormat, scalar};
 

@@ -8,7 +8,7 @@ mod odd;
 mod wide;
 
 use super::register::Floats;
-use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, KvKernels, Piece, Queries, Score};
+use crate::attention::{ATTEND_KEYS, AttendMut, KvFormat, Piece, Queries, Score};
 use crate::backend::Table;
 use crate::blocks::{BlockQ4_0, BlockQ8_0, F16};
 use crate::tile::TileMut;
@@ -27,8 +27,6 @@ pub(crate) type ToFloats = unsafe fn(bytes: &[u8], dim: usize, out: &mut [f32]);
 ///
 /// `few` and `wide` are the functions of those files, compiled for the tier's features.
 pub(crate) trait Attention<const N: usize>: Sized {
-    /// The name of the tier's backend.
-    const NAME: &'static str;
     /// The tier's register.
     type F: Floats<N>;
     /// The same register, seen as integers.
@@ -83,25 +81,23 @@ pub(crate) trait Attention<const N: usize>: Sized {
     unsafe fn products(queries: &[Lanes<N>], keys: &[f32], products: &mut [Lanes<N>]);
 }
 
-/// A tier's table: that of the tier below, with this one's attention.
-pub(crate) const fn table<T: Attention<N>, const N: usize>(parent: Table) -> Table
-where
-    [F16; N]: Cached<N>,
-    BlockQ8_0: Cached<N>,
-    BlockQ4_0: Cached<N>,
-{
-    Table { attend_scratch: wide::scratch_len::<N>, ..parent }
-        .with_kv(KvFormat::F16, kernels::<T, [F16; N], N>(&parent, KvFormat::F16))
-        .with_kv(KvFormat::Q8_0, kernels::<T, BlockQ8_0, N>(&parent, KvFormat::Q8_0))
-        .with_kv(KvFormat::Q4_0, kernels::<T, BlockQ4_0, N>(&parent, KvFormat::Q4_0))
-}
+impl Table {
+    /// The table with a tier's attention.
+    pub(in crate::x86) const fn with_attention<T: Attention<N>, const N: usize>(self) -> Table
+    where
+        [F16; N]: Cached<N>,
+        BlockQ8_0: Cached<N>,
+        BlockQ4_0: Cached<N>,
+    {
+        Table { attend_scratch: wide::scratch_len::<N>, ..self }
+            .with_cached::<T, [F16; N], N>()
+            .with_cached::<T, BlockQ8_0, N>()
+            .with_cached::<T, BlockQ4_0, N>()
+    }
 
-const fn kernels<T: Attention<N>, C: Cached<N>, const N: usize>(
-    parent: &Table,
-    format: KvFormat,
-) -> KvKernels {
-    let parent = parent.kv[format as usize];
-    KvKernels { origin: T::NAME, attend: attend::<T, C, N>, attend_wide: attend_wide::<T, C, N>, ..parent }
+    const fn with_cached<T: Attention<N>, C: Cached<N>, const N: usize>(self) -> Table {
+        self.with_kv(C::FORMAT, attend::<T, C, N>, attend_wide::<T, C, N>)
+    }
 }
 
 /// See [`crate::Backend::attend`]: the heads are cut as evenly as they can be, into as few groups as the tier allows.

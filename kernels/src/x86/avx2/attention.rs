@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::Avx2;
 use crate::attention::{AttendMut, KvFormat, Piece, Queries, Score};
 use crate::blocks::{BlockF16, as_blocks};
 use crate::scalar;
@@ -9,11 +10,8 @@ use crate::tile::TileMut;
 use crate::x86::attention::{self, Attention, Cached, Lanes, Scores, ToFloats};
 use crate::x86::avx2::registers::exp;
 
-/// Attention with registers of eight floats.
-pub(crate) struct Avx2;
-
+/// Registers of eight floats.
 impl Attention<8> for Avx2 {
-    const NAME: &'static str = "avx2";
     type F = __m256;
     type V = __m256i;
     const HEADS: usize = 2;

@@ -3,16 +3,14 @@
 
 use core::arch::x86_64::*;
 
+use super::Avx2;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
 use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
 
-/// The dot products of AVX2.
-pub(in crate::x86) struct Avx2;
-
+/// Strips of eight rows.
 impl Dot<8> for Avx2 {
-    const NAME: &'static str = "avx2";
     type V = __m256i;
     type Panels = Self;
     const FEW: usize = 2;

@@ -2,15 +2,13 @@
 
 use core::arch::x86_64::*;
 
+use super::Avx512;
 use crate::attention::{AttendMut, KvFormat, Piece, Queries, Score};
 use crate::tile::TileMut;
 use crate::x86::attention::{self, Attention, Cached, Lanes, Scores, ToFloats};
 
-/// Attention with registers of sixteen floats.
-pub(super) struct Avx512;
-
+/// Registers of sixteen floats.
 impl Attention<16> for Avx512 {
-    const NAME: &'static str = "avx512";
     type F = __m512;
     type V = __m512i;
     const HEADS: usize = 4;

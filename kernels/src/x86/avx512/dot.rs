@@ -2,17 +2,15 @@
 
 use core::arch::x86_64::*;
 
+use super::Avx512;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
 use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
 use crate::x86::vnni::{self, Vnni};
 
-/// Whole registers: strips of sixteen rows.
-pub(super) struct Avx512;
-
+/// Strips of sixteen rows.
 impl Dot<16> for Avx512 {
-    const NAME: &'static str = "avx512";
     type V = __m512i;
     type Panels = Self;
     const FEW: usize = 8;

@@ -11,36 +11,39 @@ mod vectors;
 
 use core::arch::x86_64::{__m512, __m512i};
 
-use crate::backend::{FormatKernels, Table};
-use crate::blocks::*;
+use crate::backend::Table;
 use crate::columns::Columns;
 use crate::tile::TileMut;
-use crate::x86::floats::{self, Float};
-use crate::x86::{attention as attend, avx2, matmul};
-use dot::Avx512;
+use crate::x86::avx2;
+use crate::x86::floats::{self, Float, FloatDot};
 
 /// The kernels of AVX-512.
-pub const TABLE: Table = attend::table::<attention::Avx512, 16>(matmul::table::<Avx512, 16>(
+pub const TABLE: Table = Table {
+    name: "avx512",
     supported,
-    Table {
-        quantize_q8: vectors::quantize_q8,
-        silu_mul: vectors::silu_mul,
-        gelu_mul: vectors::gelu_mul,
-        soft_cap: vectors::soft_cap,
-        scan: vectors::scan,
-        ceiling: ceiling::CEILING,
-        ..avx2::TABLE
-    },
-))
-.with(Format::F32, floats_of::<BlockF32>())
-.with(Format::F16, floats_of::<BlockF16>())
-.with(Format::BF16, floats_of::<BlockBF16>());
+    quantize_q8: vectors::quantize_q8,
+    silu_mul: vectors::silu_mul,
+    gelu_mul: vectors::gelu_mul,
+    soft_cap: vectors::soft_cap,
+    scan: vectors::scan,
+    ceiling: ceiling::CEILING,
+    ..avx2::TABLE
+}
+.with_quantized::<Avx512, 16>()
+.with_floats::<Avx512, 16>()
+.with_attention::<Avx512, 16>();
 
-/// The products of floats of this tier.
-struct Tier;
+/// The tier: what is written once for all of them, compiled for its features.
+struct Avx512;
 
-impl floats::Tier<16> for Tier {
+impl FloatDot<16> for Avx512 {
     type V = __m512i;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn matmul<B: Float>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {
+        // SAFETY: the same promises.
+        unsafe { floats::matmul::<Self, B, 16>(weights, x, out, scratch) }
+    }
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
@@ -62,29 +65,6 @@ impl floats::Tier<16> for Tier {
         // SAFETY: the same promises.
         unsafe { floats::totals(sums, totals) }
     }
-}
-
-const fn floats_of<B: Float>() -> FormatKernels {
-    FormatKernels {
-        origin: "avx512",
-        matmul: multiply_floats::<B>,
-        ..avx2::TABLE.formats[B::FORMAT as usize]
-    }
-}
-
-/// See [`crate::Backend::matmul`].
-///
-/// # Safety
-/// The CPU must have the features, and the lengths must be what [`crate::Backend::matmul`] checks.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-unsafe fn multiply_floats<B: Float>(
-    weights: &[u8],
-    x: &Columns<'_>,
-    out: &mut TileMut<'_>,
-    scratch: &mut [u8],
-) {
-    // SAFETY: the same promises.
-    unsafe { floats::matmul::<Tier, B, 16>(weights, x, out, scratch) }
 }
 
 fn supported() -> bool {

@@ -5,17 +5,13 @@
 
 mod product;
 
-use crate::backend::{FormatKernels, Table};
+use crate::backend::Table;
 use crate::blocks::Format;
 use crate::x86::avx512;
 
 /// The kernels of AVX-512 with bfloat16.
-pub const TABLE: Table = Table { name: NAME, supported, scratch_bytes, ..avx512::TABLE }.with(
-    Format::BF16,
-    FormatKernels { origin: NAME, matmul: product::matmul, ..avx512::TABLE.formats[Format::BF16 as usize] },
-);
-
-const NAME: &str = "avx512bf16";
+pub const TABLE: Table = Table { name: "avx512bf16", supported, scratch_bytes, ..avx512::TABLE }
+    .with(Format::BF16, product::matmul);
 
 fn scratch_bytes(k: usize) -> usize {
     product::scratch_bytes(k).max((avx512::TABLE.scratch_bytes)(k))

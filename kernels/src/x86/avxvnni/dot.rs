@@ -2,18 +2,16 @@
 
 use core::arch::x86_64::*;
 
+use super::AvxVnni;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
-use crate::x86::avx2::dot::Avx2;
+use crate::x86::avx2::Avx2;
 use crate::x86::chunk::*;
 use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
 use crate::x86::vnni::{self, Vnni};
 
-/// The tier: strips of eight rows.
-pub(super) struct AvxVnni;
-
+/// Strips of eight rows.
 impl Dot<8> for AvxVnni {
-    const NAME: &'static str = "avxvnni";
     type V = __m256i;
     type Panels = Avx2;
     const FEW: usize = 2;

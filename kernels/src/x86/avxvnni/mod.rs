@@ -6,12 +6,14 @@ mod ceiling;
 mod dot;
 
 use crate::backend::Table;
-use crate::x86::{avx2, matmul};
-use dot::AvxVnni;
+use crate::x86::avx2;
 
 /// The kernels of AVX-VNNI.
-pub const TABLE: Table =
-    matmul::table::<AvxVnni, 8>(supported, Table { ceiling: ceiling::CEILING, ..avx2::TABLE });
+pub const TABLE: Table = Table { name: "avxvnni", supported, ceiling: ceiling::CEILING, ..avx2::TABLE }
+    .with_quantized::<AvxVnni, 8>();
+
+/// The tier: what is written once for all of them, compiled for its features.
+struct AvxVnni;
 
 fn supported() -> bool {
     (avx2::TABLE.supported)() && has!("avxvnni")

@@ -11,7 +11,7 @@ use super::activations::{Activations, Column, words_of};
 use super::chunk::*;
 use super::floats;
 use super::lanes::Lanes;
-use crate::backend::{FormatKernels, NARROW, Table};
+use crate::backend::{NARROW, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -34,8 +34,6 @@ const NARROW_PANEL: usize = 40 << 10;
 ///
 /// `few`, `panel` and `tile` are this folder's functions of the same name, which [`compile_for!`] compiles for the tier's features.
 pub(crate) trait Dot<const N: usize>: Sized {
-    /// The name of the tier's backend.
-    const NAME: &'static str;
     /// The tier's register.
     type V: Lanes<N>;
     /// Columns of a common format that are multiplied straight with what was unpacked, at most: 2, or 8 where registers are many.
@@ -138,27 +136,28 @@ macro_rules! compile_for {
 }
 pub(crate) use compile_for;
 
-/// A tier's table: that of the tier below, with this one's products of every quantised format.
-pub(crate) const fn table<T: Dot<N>, const N: usize>(supported: fn() -> bool, parent: Table) -> Table {
-    Table { name: T::NAME, supported, scratch_bytes: scratch_bytes::<T, N>, ..parent }
-        .with(Format::Q8_0, kernels::<T, BlockQ8_0, N>(&parent))
-        .with(Format::Q4_0, kernels::<T, BlockQ4_0, N>(&parent))
-        .with(Format::Q4_1, kernels::<T, BlockQ4_1, N>(&parent))
-        .with(Format::Q5_0, kernels::<T, BlockQ5_0, N>(&parent))
-        .with(Format::Q5_1, kernels::<T, BlockQ5_1, N>(&parent))
-        .with(Format::Q2_K, kernels::<T, BlockQ2K, N>(&parent))
-        .with(Format::Q3_K, kernels::<T, BlockQ3K, N>(&parent))
-        .with(Format::Q4_K, kernels::<T, BlockQ4K, N>(&parent))
-        .with(Format::Q5_K, kernels::<T, BlockQ5K, N>(&parent))
-        .with(Format::Q6_K, kernels::<T, BlockQ6K, N>(&parent))
-        .with(Format::IQ4_NL, kernels::<T, BlockIQ4NL, N>(&parent))
-        .with(Format::IQ4_XS, kernels::<T, BlockIQ4XS, N>(&parent))
-        .with(Format::MXFP4, kernels::<T, BlockMXFP4, N>(&parent))
-}
+impl Table {
+    /// The table with a tier's products of every quantised format.
+    pub(in crate::x86) const fn with_quantized<T: Dot<N>, const N: usize>(self) -> Table {
+        Table { scratch_bytes: scratch_bytes::<T, N>, ..self }
+            .with_block::<T, BlockQ8_0, N>()
+            .with_block::<T, BlockQ4_0, N>()
+            .with_block::<T, BlockQ4_1, N>()
+            .with_block::<T, BlockQ5_0, N>()
+            .with_block::<T, BlockQ5_1, N>()
+            .with_block::<T, BlockQ2K, N>()
+            .with_block::<T, BlockQ3K, N>()
+            .with_block::<T, BlockQ4K, N>()
+            .with_block::<T, BlockQ5K, N>()
+            .with_block::<T, BlockQ6K, N>()
+            .with_block::<T, BlockIQ4NL, N>()
+            .with_block::<T, BlockIQ4XS, N>()
+            .with_block::<T, BlockMXFP4, N>()
+    }
 
-const fn kernels<T: Dot<N>, B: Unpack, const N: usize>(parent: &Table) -> FormatKernels {
-    let parent = parent.formats[B::FORMAT as usize];
-    FormatKernels { origin: T::NAME, matmul: matmul::<T, B, N>, ..parent }
+    const fn with_block<T: Dot<N>, B: Unpack, const N: usize>(self) -> Table {
+        self.with(B::FORMAT, matmul::<T, B, N>)
+    }
 }
 
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.

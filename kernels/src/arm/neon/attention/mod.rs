@@ -9,24 +9,25 @@ use core::arch::aarch64::*;
 
 use super::curves::soft_cap;
 use super::vectors::Exp;
-use crate::attention::{AttendMut, KvFormat, KvKernels, Piece, Queries, Score};
+use crate::attention::{AttendMut, Piece, Queries, Score};
 use crate::backend::Table;
 use crate::blocks::{BlockF16, BlockQ4_0, BlockQ8_0};
 use crate::scalar;
 use crate::tile::TileMut;
 use cached::Cached;
 
-/// The table with attention from here.
-pub(super) const fn table(parent: Table) -> Table {
-    Table { attend_scratch: wide::scratch_len, ..parent }
-        .with_kv(KvFormat::F16, kernels::<BlockF16>(&parent))
-        .with_kv(KvFormat::Q8_0, kernels::<BlockQ8_0>(&parent))
-        .with_kv(KvFormat::Q4_0, kernels::<BlockQ4_0>(&parent))
-}
+impl Table {
+    /// The table with attention from here.
+    pub(super) const fn with_attention(self) -> Table {
+        Table { attend_scratch: wide::scratch_len, ..self }
+            .with_cached::<BlockF16>()
+            .with_cached::<BlockQ8_0>()
+            .with_cached::<BlockQ4_0>()
+    }
 
-const fn kernels<C: Cached>(parent: &Table) -> KvKernels {
-    let parent = parent.kv[C::KEPT as usize];
-    KvKernels { origin: "neon", attend: few::few::<C>, attend_wide: attend_wide::<C>, ..parent }
+    const fn with_cached<C: Cached>(self) -> Table {
+        self.with_kv(C::KEPT, few::few::<C>, attend_wide::<C>)
+    }
 }
 
 /// See [`crate::Backend::attend_wide`].
