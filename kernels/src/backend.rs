@@ -46,17 +46,36 @@ pub enum RopePairs {
     Halves,
 }
 
+/// A feature of a CPU by the compiler's name, and whether this CPU has it.
+pub type Feature = (&'static str, fn() -> bool);
+
+/// What an instruction set asks a CPU for.
+#[derive(Clone, Copy)]
+pub struct Features {
+    /// What no tier below asks for.
+    pub own: &'static [Feature],
+    /// What the tier below asks for, whose kernels are inherited.
+    pub below: Option<&'static Features>,
+}
+
+impl Features {
+    /// Whether this CPU has all of them, and what is below.
+    fn are_there(&self) -> bool {
+        self.own.iter().all(|(_, is_there)| is_there()) && self.below.is_none_or(Features::are_there)
+    }
+}
+
 /// One instruction set's kernels. A tier takes what it does not improve from the one below:
 /// `Table { name: "dotprod", .., ..neon::TABLE }.with(Format::Q4_0, matmul)`.
 ///
-/// Every function pointer may be called only on a CPU for which `supported` is true, and only with the lengths that
-/// the method of [`Backend`] of the same name checks.
+/// Every function pointer may be called only on a CPU that has the `features`, and only with the lengths that the method of
+/// [`Backend`] of the same name checks.
 #[derive(Clone, Copy)]
 pub struct Table {
     /// The name by which the backend is forced, shown and tested.
     pub name: &'static str,
-    /// Whether this CPU has what the table's kernels use.
-    pub supported: fn() -> bool,
+    /// What the table's kernels ask a CPU for.
+    pub features: Features,
     /// The kernels of each weight format, in the order of [`Format::ALL`].
     pub formats: [FormatKernels; Format::COUNT],
     /// See [`Backend::scratch_bytes`].
@@ -105,7 +124,7 @@ impl Table {
     }
 
     fn has_from(&self, from: &'static str) -> Origin {
-        Origin { backend: self.name, supported: (self.supported)(), from }
+        Origin { backend: self.name, supported: self.features.are_there(), from }
     }
 }
 
@@ -127,25 +146,6 @@ static ALL: &[Table] = &[
     crate::arm::neon::TABLE,
     scalar::TABLE,
 ];
-
-/// A feature by the compiler's name, and whether this CPU has it.
-type Feature = (&'static str, fn() -> bool);
-
-/// What the backends ask a CPU for.
-static FEATURES: &[Feature] = {
-    #[allow(unused_macros, reason = "architectures without backends of their own have nothing to ask for")]
-    macro_rules! asked {
-        ($($name:tt)*) => { &[$(($name, || has!($name))),*] };
-    }
-    #[cfg(target_arch = "x86_64")]
-    let features: &[Feature] =
-        asked!["avx2" "fma" "f16c" "avxvnni" "avx512f" "avx512bw" "avx512vl" "avx512vnni" "avx512bf16"];
-    #[cfg(target_arch = "aarch64")]
-    let features: &[Feature] = asked!["neon" "dotprod" "i8mm"];
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let features = &[];
-    features
-};
 
 /// A backend of this architecture, whether or not this CPU runs it, and where it has one kernel from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,18 +175,18 @@ impl Backend {
     /// The best backend of this CPU.
     pub fn detect() -> Backend {
         // The last table is scalar, which every CPU supports.
-        Backend(ALL.iter().find(|table| (table.supported)()).unwrap_or(&ALL[ALL.len() - 1]))
+        Backend(ALL.iter().find(|table| table.features.are_there()).unwrap_or(&ALL[ALL.len() - 1]))
     }
 
     /// The backend of that name.
     pub fn by_name(name: &str) -> Result<Backend, BackendError> {
         let table = ALL.iter().find(|table| table.name == name).ok_or(BackendError::Unknown)?;
-        if (table.supported)() { Ok(Backend(table)) } else { Err(BackendError::Unsupported) }
+        if table.features.are_there() { Ok(Backend(table)) } else { Err(BackendError::Unsupported) }
     }
 
     /// Every backend that this CPU supports, best first.
     pub fn available() -> impl Iterator<Item = Backend> {
-        ALL.iter().filter(|table| (table.supported)()).map(Backend)
+        ALL.iter().filter(|table| table.features.are_there()).map(Backend)
     }
 
     /// The names of every backend of this architecture, best first, supported or not.
@@ -196,7 +196,8 @@ impl Backend {
 
     /// The features of this CPU that some backend asks for, by the compiler's names: "avx2", "dotprod".
     pub fn cpu_features() -> impl Iterator<Item = &'static str> {
-        FEATURES.iter().filter(|(_, is_there)| is_there()).map(|(name, _)| *name)
+        let features = ALL.iter().rev().flat_map(|table| table.features.own);
+        features.filter(|(_, is_there)| is_there()).map(|(name, _)| *name)
     }
 
     /// Whether products of a format have the same bits for any number of columns, and not only up to [`NARROW`]: those of all

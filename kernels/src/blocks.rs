@@ -402,7 +402,8 @@ mod tests {
 
     #[test]
     fn blocks_have_ggmls_sizes() {
-        let sizes = [4, 2, 2, 34, 18, 20, 22, 24, 84, 110, 144, 176, 210, 18, 136, 17];
+        let sizes: [usize; Format::COUNT] =
+            [4, 2, 2, 34, 18, 20, 22, 24, 84, 110, 144, 176, 210, 18, 136, 17];
         for (format, size) in Format::ALL.iter().zip(sizes) {
             assert_eq!(format.block_bytes(), size, "{}", format.name());
         }

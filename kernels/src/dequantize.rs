@@ -1,4 +1,4 @@
-//! Floor 0: the exact weights of a block, for every format. A value is computed by the same floating-point operations
+//! The exact weights of a block, for every format. A value is computed by the same floating-point operations
 //! in the same order as ggml's reference, so that it is the same number bit for bit. Written as the formulas of
 //! [`crate::blocks`] read; what other kernels want unpacked by the word lies at the end.
 

@@ -14,17 +14,20 @@
 #[cfg(feature = "std")]
 extern crate std;
 
-/// Whether this CPU has every named feature: asked of the operating system with `std`, else what the compiler was told.
-#[allow(unused_macros, reason = "32-bit CPUs have no backend that asks")]
-macro_rules! has {
-    ($($feature:tt),*) => {{
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        { true $(&& std::arch::is_x86_feature_detected!($feature))* }
-        #[cfg(all(feature = "std", target_arch = "aarch64"))]
-        { true $(&& std::arch::is_aarch64_feature_detected!($feature))* }
-        #[cfg(not(feature = "std"))]
-        { true $(&& cfg!(target_feature = $feature))* }
-    }};
+/// Features of a CPU by the compiler's names, for [`backend::Features`]. Whether one is there is asked of the operating system with
+/// `std`, else it is what the compiler was told.
+#[allow(unused_macros, reason = "architectures without backends of their own have nothing to ask for")]
+macro_rules! features {
+    ($($feature:tt),*) => {
+        &[$(($feature, || {
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            { std::arch::is_x86_feature_detected!($feature) }
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            { std::arch::is_aarch64_feature_detected!($feature) }
+            #[cfg(not(feature = "std"))]
+            { cfg!(target_feature = $feature) }
+        })),*]
+    };
 }
 
 #[cfg(target_arch = "aarch64")]

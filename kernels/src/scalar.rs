@@ -15,7 +15,7 @@
 use half::f16;
 
 use crate::attention::{ATTEND_KEYS, AttendMut, KvKernels, Piece, Queries, Score};
-use crate::backend::{FormatKernels, RopePairs, Table};
+use crate::backend::{Features, FormatKernels, RopePairs, Table};
 use crate::blocks::*;
 use crate::ceiling;
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM, Scales};
@@ -28,7 +28,7 @@ use crate::tile::TileMut;
 /// The kernels that every CPU runs.
 pub const TABLE: Table = Table {
     name: "scalar",
-    supported: || true,
+    features: Features { own: &[], below: None },
     formats: FORMATS,
     scratch_bytes: |_| 0,
     quantize_q8,

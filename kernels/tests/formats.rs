@@ -85,6 +85,9 @@ fn hand_made_blocks_read_as_drawn(backend: Backend) {
         // scale[6] = 53 - 32, and the index of w[209] is 2.
         (Format::IQ4_XS, &[(3, 0x30), (7, 5), (105, 0x20)], &[(0, 4064.0), (208, -2667.0), (209, -1743.0)]),
     ];
+    for format in Format::ALL.iter().filter(|format| format.wants_q8()) {
+        assert!(CASES.iter().any(|(case, ..)| case == format), "{} has no case", format.name());
+    }
     for (format, bytes, values) in CASES {
         let mut block = vec![0; format.block_bytes()];
         for (&at, half) in halves_of(*format).iter().zip([[0x00, 0x3c], [0x00, 0x40]]) {

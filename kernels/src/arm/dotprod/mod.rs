@@ -11,17 +11,18 @@ use crate::arm::narrow::{self, Dot};
 use crate::arm::neon;
 use crate::arm::product::{self, Few, Product, Tier};
 use crate::arm::unpack::Unpack;
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::columns::Columns;
 use crate::tile::TileMut;
 
 /// The kernels of NEON with dot products.
-pub const TABLE: Table =
-    Table { name: "dotprod", supported, ceiling: ceiling::CEILING, ..neon::TABLE }.with_quantized::<Sdot>();
-
-fn supported() -> bool {
-    has!("neon", "dotprod")
+pub const TABLE: Table = Table {
+    name: "dotprod",
+    features: Features { own: features!("dotprod"), below: Some(&neon::TABLE.features) },
+    ceiling: ceiling::CEILING,
+    ..neon::TABLE
 }
+.with_quantized::<Sdot>();
 
 impl Tier for Sdot {
     unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {

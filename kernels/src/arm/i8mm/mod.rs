@@ -6,17 +6,18 @@ mod wide;
 use crate::arm::dotprod;
 use crate::arm::product::{self, Product, Tier};
 use crate::arm::unpack::Unpack;
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::columns::Columns;
 use crate::tile::TileMut;
 
 /// The kernels of NEON with matrix products. Few columns are multiplied by dot products, as there.
-pub const TABLE: Table =
-    Table { name: "i8mm", supported, ceiling: ceiling::CEILING, ..dotprod::TABLE }.with_quantized::<Smmla>();
-
-fn supported() -> bool {
-    has!("neon", "dotprod", "i8mm")
+pub const TABLE: Table = Table {
+    name: "i8mm",
+    features: Features { own: features!("i8mm"), below: Some(&dotprod::TABLE.features) },
+    ceiling: ceiling::CEILING,
+    ..dotprod::TABLE
 }
+.with_quantized::<Smmla>();
 
 impl Tier for Smmla {
     unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {

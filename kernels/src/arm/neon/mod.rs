@@ -14,7 +14,7 @@ use crate::arm::panel;
 use crate::arm::product::{self, Product, Tier};
 use crate::arm::unpack::Unpack;
 use crate::attention::{KvFormat, KvKernels};
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::blocks::*;
 use crate::columns::Columns;
 use crate::scalar;
@@ -23,7 +23,7 @@ use crate::tile::TileMut;
 /// The kernels of baseline NEON.
 pub const TABLE: Table = Table {
     name: "neon",
-    supported,
+    features: Features { own: features!("neon"), below: None },
     scratch_bytes: panel::bytes,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
@@ -47,10 +47,6 @@ pub const TABLE: Table = Table {
 .with(Format::F16, floats::matmul::<BlockF16>)
 .with(Format::BF16, floats::matmul::<BlockBF16>)
 .with_attention();
-
-fn supported() -> bool {
-    has!("neon")
-}
 
 impl Tier for Smull {
     unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {

@@ -10,7 +10,7 @@ pub(crate) mod vectors;
 use core::arch::x86_64::{__m256, __m256i};
 
 use crate::attention::{KvFormat, KvKernels};
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
@@ -19,7 +19,7 @@ use crate::x86::floats::{self, Float, FloatDot};
 /// The kernels of AVX2.
 pub const TABLE: Table = Table {
     name: "avx2",
-    supported,
+    features: Features { own: features!("avx2", "fma", "f16c"), below: None },
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
     rope: vectors::rope,
@@ -74,8 +74,4 @@ impl FloatDot<8> for Avx2 {
         // SAFETY: the same promises.
         unsafe { floats::totals(sums, totals) }
     }
-}
-
-fn supported() -> bool {
-    has!("avx2", "fma", "f16c")
 }

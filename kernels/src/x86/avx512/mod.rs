@@ -11,7 +11,7 @@ mod vectors;
 
 use core::arch::x86_64::{__m512, __m512i};
 
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::columns::Columns;
 use crate::tile::TileMut;
 use crate::x86::avx2;
@@ -20,7 +20,10 @@ use crate::x86::floats::{self, Float, FloatDot};
 /// The kernels of AVX-512.
 pub const TABLE: Table = Table {
     name: "avx512",
-    supported,
+    features: Features {
+        own: features!("avx512f", "avx512bw", "avx512vl", "avx512vnni"),
+        below: Some(&avx2::TABLE.features),
+    },
     quantize_q8: vectors::quantize_q8,
     silu_mul: vectors::silu_mul,
     gelu_mul: vectors::gelu_mul,
@@ -65,8 +68,4 @@ impl FloatDot<16> for Avx512 {
         // SAFETY: the same promises.
         unsafe { floats::totals(sums, totals) }
     }
-}
-
-fn supported() -> bool {
-    (avx2::TABLE.supported)() && has!("avx512f", "avx512bw", "avx512vl", "avx512vnni")
 }

@@ -5,18 +5,19 @@
 
 mod product;
 
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::blocks::Format;
 use crate::x86::avx512;
 
 /// The kernels of AVX-512 with bfloat16.
-pub const TABLE: Table = Table { name: "avx512bf16", supported, scratch_bytes, ..avx512::TABLE }
-    .with(Format::BF16, product::matmul);
+pub const TABLE: Table = Table {
+    name: "avx512bf16",
+    features: Features { own: features!("avx512bf16"), below: Some(&avx512::TABLE.features) },
+    scratch_bytes,
+    ..avx512::TABLE
+}
+.with(Format::BF16, product::matmul);
 
 fn scratch_bytes(k: usize) -> usize {
     product::scratch_bytes(k).max((avx512::TABLE.scratch_bytes)(k))
-}
-
-fn supported() -> bool {
-    (avx512::TABLE.supported)() && has!("avx512bf16")
 }

@@ -5,16 +5,17 @@
 mod ceiling;
 mod dot;
 
-use crate::backend::Table;
+use crate::backend::{Features, Table};
 use crate::x86::avx2;
 
 /// The kernels of AVX-VNNI.
-pub const TABLE: Table = Table { name: "avxvnni", supported, ceiling: ceiling::CEILING, ..avx2::TABLE }
-    .with_quantized::<AvxVnni, 8>();
+pub const TABLE: Table = Table {
+    name: "avxvnni",
+    features: Features { own: features!("avxvnni"), below: Some(&avx2::TABLE.features) },
+    ceiling: ceiling::CEILING,
+    ..avx2::TABLE
+}
+.with_quantized::<AvxVnni, 8>();
 
 /// The tier: what is written once for all of them, compiled for its features.
 struct AvxVnni;
-
-fn supported() -> bool {
-    (avx2::TABLE.supported)() && has!("avxvnni")
-}
