@@ -29,7 +29,7 @@ const PANEL_ROWS: usize = 32;
 /// Weights along `k` of a panel: it stays in the first cache, beside the activations it is multiplied with.
 const PANEL: usize = 256;
 /// Columns that are rounded at once, for a panel's run of `k`: they stay in the second cache.
-const GROUP: usize = 256;
+const PANEL_COLUMNS: usize = 256;
 
 /// Two weights of each row of a panel.
 type Pairs = [__m512i; 2];
@@ -42,7 +42,7 @@ const fn stride(k: usize) -> usize {
 /// Bytes of rounded columns and of a panel.
 pub(super) fn scratch_bytes(k: usize) -> usize {
     let narrow = NARROW * stride(k) * 64;
-    narrow.max(GROUP * stride(PANEL) * 64 + PANEL / 2 * size_of::<Pairs>())
+    narrow.max(PANEL_COLUMNS * stride(PANEL) * 64 + PANEL / 2 * size_of::<Pairs>())
 }
 
 /// See [`crate::Backend::matmul`].
@@ -69,10 +69,11 @@ pub(super) unsafe fn matmul(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'
                 _ => few::<4, 6>(weights, x.k, x.n, lines, out),
             };
         }
-        let (lines, panel) = scratch.split_at_mut(GROUP * stride(PANEL) * 64);
+        let (lines, panel) = scratch.split_at_mut(PANEL_COLUMNS * stride(PANEL) * 64);
         let (lines, panel) = (lines.align_to_mut().1, panel.align_to_mut().1);
-        for c in (0..x.n).step_by(GROUP) {
-            let (x, out) = (&x.range(c, x.n.min(c + GROUP)), &mut out.columns(c, x.n.min(c + GROUP)));
+        for c in (0..x.n).step_by(PANEL_COLUMNS) {
+            let (x, out) =
+                (&x.range(c, x.n.min(c + PANEL_COLUMNS)), &mut out.columns(c, x.n.min(c + PANEL_COLUMNS)));
             for from in (0..x.k).step_by(PANEL) {
                 let len = PANEL.min(x.k - from);
                 round(x, from, len, lines);

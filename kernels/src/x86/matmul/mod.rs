@@ -1,4 +1,21 @@
 //! The matrix product of every quantised format: how rows and columns are cut, for every tier of x86.
+//!
+//! ```text
+//!                   32 of k   32 of k
+//!          ┌ strip  | chunk | chunk | ..  |           | tile | tile | ..      tile: COLUMNS columns, whose sums
+//! panel    ┤                              |   out:    |      |      |               are in registers
+//!          └ strip  | chunk | chunk | ..  |           |      |      |
+//!                   PANEL of k                        PANEL_COLUMNS
+//!
+//! many columns:   for each PANEL_COLUMNS of columns                  few columns:   for each strip of rows
+//!                     for each PANEL of k                                               for each block of k
+//!                         for each panel of rows                                            unpack it, and multiply at once
+//!                             unpack it into scratch
+//!                             for each tile: add the product
+//! ```
+//! A strip is as many rows as a register has lanes, `N`: a lane is a row. In the words of BLIS a tile is MR = `N * STRIPS` by NR =
+//! `COLUMNS`, a panel is packed A with KC = `PANEL`, and NC is `PANEL_COLUMNS`. B, the activations, is read as it lies. Between the
+//! two ways, up to [`NARROW`] columns take panels so short that the first cache holds them.
 
 mod few;
 mod panel;
@@ -21,8 +38,8 @@ use rows::Bytes;
 pub(crate) use rows::{Strip, prefetch};
 pub(crate) use sums::{get, put};
 
-/// Columns of a group: for how many a panel is unpacked at once.
-const GROUP: usize = 256;
+/// Columns that a panel is unpacked for at once.
+const PANEL_COLUMNS: usize = 256;
 /// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, half of it
 /// while a panel is unpacked, which takes as long.
 const TILES: usize = 16;
@@ -40,7 +57,8 @@ pub(crate) trait Dot<const N: usize>: Sized {
     const FEW: usize;
     /// Whose panels the tier multiplies with: one of the same registers, which every CPU of this tier runs as well.
     type Panels: Dot<N, V = Self::V>;
-    /// Weights along `k` of a panel: it stays in the cache, together with the activations of a group.
+    /// Weights along `k` of a panel: it stays in the cache, together with the activations of
+    /// [`PANEL_COLUMNS`].
     const PANEL: usize;
     /// Strips of a panel.
     const STRIPS: usize;
@@ -163,7 +181,7 @@ impl Table {
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.
 fn scratch_bytes<T: Dot<N>, const N: usize>(k: usize) -> usize {
     // Two groups with a base have the most words.
-    let words = usize::max(NARROW * k, GROUP * T::PANEL) / CHUNK * words_of(2, true);
+    let words = usize::max(NARROW * k, PANEL_COLUMNS * T::PANEL) / CHUNK * words_of(2, true);
     let panel = T::PANEL / CHUNK * T::STRIPS * size_of::<Chunk<T::V, N>>();
     usize::max(panel + words * size_of::<u32>(), floats::scratch_bytes::<N>())
 }
@@ -302,7 +320,7 @@ unsafe fn multiply(
     // SAFETY: any bits are integers.
     let terms = unsafe { terms.align_to_mut().1 };
     // SAFETY: the CPU's features and the lengths are promised by the caller; every tier has those of AVX2. There is room
-    // for the terms of a few columns, or of a group and a panel.
+    // for the terms of a few columns, or of PANEL_COLUMNS and a panel: see scratch_bytes.
     unsafe {
         // The terms of a narrow product are computed once, and those of a wide one panel by panel.
         let (run, chunks) = if x.n <= NARROW {
@@ -315,8 +333,9 @@ unsafe fn multiply(
             (product.k, product.k / CHUNK)
         };
         let panel = &mut panel[..chunks * product.strips * product.chunk];
-        for c in (0..x.n).step_by(GROUP) {
-            let (x, out) = (&x.range(c, x.n.min(c + GROUP)), &mut out.columns(c, x.n.min(c + GROUP)));
+        for c in (0..x.n).step_by(PANEL_COLUMNS) {
+            let (x, out) =
+                (&x.range(c, x.n.min(c + PANEL_COLUMNS)), &mut out.columns(c, x.n.min(c + PANEL_COLUMNS)));
             for from in (0..x.k).step_by(run) {
                 let blocks = (from / CHUNK, x.k.min(from + run) / CHUNK);
                 let activations = &Activations::new(x, blocks, product.term, product.groups, terms);
