@@ -2,13 +2,12 @@
 //! Invariant: a [`Backend`] exists only for a CPU that has its instruction set, and its methods check every length,
 //! so that all of it is safe to call.
 
-use core::fmt;
+use core::{fmt, iter};
 
 use crate::attention::{Attend, AttendMut, AttendWide, KvFormat, KvKernels};
 use crate::blocks::Format;
 use crate::ceiling::{Ceiling, READ};
 use crate::columns::{Columns, ColumnsMut, Q8_BLOCK, Q8_SUM, Scales};
-use crate::math;
 use crate::recurrent::{self, DeltaInputs, TAPS_MAX};
 use crate::scalar;
 use crate::scan::{SCAN_BLOCK, SpreadMut};
@@ -61,7 +60,8 @@ pub struct Features {
 impl Features {
     /// Whether this CPU has all of them, and what is below.
     fn are_there(&self) -> bool {
-        self.own.iter().all(|(_, is_there)| is_there()) && self.below.is_none_or(Features::are_there)
+        iter::successors(Some(self), |features| features.below)
+            .all(|features| features.own.iter().all(|(_, is_there)| is_there()))
     }
 }
 
@@ -312,7 +312,7 @@ impl Backend {
         assert_eq!(x.len(), gain.len());
         assert_eq!(x.len(), out.len());
         assert!(bias.is_none_or(|bias| bias.len() == x.len()), "a bias for each value");
-        layer_norm(x, gain, bias, eps, out);
+        scalar::layer_norm(x, gain, bias, eps, out);
     }
 
     /// Turns the first `2 * cos.len()` values of each head of one token by its position's angles, pair by pair:
@@ -470,31 +470,5 @@ impl Backend {
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Backend({})", self.0.name)
-    }
-}
-
-/// See [`Backend::layer_norm`].
-fn layer_norm(x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-    /// Sums in progress: as many as a compiler keeps in the registers of any CPU.
-    const LANES: usize = 16;
-    fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-        let (chunks, rest) = x.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for chunk in chunks {
-            for (sum, x) in sums.iter_mut().zip(chunk) {
-                *sum += of(*x);
-            }
-        }
-        sums.iter().sum::<f32>() + rest.iter().map(|x| of(*x)).sum::<f32>()
-    }
-    let mean = sum(x, |x| x) / x.len() as f32;
-    // Of the differences: the mean square minus the squared mean loses what a large mean leaves of the variance.
-    let variance = sum(x, |x| (x - mean) * (x - mean)) / x.len() as f32;
-    let scale = 1.0 / math::sqrt(variance + eps);
-    for ((x, gain), out) in x.iter().zip(gain).zip(out.iter_mut()) {
-        *out = (x - mean) * scale * gain;
-    }
-    if let Some(bias) = bias {
-        out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
     }
 }

@@ -183,6 +183,32 @@ fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
     }
 }
 
+/// See [`crate::Backend::layer_norm`]: what every backend runs.
+pub(crate) fn layer_norm(x: &[f32], gain: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+    /// Sums in progress: as many as a compiler keeps in the registers of any CPU.
+    const LANES: usize = 16;
+    fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+        let (chunks, rest) = x.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for chunk in chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum += of(*x);
+            }
+        }
+        sums.iter().sum::<f32>() + rest.iter().map(|x| of(*x)).sum::<f32>()
+    }
+    let mean = sum(x, |x| x) / x.len() as f32;
+    // Of the differences: the mean square minus the squared mean loses what a large mean leaves of the variance.
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / x.len() as f32;
+    let scale = 1.0 / math::sqrt(variance + eps);
+    for ((x, gain), out) in x.iter().zip(gain).zip(out.iter_mut()) {
+        *out = (x - mean) * scale * gain;
+    }
+    if let Some(bias) = bias {
+        out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+    }
+}
+
 /// See [`crate::Backend::rope`].
 pub(crate) fn rope(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs) {
     let half = cos.len();
@@ -200,7 +226,7 @@ pub(crate) fn rope(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pai
 }
 
 /// See [`crate::Backend::silu_mul`].
-fn silu_mul(gate: &mut [f32], up: &[f32]) {
+pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
         *gate = *gate / (1.0 + math::exp(-*gate)) * up;
     }
@@ -236,7 +262,7 @@ fn add(x: &mut [f32], y: &[f32]) {
 }
 
 /// See [`crate::Backend::store_kv`].
-fn store_f16(x: &[f32], out: &mut [u8]) {
+pub(crate) fn store_f16(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.iter().zip(out.as_chunks_mut().0) {
         *out = f16::from_f32(*x).to_le_bytes();
     }

@@ -5,6 +5,8 @@
 //! is the same everywhere.
 #![forbid(unsafe_code)]
 
+use crate::math::{self, LN_2};
+
 /// Logits that are scanned together: 1 KiB of them, so that a second look finds them in the nearest cache.
 pub const SCAN_BLOCK: usize = 256;
 
@@ -93,15 +95,12 @@ const LEAST: f32 = -87.3;
 
 /// e to the power of `x`, which is of `LEAST..=0`, within 3 units in the last place.
 ///
-/// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, where `p` was fitted to a relative error
-/// of 3e-9 of the whole.
+/// With `x = n ln 2 + r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 + r + r^2 p(r))`, see [`math::EXP`].
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    // A float this large ends in its integer; here in the exponent of 2^n, 127 for n = 0.
-    const EXPONENTS: f32 = 12_582_912.0 + 127.0;
-    // In two parts, of which n times the first is exact.
-    const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
-    const P: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_71, 0.001_381_461_3];
+    // The bits of such a sum end in the exponent of 2^n: 127 for n = 0.
+    const EXPONENTS: f32 = math::INTEGERS + 127.0;
+    const P: [f32; 5] = math::EXP;
     let exponent = x * core::f32::consts::LOG2_E + EXPONENTS;
     let n = exponent - EXPONENTS;
     let r = (x - n * LN_2[0]) - n * LN_2[1];

@@ -5,6 +5,8 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
+use crate::math::INTEGERS;
+
 /// The lower four of eight halves as floats.
 #[inline(always)]
 pub(crate) fn f16_low_to_f32(halves: uint16x8_t) -> float32x4_t {
@@ -148,9 +150,8 @@ pub(crate) unsafe fn smmla_step(
 /// [`START`] in the registers of sixteen sums.
 static STARTS: [f32; 16] = [START; 16];
 
-/// The middle of the floats that lie 1 apart: adding an integer of less than 2^22 to its bits adds it to its value. Sums that
-/// start as it are floats without a conversion.
-pub(crate) const START: f32 = 12_582_912.0;
+/// What sums of integers start as that are to be floats without a conversion.
+pub(crate) const START: f32 = INTEGERS;
 
 /// Adds the products of 32 weights of each of four rows with four columns, by their factors, and moves on behind them.
 ///

@@ -8,6 +8,7 @@ use crate::arm::unpack::Unpack;
 use crate::backend::Table;
 use crate::blocks::*;
 use crate::columns::{Columns, Q8_BLOCK};
+use crate::math::nearest;
 use crate::tile::TileMut;
 
 /// How a tier multiplies with the formats that [`Unpack`] reads.
@@ -107,6 +108,8 @@ pub(crate) unsafe fn multiply(
 
 /// Writes the terms of some columns, column by column.
 fn write_terms(x: &Columns<'_>, term: Term, parts: usize, terms: &mut [f32]) {
+    // Of a column of zeroes this is of 0 / 0, and any number does.
+    let whole = |x: f32| nearest(x) as f32;
     let (sums, _) = x.s.as_chunks::<2>();
     match (term, parts) {
         (Term::Nothing, _) => {}
@@ -120,12 +123,4 @@ fn write_terms(x: &Columns<'_>, term: Term, parts: usize, terms: &mut [f32]) {
             terms.iter_mut().zip(sums).zip(x.d).for_each(|((terms, s), d)| *terms = s.map(|s| whole(s / d)));
         }
     }
-}
-
-/// The nearest whole number, for up to 2^22; some number for what is none, as 0 / 0 of a column of zeroes.
-#[inline]
-fn whole(x: f32) -> f32 {
-    // Adding START leaves the number in the low bits of the mantissa.
-    use crate::arm::insn::START;
-    ((x + START).to_bits() as i32).wrapping_sub(START.to_bits() as i32) as f32
 }

@@ -14,6 +14,7 @@
 
 use super::chunk::{CHUNK, Term};
 use crate::columns::Columns;
+use crate::math::{INTEGERS, nearest};
 
 /// One column of activations, or a run of it along `k`.
 #[derive(Clone, Copy)]
@@ -98,7 +99,7 @@ impl<'a> Activations<'a> {
             let (sums, d) = (&x.s.as_chunks::<2>().0[run.clone()], &x.d[run]);
             if has_bases {
                 let bases = &mut bases[c * blocks..][..blocks];
-                bases.iter_mut().zip(d).for_each(|(base, d)| *base = SHIFT * d);
+                bases.iter_mut().zip(d).for_each(|(base, d)| *base = INTEGERS * d);
             }
             match (term, groups) {
                 (Term::Minimum, 1) => {
@@ -120,14 +121,15 @@ impl<'a> Activations<'a> {
                     }
                 }
                 (Term::Offset(0), _) => {}
+                // Of a column of zeroes this is 0 / 0, and any integer does.
                 (Term::Offset(offset), 1) => {
                     for ((term, [a, b]), d) in terms.iter_mut().zip(sums).zip(d) {
-                        *term = round((a + b) / d).wrapping_mul(-offset) as u32;
+                        *term = nearest((a + b) / d).wrapping_mul(-offset) as u32;
                     }
                 }
                 (Term::Offset(offset), _) => {
                     for ((terms, s), d) in terms.as_chunks_mut::<2>().0.iter_mut().zip(sums).zip(d) {
-                        *terms = s.map(|s| round(s / d).wrapping_mul(-offset) as u32);
+                        *terms = s.map(|s| nearest(s / d).wrapping_mul(-offset) as u32);
                     }
                 }
             }
@@ -165,14 +167,4 @@ impl<'a> Activations<'a> {
 /// Words that are computed of a block with so many groups.
 pub(crate) const fn words_of(groups: usize, has_bases: bool) -> usize {
     groups + has_bases as usize
-}
-
-/// A float of which one more bit is one more, and that has as much room below as above.
-const SHIFT: f32 = 12_582_912.0;
-
-/// The nearest integer, for up to 2^22; any integer for what is none, as 0 / 0 of a column of zeroes.
-#[inline(always)]
-fn round(x: f32) -> i32 {
-    // Adding 1.5 * 2^23 leaves the integer in the low bits of the mantissa.
-    ((x + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32)
 }

@@ -9,7 +9,7 @@ use crate::arm::insn;
 use crate::arm::unpack::map2;
 use crate::backend::RopePairs;
 use crate::columns::{ColumnsMut, Q8_BLOCK, Scales};
-use crate::math;
+use crate::{math, scalar};
 
 /// See [`crate::Backend::quantize_q8`].
 #[target_feature(enable = "neon")]
@@ -150,9 +150,7 @@ pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
             store(&mut gate[i], vmulq_f32(silu, load(&up[i])));
         }
     }
-    for (gate, up) in gate_rest.iter_mut().zip(up_rest) {
-        *gate = *gate / (1.0 + math::exp(-*gate)) * up;
-    }
+    scalar::silu_mul(gate_rest, up_rest);
 }
 
 /// The exponential, with what it needs in registers: the compiler would make most of that again for every four values.
@@ -174,16 +172,15 @@ impl Exp {
     #[inline]
     #[target_feature(enable = "neon")]
     pub(crate) fn new() -> Exp {
-        const P: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_71, 0.001_381_461_3];
-        const LN_2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
+        const P: [f32; 5] = math::EXP;
         let all = |value| insn::whole(vdupq_n_f32(value));
         Exp {
-            factors: insn::whole(load(&[core::f32::consts::LOG2_E, LN_2[0], LN_2[1], 0.0])),
+            factors: insn::whole(load(&[core::f32::consts::LOG2_E, math::LN_2[0], math::LN_2[1], 0.0])),
             odd: insn::whole(load(&[P[1], P[3], P[4], 0.0])),
             even: [all(P[0]), all(P[2])],
             one: all(1.0),
             // The bits of a float this large end in its integer, here the exponent of 2^n: 127 for n = 0.
-            exponents: all(insn::START + 127.0),
+            exponents: all(math::INTEGERS + 127.0),
             // Beyond these n is 128, of which the bits are infinity's, and -127, of which they are those of 0.
             least: all(-88.8),
             greatest: all(88.0),
@@ -193,8 +190,7 @@ impl Exp {
     /// e to the power of the negative of each, within 2 units of the last place; 0 below `2^-126.5`, and infinity above
     /// `2^127.5`. No number may be less than -88.8, which [`Exp::no_less`] sees to.
     ///
-    /// With `-x = n ln 2 - r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 - r + r^2 p(-r))`, where `p` was fitted to a
-    /// relative error of 3e-9 of the whole.
+    /// With `-x = n ln 2 - r`, `n` an integer and `|r| <= ln 2 / 2`: `2^n (1 - r + r^2 p(-r))`, see [`math::EXP`].
     #[inline]
     #[target_feature(enable = "neon")]
     pub(crate) fn of_negative(&self, x: float32x4_t) -> float32x4_t {
@@ -245,9 +241,7 @@ pub(crate) unsafe fn store_f16(x: &[f32], out: &mut [u8]) {
         // SAFETY: there are eight bytes, and a store of bytes may go anywhere.
         unsafe { vst1_u8(out.as_mut_ptr(), vreinterpret_u8_u16(insn::f32_to_f16(load(x)))) }
     }
-    for (x, out) in x_rest.iter().zip(out_rest.as_chunks_mut().0) {
-        *out = f16::from_f32(*x).to_le_bytes();
-    }
+    scalar::store_f16(x_rest, out_rest);
 }
 
 /// See [`crate::Backend::store_kv`].

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::blocks::F16;
+use crate::math::LN_2;
 use crate::x86::register::Floats;
 
 /// Loads eight floats.
@@ -77,9 +78,8 @@ pub(crate) fn exp(x: __m256) -> __m256 {
         x,
         _mm256_set1_ps(core::f32::consts::LOG2_E),
     ));
-    // ln 2 in two parts, the first of few bits, so that its product with n is exact.
-    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693_359_4), x);
-    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.121_944_4e-4), r);
+    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LN_2[0]), x);
+    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LN_2[1]), r);
     let mut sum = _mm256_set1_ps(1.0 / 5040.0);
     for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = _mm256_fmadd_ps(sum, r, _mm256_set1_ps(factor));

@@ -137,9 +137,7 @@ pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
         let denominator = _mm256_add_ps(one, exp(_mm256_sub_ps(_mm256_setzero_ps(), x)));
         store(gate, _mm256_mul_ps(_mm256_div_ps(x, denominator), load(up)));
     }
-    for (gate, up) in last_gates.iter_mut().zip(last_ups) {
-        *gate = *gate / (1.0 + math::exp(-*gate)) * up;
-    }
+    scalar::silu_mul(last_gates, last_ups);
 }
 
 /// See [`crate::Backend::gelu_mul`].
@@ -180,9 +178,7 @@ pub(super) fn store_f16(x: &[f32], out: &mut [u8]) {
         // SAFETY: out has eight halves.
         unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), halves) };
     }
-    for (x, out) in rest.iter().zip(last_outs.as_chunks_mut().0) {
-        *out = f16::from_f32(*x).to_le_bytes();
-    }
+    scalar::store_f16(rest, last_outs);
 }
 
 /// See [`crate::Backend::store_kv`].
