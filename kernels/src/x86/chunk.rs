@@ -191,7 +191,7 @@ pub(crate) unsafe fn first_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [
 #[inline(always)]
 pub(crate) unsafe fn last_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [&B; N]) -> V::Floats {
     // SAFETY: the CPU's features are promised by the caller.
-    unsafe { V::words(rows.map(|row| *last(row))).right(16, 0xffff).halves() }
+    unsafe { V::words(rows.map(|row| *last(row))).shr(16, 0xffff).halves() }
 }
 
 /// The first bytes of a block.

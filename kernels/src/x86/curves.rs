@@ -16,9 +16,9 @@ pub(super) unsafe fn gelu_mul<F: Floats<N>, const N: usize>(gate: &mut [f32], up
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let x = F::load(gate);
-            let factor = x.times(x).times_plus(F::splat(GELU[1]), F::splat(GELU[0]));
-            let denominator = x.times(factor).exp().plus(F::splat(1.0));
-            x.over(denominator).times(F::load(up)).store(gate);
+            let factor = x.mul(x).mul_add(F::splat(GELU[1]), F::splat(GELU[0]));
+            let denominator = x.mul(factor).exp().add(F::splat(1.0));
+            x.div(denominator).mul(F::load(up)).store(gate);
         }
     }
     scalar::gelu_mul(last_gates, last_ups);
@@ -46,7 +46,7 @@ pub(super) unsafe fn soft_cap<F: Floats<N>, const N: usize>(x: &mut [f32], scale
 pub(super) unsafe fn capped<F: Floats<N>, const N: usize>(x: F, scale: f32, cap: f32) -> F {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
-        let denominator = x.times(F::splat(2.0 * scale / cap)).exp().plus(F::splat(1.0));
-        F::splat(cap).minus(F::splat(2.0 * cap).over(denominator))
+        let denominator = x.mul(F::splat(2.0 * scale / cap)).exp().add(F::splat(1.0));
+        F::splat(cap).sub(F::splat(2.0 * cap).div(denominator))
     }
 }

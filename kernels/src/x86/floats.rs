@@ -71,7 +71,7 @@ impl Float for BlockF16 {
             let words = V::transpose(rows);
             for i in 0..4 {
                 out[2 * i] = words[i].halves();
-                out[2 * i + 1] = words[i].right(16, 0xffff).halves();
+                out[2 * i + 1] = words[i].shr(16, 0xffff).halves();
             }
         }
     }
@@ -90,8 +90,8 @@ impl Float for BlockBF16 {
         unsafe {
             let words = V::transpose(rows);
             for i in 0..4 {
-                out[2 * i] = words[i].left(16, 0xffff_0000).as_floats();
-                out[2 * i + 1] = words[i].right(0, 0xffff_0000).as_floats();
+                out[2 * i] = words[i].shl(16, 0xffff_0000).as_floats();
+                out[2 * i + 1] = words[i].shr(0, 0xffff_0000).as_floats();
             }
         }
     }
@@ -125,7 +125,7 @@ pub(crate) trait FloatDot<const N: usize> {
     ///
     /// # Safety
     /// The CPU must have the tier's features.
-    unsafe fn totals(sums: &[<Self::V as Lanes<N>>::Floats], totals: &mut [f32]);
+    unsafe fn reduce_sums(sums: &[<Self::V as Lanes<N>>::Floats], totals: &mut [f32]);
 }
 
 impl Table {
@@ -223,14 +223,14 @@ unsafe fn few_tile<T: FloatDot<N>, B: Float, const N: usize, const R: usize, con
             for j in 0..C {
                 let column: <T::V as Lanes<N>>::Floats = Floats::load(&*columns[j].as_ptr().add(k).cast());
                 for i in 0..R {
-                    sums[j][i] = w[i].times_plus(column, sums[j][i]);
+                    sums[j][i] = w[i].mul_add(column, sums[j][i]);
                 }
             }
         }
         // Copies: the sums themselves, and where rows and columns lie, stay in registers, as nobody has their address.
         let (sums, rows, columns) = (sums, rows, columns);
         let mut totals = [[0.0; R]; C];
-        T::totals(sums.as_flattened(), totals.as_flattened_mut());
+        T::reduce_sums(sums.as_flattened(), totals.as_flattened_mut());
         write_sums(&rows, &columns, whole, totals.as_flattened(), out, r, c);
     }
 }
@@ -262,12 +262,12 @@ fn write_sums<B: Float>(
 /// The sum of the lanes of each register.
 ///
 /// # Safety
-/// As [`FloatDot::totals`].
+/// As [`FloatDot::reduce_sums`].
 #[inline(always)]
-pub(crate) unsafe fn totals<F: Floats<N>, const N: usize>(sums: &[F], totals: &mut [f32]) {
+pub(crate) unsafe fn reduce_sums<F: Floats<N>, const N: usize>(sums: &[F], totals: &mut [f32]) {
     for (sum, total) in sums.iter().zip(totals) {
         // SAFETY: the CPU's features are promised by the caller.
-        *total = unsafe { sum.total() };
+        *total = unsafe { sum.reduce_sum() };
     }
 }
 
@@ -366,7 +366,7 @@ pub(crate) unsafe fn many_tile<V: Lanes<N>, const N: usize, const C: usize>(
             for j in 0..C {
                 let x = V::Floats::splat(*columns[j].get_unchecked(k));
                 for s in 0..STRIPS {
-                    acc[j][s] = w[s].times_plus(x, acc[j][s]);
+                    acc[j][s] = w[s].mul_add(x, acc[j][s]);
                 }
             }
         }

@@ -22,17 +22,17 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     /// Each byte shifted right, and masked: by a mask of no more bits than are left of a byte.
     unsafe fn bits(self, shift: usize, mask: i8) -> Self;
     /// Each byte shifted left; no bit may leave it.
-    unsafe fn raised(self, shift: usize) -> Self;
+    unsafe fn shl_bytes(self, shift: usize) -> Self;
     /// The bits of both.
     unsafe fn or(self, other: Self) -> Self;
     /// Each lane shifted right, and masked.
-    unsafe fn right(self, shift: usize, mask: u32) -> Self;
+    unsafe fn shr(self, shift: usize, mask: u32) -> Self;
     /// Each lane shifted left, and masked.
-    unsafe fn left(self, shift: usize, mask: u32) -> Self;
+    unsafe fn shl(self, shift: usize, mask: u32) -> Self;
     /// Each lane plus another.
-    unsafe fn plus(self, other: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
     /// Each byte less a number.
-    unsafe fn less(self, number: i8) -> Self;
+    unsafe fn sub_bytes(self, number: i8) -> Self;
     /// Each lane, a signed number, as a float.
     unsafe fn to_floats(self) -> Self::Floats;
     /// The bits, as floats.
@@ -42,7 +42,7 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     /// Bits `4 i .. 4 i + 4` of the lane, one at bit 4 of each of its bytes.
     unsafe fn fifth_bits(self, i: usize) -> Self;
     /// For each byte, an index, the level of a table.
-    unsafe fn levels(self, table: &[i8; 16]) -> Self;
+    unsafe fn lookup(self, table: &[i8; 16]) -> Self;
 
     /// Byte `i` of the lane, times a float.
     unsafe fn byte_times(self, i: usize, factor: Self::Floats) -> Self::Floats;

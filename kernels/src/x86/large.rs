@@ -15,7 +15,7 @@ impl Unpack for BlockQ2K {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
-            let dmin = dmin.negative();
+            let dmin = dmin.neg();
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
@@ -68,7 +68,7 @@ impl Unpack for BlockQ4K {
         unsafe {
             let head = V::transpose(rows.map(first));
             let (scales, mins) = scales_and_mins(head);
-            let (d, dmin) = (head[0].halves(), head[0].right(16, 0xffff).halves().negative());
+            let (d, dmin) = (head[0].halves(), head[0].shr(16, 0xffff).halves().neg());
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
                 for s in [2 * p, 2 * p + 1] {
@@ -97,14 +97,14 @@ impl Unpack for BlockQ5K {
         unsafe {
             let head = V::transpose(rows.map(first));
             let (scales, mins) = scales_and_mins(head);
-            let (d, dmin) = (head[0].halves(), head[0].right(16, 0xffff).halves().negative());
+            let (d, dmin) = (head[0].halves(), head[0].shr(16, 0xffff).halves().neg());
             let high = transpose_32::<V, N, _>(rows.map(|row| &row.qh));
             for p in 0..4 {
                 let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
                 for s in [2 * p, 2 * p + 1] {
                     let mut w = qs;
                     for i in 0..STEPS {
-                        w[i] = qs[i].bits(s % 2 * 4, 15).or(high[i].bits(s, 1).raised(4));
+                        w[i] = qs[i].bits(s % 2 * 4, 15).or(high[i].bits(s, 1).shl_bytes(4));
                     }
                     let d = scales[s / 4].byte_times(s % 4, d);
                     let m = mins[s / 4].byte_times(s % 4, dmin);
@@ -155,7 +155,7 @@ impl Unpack for BlockIQ4XS {
             for s in 0..8 {
                 let mut w = nibbles::<V, N>(rows.map(|row| part(&row.qs, 16 * s)));
                 for i in 0..STEPS {
-                    w[i] = w[i].levels(&IQ4_VALUES);
+                    w[i] = w[i].lookup(&IQ4_VALUES);
                 }
                 sink.take::<Self>(s, Chunk::new(w, scales[s / 4].signed_byte_times(s % 4, d)));
             }
@@ -201,7 +201,7 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
         unsafe {
             let mut w = self.high;
             for i in 0..STEPS {
-                w[i] = self.low[0][i].bits(2 * J, 3).or(self.high[i].bits(J, 1).raised(2));
+                w[i] = self.low[0][i].bits(2 * J, 3).or(self.high[i].bits(J, 1).shl_bytes(2));
             }
             sink.take::<BlockQ3K>(4 * self.h + J, self.scaled::<J>(w, d));
         }
@@ -215,7 +215,7 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
             let mut w = self.high;
             for i in 0..STEPS {
                 let low = self.low[J % 2][i].bits(J / 2 * 4, 15);
-                w[i] = low.or(self.high[i].bits(2 * J, 3).raised(4));
+                w[i] = low.or(self.high[i].bits(2 * J, 3).shl_bytes(4));
             }
             sink.take::<BlockQ6K>(4 * self.h + J, self.scaled::<J>(w, d));
         }
@@ -246,8 +246,8 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
 unsafe fn scales_and_mins<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], [V; 2]) {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
-        let scales = [head[1].bits(0, 63), head[3].bits(0, 15).or(head[1].bits(6, 3).raised(4))];
-        let mins = [head[2].bits(0, 63), head[3].bits(4, 15).or(head[2].bits(6, 3).raised(4))];
+        let scales = [head[1].bits(0, 63), head[3].bits(0, 15).or(head[1].bits(6, 3).shl_bytes(4))];
+        let mins = [head[2].bits(0, 63), head[3].bits(4, 15).or(head[2].bits(6, 3).shl_bytes(4))];
         (scales, mins)
     }
 }
@@ -266,14 +266,14 @@ unsafe fn scales_q3_k<V: Lanes<N>, const N: usize>(tail: [V; 4]) -> ([V; 4], V::
         // The words behind the two bytes of `q`.
         let mut words = tail;
         for i in 0..3 {
-            words[i] = tail[i].right(16, 0x0000_ffff).or(tail[i + 1].left(16, 0xffff_0000));
+            words[i] = tail[i].shr(16, 0x0000_ffff).or(tail[i + 1].shl(16, 0xffff_0000));
         }
         let mut scales = words;
         for t in 0..4 {
             let low = words[t % 2].bits(t / 2 * 4, 15);
-            scales[t] = low.or(words[2].bits(2 * t, 3).raised(4)).less(32);
+            scales[t] = low.or(words[2].bits(2 * t, 3).shl_bytes(4)).sub_bytes(32);
         }
-        (scales, tail[3].right(16, 0xffff).halves())
+        (scales, tail[3].shr(16, 0xffff).halves())
     }
 }
 
@@ -286,9 +286,9 @@ unsafe fn scales_q3_k<V: Lanes<N>, const N: usize>(tail: [V; 4]) -> ([V; 4], V::
 unsafe fn scales_iq4_xs<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], V::Floats) {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
-        let first = spread(head[1], 0, 4).or(spread(head[0], 16, 2).raised(4));
-        let second = spread(head[1], 16, 4).or(spread(head[0], 24, 2).raised(4));
-        ([first.less(32), second.less(32)], head[0].halves())
+        let first = spread(head[1], 0, 4).or(spread(head[0], 16, 2).shl_bytes(4));
+        let second = spread(head[1], 16, 4).or(spread(head[0], 24, 2).shl_bytes(4));
+        ([first.sub_bytes(32), second.sub_bytes(32)], head[0].halves())
     }
 }
 
@@ -299,7 +299,7 @@ unsafe fn spread<V: Lanes<N>, const N: usize>(word: V, from: usize, bits: usize)
     for i in 0..4 {
         let (at, to, mask) = (from + bits * i, 8 * i, ((1 << bits) - 1) << (8 * i));
         // SAFETY: the CPU's features are promised by the caller.
-        bytes[i] = unsafe { if at >= to { word.right(at - to, mask) } else { word.left(to - at, mask) } };
+        bytes[i] = unsafe { if at >= to { word.shr(at - to, mask) } else { word.shl(to - at, mask) } };
     }
     // SAFETY: as above.
     unsafe { bytes[0].or(bytes[1]).or(bytes[2].or(bytes[3])) }

@@ -7,7 +7,7 @@ use crate::blocks::F16;
 /// # Safety
 /// Every function may be called only on a CPU that has the tier's features.
 pub(crate) trait Floats<const N: usize>: Copy {
-    /// The order in which [`Floats::totals`] adds lanes: neighbours here, then neighbours of such sums, and so on.
+    /// The order in which [`Floats::reduce_sums`] adds lanes: neighbours here, then neighbours of such sums, and so on.
     const ORDER: &'static [[usize; 4]];
 
     /// All lanes `x`.
@@ -31,28 +31,28 @@ pub(crate) trait Floats<const N: usize>: Copy {
     /// Writes the lanes.
     unsafe fn store(self, out: &mut [f32; N]);
     /// `self + x`
-    unsafe fn plus(self, x: Self) -> Self;
+    unsafe fn add(self, x: Self) -> Self;
     /// `self - x`
-    unsafe fn minus(self, x: Self) -> Self;
+    unsafe fn sub(self, x: Self) -> Self;
     /// `-self`
-    unsafe fn negative(self) -> Self;
+    unsafe fn neg(self) -> Self;
     /// `self * x`
-    unsafe fn times(self, x: Self) -> Self;
+    unsafe fn mul(self, x: Self) -> Self;
     /// `self / x`
-    unsafe fn over(self, x: Self) -> Self;
+    unsafe fn div(self, x: Self) -> Self;
     /// `self * x + y`, rounded once.
-    unsafe fn times_plus(self, x: Self, y: Self) -> Self;
+    unsafe fn mul_add(self, x: Self, y: Self) -> Self;
     /// The greater of each two lanes; `x` where one is no number.
-    unsafe fn greater(self, x: Self) -> Self;
+    unsafe fn max(self, x: Self) -> Self;
     /// `self` in the lanes where `x < y`, else -inf.
     unsafe fn where_less(self, x: Self, y: Self) -> Self;
     /// `e` to the power of each lane, within 2 units in the last place. What is less than the least normal number is 0,
     /// and what is more than 2^127.5 infinite.
     unsafe fn exp(self) -> Self;
     /// The sum of all lanes: the upper half is added to the lower, and so on.
-    unsafe fn total(self) -> f32;
+    unsafe fn reduce_sum(self) -> f32;
     /// The sums of all lanes of each of four registers, in [`Floats::ORDER`].
-    unsafe fn totals(registers: [Self; 4]) -> [f32; 4];
+    unsafe fn reduce_sums(registers: [Self; 4]) -> [f32; 4];
     /// The greatest of all lanes.
-    unsafe fn maximum(self) -> f32;
+    unsafe fn reduce_max(self) -> f32;
 }

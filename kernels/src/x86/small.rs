@@ -107,7 +107,7 @@ impl Unpack for BlockIQ4NL {
         unsafe {
             let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
             for i in 0..STEPS {
-                w[i] = w[i].levels(&IQ4_VALUES);
+                w[i] = w[i].lookup(&IQ4_VALUES);
             }
             sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
         }
@@ -127,13 +127,13 @@ impl Unpack for BlockMXFP4 {
         unsafe {
             let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
             for i in 0..STEPS {
-                w[i] = w[i].levels(&LEVELS);
+                w[i] = w[i].lookup(&LEVELS);
             }
             // With e = 2a + c: 2^(a - 64), twice, and 2^c, since half of the exponent always fits a float's.
             let e = V::words(rows.map(|row| *first(row)));
-            let power = |half: V, bias: i8| half.less(-bias).left(23, 0x7f80_0000).as_floats();
-            let (a, c) = (power(e.right(1, 127), 63), power(e.right(0, 1), 127));
-            sink.take::<Self>(0, Chunk::new(w, a.times(c).times(a)));
+            let power = |half: V, bias: i8| half.sub_bytes(-bias).shl(23, 0x7f80_0000).as_floats();
+            let (a, c) = (power(e.shr(1, 127), 63), power(e.shr(0, 1), 127));
+            sink.take::<Self>(0, Chunk::new(w, a.mul(c).mul(a)));
         }
     }
 }

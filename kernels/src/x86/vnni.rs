@@ -36,7 +36,7 @@ pub(super) unsafe fn dots<T: Vnni<N>, K: Kind, const N: usize, const S: usize, c
             let mut w = chunks.map(|chunk| chunk.w[i]);
             if K::SIGNED {
                 for s in 0..S {
-                    w[s] = w[s].less(SIGNED_OFFSET as i8);
+                    w[s] = w[s].sub_bytes(SIGNED_OFFSET as i8);
                 }
             }
             for c in 0..C {

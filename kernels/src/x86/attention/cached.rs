@@ -86,7 +86,7 @@ unsafe impl<const N: usize> Cached<N> for BlockQ8_0 {
     unsafe fn load<F: Floats<N>>(&self, part: usize) -> F {
         let q = self.qs.as_chunks().0;
         // SAFETY: the CPU's features are promised by the caller.
-        unsafe { F::bytes(&q[part]).times(F::splat_half(self.d)) }
+        unsafe { F::bytes(&q[part]).mul(F::splat_half(self.d)) }
     }
 }
 
@@ -104,7 +104,7 @@ unsafe impl<const N: usize> Cached<N> for BlockQ4_0 {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let q = if part < half { F::low_nibbles(&qs[part]) } else { F::high_nibbles(&qs[part - half]) };
-            q.times(F::splat_half(self.d))
+            q.mul(F::splat_half(self.d))
         }
     }
 }

@@ -85,13 +85,13 @@ unsafe fn scores<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize>(
                     for j in 0..4 {
                         let key: F = keys[j][b].load(part);
                         for h in 0..H {
-                            sums[h][j] = F::load(&heads[h][b * C::PARTS + part]).times_plus(key, sums[h][j]);
+                            sums[h][j] = F::load(&heads[h][b * C::PARTS + part]).mul_add(key, sums[h][j]);
                         }
                     }
                 }
             }
             for h in 0..H {
-                scores[h].as_chunks_mut().0[j] = F::totals(sums[h]);
+                scores[h].as_chunks_mut().0[j] = F::reduce_sums(sums[h]);
             }
         }
     }
@@ -135,20 +135,20 @@ pub(crate) unsafe fn weigh<F: Floats<N>, const N: usize>(
         let scale = F::splat(scale);
         let mut greatest = F::splat(f32::NEG_INFINITY);
         for scores in scores.iter() {
-            greatest = F::load(scores).greater(greatest);
+            greatest = F::load(scores).max(greatest);
         }
         // A scale is not negative; that of the greatest product is the greatest score, rounded alike.
-        let new_max = max.max(greatest.times(scale).maximum());
+        let new_max = max.max(greatest.mul(scale).reduce_max());
         let mut weights = F::splat(0.0);
         for scores in scores.iter_mut() {
-            let weight = F::load(scores).times(scale).minus(F::splat(new_max)).exp();
-            weights = weights.plus(weight);
+            let weight = F::load(scores).mul(scale).sub(F::splat(new_max)).exp();
+            weights = weights.add(weight);
             weight.store(scores);
         }
         // Nothing was seen yet where the maximum still is -inf: its exponential is 0, but there may be nothing now either.
         let shrink = if *max == new_max { 1.0 } else { math::exp(*max - new_max) };
         *max = new_max;
-        *sum = *sum * shrink + weights.total();
+        *sum = *sum * shrink + weights.reduce_sum();
         shrink
     }
 }
@@ -172,7 +172,7 @@ unsafe fn add_values<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize,
                 for part in 0..C::PARTS {
                     let value: F = value[b].load(part);
                     for h in 0..H {
-                        sums[h][b][part] = F::splat(weights[h][j]).times_plus(value, sums[h][b][part]);
+                        sums[h][b][part] = F::splat(weights[h][j]).mul_add(value, sums[h][b][part]);
                     }
                 }
             }
@@ -182,7 +182,7 @@ unsafe fn add_values<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize,
             for b in 0..B {
                 for part in 0..C::PARTS {
                     let acc = &mut head[(block + b) * C::PARTS + part];
-                    F::load(acc).plus(sums[b][part]).store(acc);
+                    F::load(acc).add(sums[b][part]).store(acc);
                 }
             }
         }

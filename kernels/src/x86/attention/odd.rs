@@ -29,17 +29,17 @@ pub(crate) unsafe fn odd<T: Attention<N>, const N: usize>(
                     let query = T::F::load(&filled(query, 0.0));
                     for (j, sum) in sums.iter_mut().enumerate() {
                         let key = &keys[j.min(last) * dim..][..dim];
-                        *sum = query.times_plus(part(key, i), *sum);
+                        *sum = query.mul_add(part(key, i), *sum);
                     }
                 }
-                *scores = T::F::totals(sums);
+                *scores = T::F::reduce_sums(sums);
             }
             let n = keys.len() / dim;
             let shrink = T::weigh(&mut weights, n, score, &mut state.max[h], &mut state.sum[h]);
             for (i, acc) in state.acc[h * dim..][..dim].chunks_mut(N).enumerate() {
                 let mut sum = T::F::splat(0.0);
                 for (value, weight) in values.chunks_exact(dim).zip(weights) {
-                    sum = T::F::splat(weight).times_plus(part(value, i), sum);
+                    sum = T::F::splat(weight).mul_add(part(value, i), sum);
                 }
                 let mut sums = [0.0; N];
                 sum.store(&mut sums);

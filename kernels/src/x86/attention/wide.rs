@@ -183,7 +183,7 @@ unsafe fn end<V: Integers<N>, const N: usize>(
                 // SAFETY: as above.
                 unsafe {
                     let share = V::Floats::splat(1.0 / strip.total[r][from + i]);
-                    head.as_floats().times(share).store(&mut values);
+                    head.as_floats().mul(share).store(&mut values);
                 }
                 let out = &mut out.column(row / group)[row % group * dim..][..dim][b * N..];
                 match out.first_chunk_mut::<N>() {
@@ -270,15 +270,14 @@ unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
             let mut quarters = [[[[0.0; N]; 2]; KEYS]; 4];
             let quarters = &mut quarters[..F::ORDER.len()];
             for (quarter, &[a, b, c, d]) in quarters.iter_mut().zip(F::ORDER) {
-                let low =
-                    plus::<F, N>(lane::<F, N, R>(queries, &keys, a), lane::<F, N, R>(queries, &keys, b));
+                let low = add::<F, N>(lane::<F, N, R>(queries, &keys, a), lane::<F, N, R>(queries, &keys, b));
                 let high =
-                    plus::<F, N>(lane::<F, N, R>(queries, &keys, c), lane::<F, N, R>(queries, &keys, d));
-                store(plus::<F, N>(low, high), quarter);
+                    add::<F, N>(lane::<F, N, R>(queries, &keys, c), lane::<F, N, R>(queries, &keys, d));
+                store(add::<F, N>(low, high), quarter);
             }
-            let mut sums = plus::<F, N>(load(&quarters[0]), load(&quarters[1]));
+            let mut sums = add::<F, N>(load(&quarters[0]), load(&quarters[1]));
             if let [_, _, third, fourth] = quarters {
-                sums = plus::<F, N>(sums, plus::<F, N>(load(third), load(fourth)));
+                sums = add::<F, N>(sums, add::<F, N>(load(third), load(fourth)));
             }
             store(sums, products);
         }
@@ -304,8 +303,7 @@ unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
                 let key = F::splat(*keys[j].get_unchecked(d));
                 // What begins with 0 differs from what begins with a product in the sign of a zero at most.
                 for r in 0..2 {
-                    sums[j][r] =
-                        if i == 0 { query[r].times(key) } else { query[r].times_plus(key, sums[j][r]) };
+                    sums[j][r] = if i == 0 { query[r].mul(key) } else { query[r].mul_add(key, sums[j][r]) };
                 }
             }
         }
@@ -340,11 +338,11 @@ unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Lanes<N>; KEYS]) -> Product
 
 /// `a + b`
 #[inline(always)]
-unsafe fn plus<F: Floats<N>, const N: usize>(mut a: Products<F>, b: Products<F>) -> Products<F> {
+unsafe fn add<F: Floats<N>, const N: usize>(mut a: Products<F>, b: Products<F>) -> Products<F> {
     for j in 0..KEYS {
         for r in 0..2 {
             // SAFETY: the CPU's features are promised by the caller.
-            a[j][r] = unsafe { a[j][r].plus(b[j][r]) };
+            a[j][r] = unsafe { a[j][r].add(b[j][r]) };
         }
     }
     a
@@ -399,38 +397,38 @@ unsafe fn weigh<F: Floats<N>, const N: usize>(
         let scale = F::splat(scale);
         let mut greatest = [F::splat(f32::NEG_INFINITY); 2];
         for products in products.iter() {
-            greatest[0] = F::load(&products[0]).greater(greatest[0]);
-            greatest[1] = F::load(&products[1]).greater(greatest[1]);
+            greatest[0] = F::load(&products[0]).max(greatest[0]);
+            greatest[1] = F::load(&products[1]).max(greatest[1]);
         }
         // A head that sees no key of this run has products of -inf, which weigh nothing next to any number.
-        let greatest = greatest.map(|products| products.times(scale).greater(F::splat(f32::MIN)));
+        let greatest = greatest.map(|products| products.mul(scale).max(F::splat(f32::MIN)));
         let mut sums = [[F::splat(0.0); 2]; N];
         for products in products.chunks_mut(N) {
             for (products, sums) in products.iter_mut().zip(&mut sums) {
                 for r in 0..2 {
-                    let weight = F::load(&products[r]).times(scale).minus(greatest[r]).exp();
-                    sums[r] = sums[r].plus(weight);
+                    let weight = F::load(&products[r]).mul(scale).sub(greatest[r]).exp();
+                    sums[r] = sums[r].add(weight);
                     weight.store(&mut products[r]);
                 }
             }
         }
-        // The order of Floats::total.
+        // The order of Floats::reduce_sum.
         let mut half = N / 2;
         while half > 0 {
             for i in 0..half {
-                sums[i] = [sums[i][0].plus(sums[i + half][0]), sums[i][1].plus(sums[i + half][1])];
+                sums[i] = [sums[i][0].add(sums[i + half][0]), sums[i][1].add(sums[i + half][1])];
             }
             half /= 2;
         }
         let mut shares = Shares { before: greatest, run: greatest };
         for r in 0..2 {
             let before = F::load(&max[r]);
-            let new = before.greater(greatest[r]);
+            let new = before.max(greatest[r]);
             // Before the first run the maximum is -inf, and its exponential 0.
-            shares.before[r] = before.minus(new).exp();
-            shares.run[r] = greatest[r].minus(new).exp();
+            shares.before[r] = before.sub(new).exp();
+            shares.run[r] = greatest[r].sub(new).exp();
             new.store(&mut max[r]);
-            let sum = F::load(&total[r]).times(shares.before[r]).plus(sums[0][r].times(shares.run[r]));
+            let sum = F::load(&total[r]).mul(shares.before[r]).add(sums[0][r].mul(shares.run[r]));
             sum.store(&mut total[r]);
         }
         shares
@@ -476,14 +474,14 @@ unsafe fn add_block<F: Floats<N>, const N: usize, const B: usize>(
             let value = value.first_chunk::<B>().expect("B values of each key are left");
             for i in 0..B {
                 let value = F::splat(value[i]);
-                acc[i][0] = weight[0].times_plus(value, acc[i][0]);
-                acc[i][1] = weight[1].times_plus(value, acc[i][1]);
+                acc[i][0] = weight[0].mul_add(value, acc[i][0]);
+                acc[i][1] = weight[1].mul_add(value, acc[i][1]);
             }
         }
         for i in 0..B {
             for r in 0..2 {
-                let before = F::load(&sums[i][r]).times(shares.before[r]);
-                before.plus(acc[i][r].times(shares.run[r])).store(&mut sums[i][r]);
+                let before = F::load(&sums[i][r]).mul(shares.before[r]);
+                before.add(acc[i][r].mul(shares.run[r])).store(&mut sums[i][r]);
             }
         }
     }

@@ -61,7 +61,7 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn raised(self, shift: usize) -> __m256i {
+    unsafe fn shl_bytes(self, shift: usize) -> __m256i {
         _mm256_sll_epi16(self, _mm_cvtsi32_si128(shift as i32))
     }
 
@@ -73,27 +73,27 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn right(self, shift: usize, mask: u32) -> __m256i {
+    unsafe fn shr(self, shift: usize, mask: u32) -> __m256i {
         let shifted = _mm256_srl_epi32(self, _mm_cvtsi32_si128(shift as i32));
         _mm256_and_si256(shifted, _mm256_set1_epi32(mask as i32))
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn left(self, shift: usize, mask: u32) -> __m256i {
+    unsafe fn shl(self, shift: usize, mask: u32) -> __m256i {
         let shifted = _mm256_sll_epi32(self, _mm_cvtsi32_si128(shift as i32));
         _mm256_and_si256(shifted, _mm256_set1_epi32(mask as i32))
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn plus(self, other: __m256i) -> __m256i {
+    unsafe fn add(self, other: __m256i) -> __m256i {
         _mm256_add_epi32(self, other)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn less(self, number: i8) -> __m256i {
+    unsafe fn sub_bytes(self, number: i8) -> __m256i {
         _mm256_sub_epi8(self, _mm256_set1_epi8(number))
     }
 
@@ -133,7 +133,7 @@ impl Lanes<8> for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn levels(self, table: &[i8; 16]) -> __m256i {
+    unsafe fn lookup(self, table: &[i8; 16]) -> __m256i {
         _mm256_shuffle_epi8(join(table, table), self)
     }
 

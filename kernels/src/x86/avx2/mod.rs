@@ -70,8 +70,8 @@ impl FloatDot<8> for Avx2 {
 
     #[inline(never)]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn totals(sums: &[__m256], totals: &mut [f32]) {
+    unsafe fn reduce_sums(sums: &[__m256], totals: &mut [f32]) {
         // SAFETY: the same promises.
-        unsafe { floats::totals(sums, totals) }
+        unsafe { floats::reduce_sums(sums, totals) }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn runs<T, const N: usize>(all: &[T], len: usize) -> [&[T]; N] {
 /// The sum of all lanes.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn total(x: __m256) -> f32 {
+pub(crate) fn reduce_sum(x: __m256) -> f32 {
     let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
     let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
     _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
@@ -44,7 +44,7 @@ pub(crate) fn total(x: __m256) -> f32 {
 /// The sums of all lanes of each of four registers.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn totals([a, b, c, d]: [__m256; 4]) -> __m128 {
+pub(crate) fn reduce_sums([a, b, c, d]: [__m256; 4]) -> __m128 {
     // | a b a b | and | c d c d | in either half, then | a b c d |.
     let ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     let cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
@@ -56,7 +56,7 @@ pub(crate) fn totals([a, b, c, d]: [__m256; 4]) -> __m128 {
 /// The greatest of all lanes.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn maximum(x: __m256) -> f32 {
+pub(crate) fn reduce_max(x: __m256) -> f32 {
     let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
     let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
@@ -166,43 +166,43 @@ impl Floats<8> for __m256 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn plus(self, x: __m256) -> __m256 {
+    unsafe fn add(self, x: __m256) -> __m256 {
         _mm256_add_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn minus(self, x: __m256) -> __m256 {
+    unsafe fn sub(self, x: __m256) -> __m256 {
         _mm256_sub_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn negative(self) -> __m256 {
+    unsafe fn neg(self) -> __m256 {
         _mm256_sub_ps(_mm256_setzero_ps(), self)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn times(self, x: __m256) -> __m256 {
+    unsafe fn mul(self, x: __m256) -> __m256 {
         _mm256_mul_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn over(self, x: __m256) -> __m256 {
+    unsafe fn div(self, x: __m256) -> __m256 {
         _mm256_div_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn times_plus(self, x: __m256, y: __m256) -> __m256 {
+    unsafe fn mul_add(self, x: __m256, y: __m256) -> __m256 {
         _mm256_fmadd_ps(self, x, y)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn greater(self, x: __m256) -> __m256 {
+    unsafe fn max(self, x: __m256) -> __m256 {
         _mm256_max_ps(self, x)
     }
 
@@ -220,22 +220,22 @@ impl Floats<8> for __m256 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn total(self) -> f32 {
-        total(self)
+    unsafe fn reduce_sum(self) -> f32 {
+        reduce_sum(self)
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn totals(registers: [__m256; 4]) -> [f32; 4] {
+    unsafe fn reduce_sums(registers: [__m256; 4]) -> [f32; 4] {
         let mut sums = [0.0; 4];
         // SAFETY: there are four floats.
-        unsafe { _mm_storeu_ps(sums.as_mut_ptr(), totals(registers)) };
+        unsafe { _mm_storeu_ps(sums.as_mut_ptr(), reduce_sums(registers)) };
         sums
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn maximum(self) -> f32 {
-        maximum(self)
+    unsafe fn reduce_max(self) -> f32 {
+        reduce_max(self)
     }
 }

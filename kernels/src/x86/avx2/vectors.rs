@@ -42,7 +42,7 @@ fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, __m256i) {
     for x in [a, b, c, e] {
         greatest = _mm256_max_ps(_mm256_andnot_ps(sign, x), greatest);
     }
-    let max = maximum(greatest);
+    let max = reduce_max(greatest);
     let (scale, inverse) = scales.of(max);
     let inverse = _mm256_set1_ps(inverse);
     let round = |x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
@@ -66,7 +66,7 @@ pub(super) fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
     for a in odd {
         first = _mm256_fmadd_ps(load(a), load(a), first);
     }
-    let sum = total(_mm256_add_ps(first, second)) + rest.iter().map(|x| x * x).sum::<f32>();
+    let sum = reduce_sum(_mm256_add_ps(first, second)) + rest.iter().map(|x| x * x).sum::<f32>();
     let scale = 1.0 / math::sqrt(sum / x.len() as f32 + eps);
     let (gains, last_gains) = gain.as_chunks::<8>();
     let (outs, last_outs) = out.as_chunks_mut::<8>();

@@ -59,7 +59,7 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn raised(self, shift: usize) -> __m512i {
+    unsafe fn shl_bytes(self, shift: usize) -> __m512i {
         _mm512_sll_epi16(self, _mm_cvtsi32_si128(shift as i32))
     }
 
@@ -71,27 +71,27 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn right(self, shift: usize, mask: u32) -> __m512i {
+    unsafe fn shr(self, shift: usize, mask: u32) -> __m512i {
         let shifted = _mm512_srl_epi32(self, _mm_cvtsi32_si128(shift as i32));
         _mm512_and_si512(shifted, _mm512_set1_epi32(mask as i32))
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn left(self, shift: usize, mask: u32) -> __m512i {
+    unsafe fn shl(self, shift: usize, mask: u32) -> __m512i {
         let shifted = _mm512_sll_epi32(self, _mm_cvtsi32_si128(shift as i32));
         _mm512_and_si512(shifted, _mm512_set1_epi32(mask as i32))
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn plus(self, other: __m512i) -> __m512i {
+    unsafe fn add(self, other: __m512i) -> __m512i {
         _mm512_add_epi32(self, other)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn less(self, number: i8) -> __m512i {
+    unsafe fn sub_bytes(self, number: i8) -> __m512i {
         _mm512_sub_epi8(self, _mm512_set1_epi8(number))
     }
 
@@ -125,7 +125,7 @@ impl Lanes<16> for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn levels(self, table: &[i8; 16]) -> __m512i {
+    unsafe fn lookup(self, table: &[i8; 16]) -> __m512i {
         _mm512_shuffle_epi8(join([table; 4]), self)
     }
 

@@ -64,8 +64,8 @@ impl FloatDot<16> for Avx512 {
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn totals(sums: &[__m512], totals: &mut [f32]) {
+    unsafe fn reduce_sums(sums: &[__m512], totals: &mut [f32]) {
         // SAFETY: the same promises.
-        unsafe { floats::totals(sums, totals) }
+        unsafe { floats::reduce_sums(sums, totals) }
     }
 }

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::blocks::F16;
 use crate::math::LN_2;
-use crate::x86::avx2::registers::{maximum, total, totals};
+use crate::x86::avx2::registers::{reduce_max, reduce_sum, reduce_sums};
 use crate::x86::register::Floats;
 
 impl Floats<16> for __m512 {
@@ -86,43 +86,43 @@ impl Floats<16> for __m512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn plus(self, x: __m512) -> __m512 {
+    unsafe fn add(self, x: __m512) -> __m512 {
         _mm512_add_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn minus(self, x: __m512) -> __m512 {
+    unsafe fn sub(self, x: __m512) -> __m512 {
         _mm512_sub_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn negative(self) -> __m512 {
+    unsafe fn neg(self) -> __m512 {
         _mm512_sub_ps(_mm512_setzero_ps(), self)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn times(self, x: __m512) -> __m512 {
+    unsafe fn mul(self, x: __m512) -> __m512 {
         _mm512_mul_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn over(self, x: __m512) -> __m512 {
+    unsafe fn div(self, x: __m512) -> __m512 {
         _mm512_div_ps(self, x)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn times_plus(self, x: __m512, y: __m512) -> __m512 {
+    unsafe fn mul_add(self, x: __m512, y: __m512) -> __m512 {
         _mm512_fmadd_ps(self, x, y)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn greater(self, x: __m512) -> __m512 {
+    unsafe fn max(self, x: __m512) -> __m512 {
         _mm512_max_ps(self, x)
     }
 
@@ -158,24 +158,24 @@ impl Floats<16> for __m512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn total(self) -> f32 {
-        total(fold(self))
+    unsafe fn reduce_sum(self) -> f32 {
+        reduce_sum(fold(self))
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn totals([a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+    unsafe fn reduce_sums([a, b, c, d]: [__m512; 4]) -> [f32; 4] {
         let mut sums = [0.0; 4];
         // SAFETY: there are four floats.
-        unsafe { _mm_storeu_ps(sums.as_mut_ptr(), totals([fold(a), fold(b), fold(c), fold(d)])) };
+        unsafe { _mm_storeu_ps(sums.as_mut_ptr(), reduce_sums([fold(a), fold(b), fold(c), fold(d)])) };
         sums
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn maximum(self) -> f32 {
+    unsafe fn reduce_max(self) -> f32 {
         let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self)));
-        maximum(_mm256_max_ps(_mm512_castps512_ps256(self), upper))
+        reduce_max(_mm256_max_ps(_mm512_castps512_ps256(self), upper))
     }
 }
 

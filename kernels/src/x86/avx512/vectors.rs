@@ -18,8 +18,8 @@ pub(super) fn silu_mul(gate: &mut [f32], up: &[f32]) {
         // SAFETY: the caller has promised the CPU's features.
         unsafe {
             let x = __m512::load(gate);
-            let denominator = one.plus(x.negative().exp());
-            _mm512_div_ps(x, denominator).times(Floats::load(up)).store(gate);
+            let denominator = one.add(x.neg().exp());
+            _mm512_div_ps(x, denominator).mul(Floats::load(up)).store(gate);
         }
     }
     avx2::vectors::silu_mul(last_gates, last_ups);
@@ -55,7 +55,7 @@ pub(super) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
             let [a, b] = [0, 16].map(|at| _mm512_loadu_ps(x.as_ptr().add(at)));
             // A NaN is dropped: of two, the maximum takes the second where the first is none.
             let greatest = _mm512_max_ps(_mm512_abs_ps(a), _mm512_setzero_ps());
-            let max = _mm512_max_ps(_mm512_abs_ps(b), greatest).maximum();
+            let max = _mm512_max_ps(_mm512_abs_ps(b), greatest).reduce_max();
             let (scale, inverse) = scales.of(max);
             let inverse = _mm512_set1_ps(inverse);
             let round = |x| _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));

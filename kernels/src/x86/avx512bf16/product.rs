@@ -172,7 +172,7 @@ fn few_tile<const R: usize, const C: usize>(
         // Behind the last row it is taken again.
         let four = array::from_fn(|i| sums[j][i.min(R - 1)]);
         // SAFETY: this function has the features that the callee asks for.
-        let totals = unsafe { Floats::totals(four) };
+        let totals = unsafe { Floats::reduce_sums(four) };
         out.iter_mut().zip(totals).take(R).for_each(|(out, sum)| *out = sum);
     }
 }

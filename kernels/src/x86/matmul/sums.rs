@@ -62,21 +62,21 @@ pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, con
             if T::SPLITS && has_offset {
                 for c in 0..C {
                     let offset = offset(&columns[c]);
-                    dots[c] = dots[c].map(|dot| dot.plus(offset));
+                    dots[c] = dots[c].map(|dot| dot.add(offset));
                 }
             }
             for c in 0..C {
                 let scale = Floats::splat(columns[c].scale(b));
                 for s in 0..S {
                     let scaled = if has_base {
-                        dots[c][s].as_floats().minus(scale)
+                        dots[c][s].as_floats().sub(scale)
                     } else {
-                        dots[c][s].to_floats().times(scale)
+                        dots[c][s].to_floats().mul(scale)
                     };
-                    acc[c][s] = scaled.times_plus(chunks[s].d[g], acc[c][s]);
+                    acc[c][s] = scaled.mul_add(chunks[s].d[g], acc[c][s]);
                     if has_minimum {
                         let sum = <T::V as Lanes<N>>::Floats::splat(columns[c].sum(b, g, K::GROUPS));
-                        acc[c][s] = sum.times_plus(chunks[s].m[g], acc[c][s]);
+                        acc[c][s] = sum.mul_add(chunks[s].m[g], acc[c][s]);
                     }
                 }
             }

@@ -321,9 +321,9 @@ fn products(queries: &[Lanes], lane: usize, keys: &[f32], products: &mut [Lanes]
         }
         // SAFETY: a key has as many floats as a query: four lanes, and the rest.
         unsafe {
-            let low = plus(&chain(&mut at, lane), &chain(&mut at, lane));
-            let high = plus(&chain(&mut at, lane), &chain(&mut at, lane));
-            let mut sums = plus(&low, &high);
+            let low = add(&chain(&mut at, lane), &chain(&mut at, lane));
+            let high = add(&chain(&mut at, lane), &chain(&mut at, lane));
+            let mut sums = add(&low, &high);
             for _ in 0..(len - 4 * lane) / 4 {
                 add_four::<false>(&mut sums, &mut at);
             }
@@ -366,7 +366,7 @@ unsafe fn chain(at: &mut At, lane: usize) -> Products {
 /// `a + b`
 #[inline]
 #[target_feature(enable = "neon")]
-fn plus(a: &Products, b: &Products) -> Products {
+fn add(a: &Products, b: &Products) -> Products {
     let mut sums = *a;
     for (sums, b) in sums.iter_mut().zip(b) {
         *sums = [vaddq_f32(sums[0], b[0]), vaddq_f32(sums[1], b[1])];
