@@ -80,6 +80,9 @@ struct Group<const C: usize> {
 
 impl<const C: usize> Cursor<C> {
     /// What belongs to groups `g` and `g + 1`, which share the loads.
+    ///
+    /// # Safety
+    /// Both groups must be there.
     #[inline(always)]
     unsafe fn two_groups<B: Unpack>(&self, g: usize) -> [Group<C>; 2] {
         let mut groups = [Group { d: [0.0; C], terms: [[0.0; 2]; C] }; 2];
@@ -106,6 +109,9 @@ impl<const C: usize> Cursor<C> {
     }
 
     /// What belongs to a last group that has no other behind it, of a format that has one scale for it.
+    ///
+    /// # Safety
+    /// The group must be there.
     #[inline(always)]
     unsafe fn last_group<B: Unpack>(&self) -> Group<C> {
         let mut group = Group { d: [0.0; C], terms: [[0.0; 2]; C] };
@@ -122,6 +128,9 @@ impl<const C: usize> Cursor<C> {
     }
 
     /// Moves on behind so many values.
+    ///
+    /// # Safety
+    /// As many values must be there, or be the last.
     #[inline(always)]
     unsafe fn move_on<B: Unpack>(&mut self, values: usize) {
         for c in 0..C {
@@ -138,6 +147,9 @@ impl<const C: usize> Cursor<C> {
 }
 
 /// Two floats, which stay in one register.
+///
+/// # Safety
+/// There must be two.
 #[inline(always)]
 unsafe fn two(floats: *const f32) -> float32x4_t {
     // SAFETY: the caller has two; NEON is baseline.
@@ -145,6 +157,9 @@ unsafe fn two(floats: *const f32) -> float32x4_t {
 }
 
 /// The outputs of `4 * QUADS` rows from `r` on and of all `C` columns.
+///
+/// # Safety
+/// As [`matmul`]; row `r` must exist.
 #[inline(always)]
 unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     blocks: &[B],
@@ -206,6 +221,9 @@ unsafe fn tile<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 }
 
 /// Adds the products of one block of 32 of each row with group `g` of the columns, and moves the rows on behind it.
+///
+/// # Safety
+/// The block of each row and the group of each column must be there, and the CPU have what `D` uses.
 #[inline(always)]
 unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &mut [[*const B; 4]; QUADS],
@@ -230,6 +248,9 @@ unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 }
 
 /// Adds the products of one super-block of each row, and moves rows and columns on behind it.
+///
+/// # Safety
+/// The block of each row and its groups of each column must be there, and the CPU have what `D` uses.
 #[inline(always)]
 unsafe fn super_block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &mut [[*const B; 4]; QUADS],
@@ -254,6 +275,9 @@ unsafe fn super_block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 }
 
 /// Adds the products of groups `g` and `g + 1` of a super-block of each row.
+///
+/// # Safety
+/// The block of each row and both groups of each column must be there, and the CPU have what `D` uses.
 #[inline(always)]
 unsafe fn two_groups<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &[[*const B; 4]; QUADS],
@@ -278,6 +302,9 @@ unsafe fn two_groups<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 }
 
 /// The heads of the blocks that the rows have come to.
+///
+/// # Safety
+/// The block of each row must be there.
 #[inline(always)]
 unsafe fn heads<B: Unpack, const QUADS: usize>(row: &[[*const B; 4]; QUADS]) -> [B::Head; QUADS] {
     // SAFETY: as in tile, whose loops stay inside the rows.
@@ -294,6 +321,9 @@ unsafe fn heads<B: Unpack, const QUADS: usize>(row: &[[*const B; 4]; QUADS]) -> 
 }
 
 /// Adds the products of group `g` of the block with group `at` of the columns.
+///
+/// # Safety
+/// The block of each row and the group of each column must be there, and the CPU have what `D` uses.
 #[inline(always)]
 unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     row: &[[*const B; 4]; QUADS],
@@ -343,6 +373,9 @@ unsafe fn group<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
 }
 
 /// Adds the products of group `g` of four rows with the columns.
+///
+/// # Safety
+/// The block of each row must be there, and the CPU have what `D` uses.
 #[inline(always)]
 unsafe fn add_four_rows<B: Unpack, D: Dot, const C: usize>(
     row: &[*const B; 4],
@@ -361,6 +394,9 @@ unsafe fn add_four_rows<B: Unpack, D: Dot, const C: usize>(
 }
 
 /// Adds the products of group `g` of one of four rows with the columns.
+///
+/// # Safety
+/// The block of each row must be there, and the CPU have what `D` uses.
 #[inline(always)]
 unsafe fn add_row<B: Unpack, D: Dot, const C: usize, const ROW: usize>(
     row: &[*const B; 4],

@@ -280,6 +280,9 @@ unsafe fn unpack<B: Unpack, E: Engine>(weights: *const u8, rows: usize, k: usize
 }
 
 /// Writes the weights of one group of four rows, and returns where the scales begin.
+///
+/// # Safety
+/// There must be room for the group.
 #[inline(always)]
 unsafe fn unpack_quad<B: Unpack, E: Engine>(
     quad: [&B; 4],
@@ -299,6 +302,9 @@ unsafe fn unpack_quad<B: Unpack, E: Engine>(
 }
 
 /// Writes a factor of four rows, and returns where the next begins.
+///
+/// # Safety
+/// There must be room for it.
 #[inline(always)]
 unsafe fn write<E: Engine>(mut to: *mut u8, factor: float32x4_t) -> *mut u8 {
     for vector in &E::row_factors(factor)[..E::VECTORS] {
@@ -430,6 +436,9 @@ pub(crate) unsafe fn multiply<
 }
 
 /// Writes eight rows of a column.
+///
+/// # Safety
+/// There must be room for them.
 #[inline(always)]
 unsafe fn write_two(to: *mut f32, [a, b]: [float32x4_t; 2]) {
     // SAFETY: the caller has room for them; NEON is baseline.
@@ -440,6 +449,9 @@ unsafe fn write_two(to: *mut f32, [a, b]: [float32x4_t; 2]) {
 }
 
 /// Writes sixteen rows of a column.
+///
+/// # Safety
+/// There must be room for them.
 #[inline(always)]
 unsafe fn write_four(to: *mut f32, [a, b, c, d]: [float32x4_t; 4]) {
     // SAFETY: the caller has room for them.
@@ -460,6 +472,9 @@ fn write_edge(quads: &[[float32x4_t; COLUMNS]], out: &mut TileMut<'_>, r: usize,
 }
 
 /// Adds the products of one group, and moves on behind it.
+///
+/// # Safety
+/// The group must be there, as [`unpack`] and [`pack`] wrote it, and the CPU have what `E` uses.
 #[inline(always)]
 unsafe fn multiply_group<
     E: Engine,
@@ -505,6 +520,9 @@ unsafe fn multiply_group<
 
 /// Adds the products of one group of four rows, and moves the panel on behind it; The scales of the columns lie at
 /// `d`, and are `scales`.
+///
+/// # Safety
+/// The group must be there, as [`unpack`] and [`pack`] wrote it, and the CPU have what `E` uses.
 #[inline(always)]
 unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool, const LAST: bool>(
     sums: &mut [float32x4_t; 4],
@@ -532,6 +550,9 @@ unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool, const
 }
 
 /// The factor of four rows or columns that lies here.
+///
+/// # Safety
+/// It must be there.
 #[inline(always)]
 unsafe fn load<E: Engine>(factor: *const u8) -> Spread {
     // SAFETY: the caller has one; NEON is baseline.
@@ -542,6 +563,9 @@ unsafe fn load<E: Engine>(factor: *const u8) -> Spread {
 }
 
 /// One value of each column.
+///
+/// # Safety
+/// There must be a value at each place.
 #[inline(always)]
 unsafe fn gather([a, b, c, d]: [*const f32; 4]) -> float32x4_t {
     // SAFETY: the caller has one value at each place; NEON is baseline.
@@ -552,6 +576,9 @@ unsafe fn gather([a, b, c, d]: [*const f32; 4]) -> float32x4_t {
 }
 
 /// The sums of a group of each column: of its two halves, or of both together.
+///
+/// # Safety
+/// There must be two values at each place.
 #[inline(always)]
 unsafe fn column_sums(s: [*const f32; 4], parts: usize) -> [float32x4_t; 2] {
     // SAFETY: the caller has two values at each place; NEON is baseline.

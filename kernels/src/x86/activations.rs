@@ -31,7 +31,7 @@ impl Column<'_> {
     /// Four activations of block `b`: those of a step.
     ///
     /// # Safety
-    /// There must be such a block, here and below.
+    /// There must be such a block.
     #[inline(always)]
     pub(crate) unsafe fn step(&self, b: usize, step: usize) -> i32 {
         // SAFETY: promised by the caller.
@@ -40,6 +40,9 @@ impl Column<'_> {
     }
 
     /// The scale of block `b`, or its base.
+    ///
+    /// # Safety
+    /// There must be such a block.
     #[inline(always)]
     pub(crate) unsafe fn scale(&self, b: usize) -> f32 {
         // SAFETY: promised by the caller.
@@ -47,6 +50,9 @@ impl Column<'_> {
     }
 
     /// The term of group `g` of block `b`, of `groups` of them: an integer.
+    ///
+    /// # Safety
+    /// There must be such a block, and `groups` terms of each.
     #[inline(always)]
     pub(crate) unsafe fn offset(&self, b: usize, g: usize, groups: usize) -> i32 {
         // SAFETY: promised by the caller.
@@ -54,6 +60,9 @@ impl Column<'_> {
     }
 
     /// The term of group `g` of block `b`, of `groups` of them: a float.
+    ///
+    /// # Safety
+    /// There must be such a block, and `groups` terms of each.
     #[inline(always)]
     pub(crate) unsafe fn sum(&self, b: usize, g: usize, groups: usize) -> f32 {
         // SAFETY: promised by the caller.

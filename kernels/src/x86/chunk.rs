@@ -42,7 +42,7 @@ impl<V: Lanes<N>, const N: usize> Chunk<V, N> {
     /// A chunk of one group without a minimum.
     ///
     /// # Safety
-    /// The CPU must have the features of the tier that `V` belongs to, here and below.
+    /// The CPU must have the features of the tier that `V` belongs to.
     #[inline(always)]
     pub(crate) unsafe fn new(w: [V; STEPS], d: V::Floats) -> Self {
         // SAFETY: the CPU's features are promised by the caller.

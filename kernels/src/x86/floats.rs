@@ -31,10 +31,13 @@ pub(crate) trait Float: Weights {
     /// Loads the first `N` weights, which must be as many.
     ///
     /// # Safety
-    /// The CPU must have the features of the tier that `V` belongs to, here and below.
+    /// The CPU must have the features of the tier that `V` belongs to.
     unsafe fn load<V: Lanes<N>, const N: usize>(weights: &[Self]) -> V::Floats;
 
     /// Sixteen bytes of each row as floats, transposed: a register holds one weight of each row.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
     unsafe fn transpose<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N], out: &mut [V::Floats]);
 }
 
@@ -168,6 +171,9 @@ pub(crate) unsafe fn matmul<T: FloatDot<N>, B: Float, const N: usize>(
 }
 
 /// Multiplies with few columns: `R` rows at once, as they lie, with tiles of `MOST` columns at most.
+///
+/// # Safety
+/// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
 #[inline(always)]
 unsafe fn few<T: FloatDot<N>, B: Float, const N: usize, const R: usize, const MOST: usize>(
     weights: &[B],
@@ -196,6 +202,10 @@ unsafe fn few<T: FloatDot<N>, B: Float, const N: usize, const R: usize, const MO
 /// Multiplies the `R` rows from `r` on with up to `C` columns; what lies behind the last row or column is filled up with it.
 /// Meanwhile the next rows are asked for, in the order of memory: into the first cache, unless more columns have that for
 /// themselves.
+///
+/// # Safety
+/// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks; there must be
+/// the row `r` and the columns `c`.
 #[inline(always)]
 unsafe fn few_tile<T: FloatDot<N>, B: Float, const N: usize, const R: usize, const C: usize>(
     weights: &[B],
@@ -272,6 +282,9 @@ pub(crate) unsafe fn reduce_sums<F: Floats<N>, const N: usize>(sums: &[F], total
 }
 
 /// Multiplies with many columns: a panel of rows is turned into floats once, and multiplied tile by tile.
+///
+/// # Safety
+/// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
 #[inline(always)]
 unsafe fn many<T: FloatDot<N>, B: Float, const N: usize>(
     weights: &[B],
@@ -304,6 +317,9 @@ unsafe fn many<T: FloatDot<N>, B: Float, const N: usize>(
 
 /// Turns weights from `from` on of the rows from `r` on into floats, one register of rows for each `k` and strip; what
 /// lies behind the last row is filled up with it.
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
 unsafe fn unpack<V: Lanes<N>, B: Float, const N: usize>(
     weights: &[B],

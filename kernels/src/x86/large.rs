@@ -176,7 +176,7 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
     /// Chunk `J` of Q2_K: two bits of each byte.
     ///
     /// # Safety
-    /// The CPU must have the features of the tier that `V` belongs to, here and below.
+    /// The CPU must have the features of the tier that `V` belongs to.
     #[inline(always)]
     unsafe fn q2_k<const J: usize>(&self, (d, dmin): (V::Floats, V::Floats), sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
@@ -195,6 +195,9 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
     }
 
     /// Chunk `J` of Q3_K: two bits of each byte, and a third of four that this half has in another.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
     #[inline(always)]
     unsafe fn q3_k<const J: usize>(&self, d: V::Floats, sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
@@ -208,6 +211,9 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
     }
 
     /// Chunk `J` of Q6_K: four bits of each byte, and two more in another.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
     #[inline(always)]
     unsafe fn q6_k<const J: usize>(&self, d: V::Floats, sink: &mut impl Sink<V, N>) {
         // SAFETY: the CPU's features are promised by the caller.
@@ -222,6 +228,9 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
     }
 
     /// Chunk `J` with its two scales, which are signed.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
     #[inline(always)]
     unsafe fn scaled<const J: usize>(&self, w: [V; STEPS], d: V::Floats) -> Chunk<V, N> {
         let (scales, at) = (self.scales[J / 2], 2 * (J % 2));
@@ -241,7 +250,7 @@ impl<V: Lanes<N>, const N: usize> Half<V, N> {
 /// ```
 ///
 /// # Safety
-/// The CPU must have the features of the tier that `V` belongs to, here and below.
+/// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
 unsafe fn scales_and_mins<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], [V; 2]) {
     // SAFETY: the CPU's features are promised by the caller.
@@ -259,6 +268,9 @@ unsafe fn scales_and_mins<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2],
 /// tail[2]   | scales 13, 9, 5, 1: bits 4-5 | scales 12, 8, 4, 0: bits 4-5 | scale 15, 7 | scale 14, 6 |
 /// tail[3]   | d | scales 15, 11, 7, 3 | scales 14, 10, 6, 2 |
 /// ```
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
 unsafe fn scales_q3_k<V: Lanes<N>, const N: usize>(tail: [V; 4]) -> ([V; 4], V::Floats) {
     // SAFETY: the CPU's features are promised by the caller.
@@ -282,6 +294,9 @@ unsafe fn scales_q3_k<V: Lanes<N>, const N: usize>(tail: [V; 4]) -> ([V; 4], V::
 /// head[0]   | scales 7 .. 0: bits 4-5, two each | d |
 /// head[1]   | scale 7, 6: bits 0-3 | scale 5, 4 | scale 3, 2 | scale 1, 0 |
 /// ```
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
 unsafe fn scales_iq4_xs<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], V::Floats) {
     // SAFETY: the CPU's features are promised by the caller.
@@ -293,6 +308,9 @@ unsafe fn scales_iq4_xs<V: Lanes<N>, const N: usize>(head: [V; 4]) -> ([V; 2], V
 }
 
 /// Four fields of a word, each of some bits, from bit `from` on: each put into a byte of its own.
+///
+/// # Safety
+/// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
 unsafe fn spread<V: Lanes<N>, const N: usize>(word: V, from: usize, bits: usize) -> V {
     let mut bytes = [word; 4];

@@ -12,7 +12,7 @@ pub(super) const CEILING: Ceiling = Ceiling { multiply, products: 16 * SUMS, ..n
 const SUMS: usize = 16;
 
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn multiply(rounds: usize) {
+fn multiply(rounds: usize) {
     let (mut w, x) = (vdupq_n_s8(3), vdupq_n_s8(5));
     let mut sums = [vdupq_n_s32(0); SUMS];
     for _ in 0..rounds {

@@ -42,6 +42,9 @@ pub(super) const fn few<B: Unpack>() -> [Option<Few>; 3] {
 }
 
 /// The product with `C` columns.
+///
+/// # Safety
+/// The CPU must have dot products, and the lengths must be those of [`crate::Backend::matmul`] for `C` columns.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn narrow<B: Unpack, const C: usize>(
     weights: &[u8],

@@ -213,6 +213,9 @@ struct Tile<const QUADS: usize> {
 }
 
 /// The outputs of `4 * QUADS` rows from `r` on. They all exist, unless it is one quad.
+///
+/// # Safety
+/// As [`matmul`]; row `r` must exist, and unless it is one quad all rows of the tile.
 #[inline(always)]
 unsafe fn tile<B: Quad, const QUADS: usize>(
     weights: &[u8],
@@ -287,6 +290,9 @@ unsafe fn tile<B: Quad, const QUADS: usize>(
 }
 
 /// The values of a group.
+///
+/// # Safety
+/// There must be 32.
 #[inline(always)]
 unsafe fn values(q: *const i8) -> [int8x16_t; 2] {
     // SAFETY: the caller has 32.
@@ -299,6 +305,9 @@ const fn has_terms<B: Quad>() -> bool {
 }
 
 /// Adds the products of one block of each row; the column's scale and term are in lane `LANE`.
+///
+/// # Safety
+/// The block of each row must be there, the running sums not be full, and the CPU have dot products.
 #[inline(always)]
 unsafe fn block<B: Quad, const QUADS: usize, const LANE: i32>(
     tile: &mut Tile<QUADS>,

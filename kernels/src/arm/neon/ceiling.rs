@@ -11,7 +11,7 @@ pub(in crate::arm) const CEILING: Ceiling = Ceiling { read, multiply, products: 
 const SUMS: usize = 8;
 
 #[target_feature(enable = "neon")]
-pub(in crate::arm) unsafe fn read(bytes: &[u8]) -> u64 {
+pub(in crate::arm) fn read(bytes: &[u8]) -> u64 {
     let mut all = [vdupq_n_u8(0); 8];
     let (parts, _) = bytes.as_chunks::<READ>();
     for part in parts {
@@ -26,7 +26,7 @@ pub(in crate::arm) unsafe fn read(bytes: &[u8]) -> u64 {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn multiply(rounds: usize) {
+fn multiply(rounds: usize) {
     let (mut w, x) = (vdupq_n_s8(3), vdupq_n_s8(5));
     let mut sums = [vdupq_n_s32(0); SUMS];
     for _ in 0..rounds {

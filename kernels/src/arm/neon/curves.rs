@@ -7,7 +7,7 @@ use crate::scalar::{self, GELU};
 
 /// See [`crate::Backend::gelu_mul`].
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn gelu_mul(gate: &mut [f32], up: &[f32]) {
+pub(super) fn gelu_mul(gate: &mut [f32], up: &[f32]) {
     let (gates, last_gates) = gate.as_chunks_mut::<4>();
     let (ups, last_ups) = up.as_chunks::<4>();
     let exp = Exp::new();
@@ -24,7 +24,7 @@ pub(super) unsafe fn gelu_mul(gate: &mut [f32], up: &[f32]) {
 
 /// See [`crate::Backend::soft_cap`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn soft_cap(x: &mut [f32], scale: f32, cap: f32) {
+pub(crate) fn soft_cap(x: &mut [f32], scale: f32, cap: f32) {
     let (xs, rest) = x.as_chunks_mut::<4>();
     let exp = Exp::new();
     let (twice, cap_of_all, factor) =

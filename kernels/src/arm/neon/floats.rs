@@ -49,6 +49,9 @@ impl Float for BlockBF16 {
 }
 
 /// See [`crate::Backend::matmul`].
+///
+/// # Safety
+/// The lengths must be what [`crate::Backend::matmul`] checks.
 #[target_feature(enable = "neon")]
 pub(crate) unsafe fn matmul<B: Float>(
     weights: &[u8],
@@ -73,6 +76,9 @@ pub(crate) unsafe fn matmul<B: Float>(
 }
 
 /// The outputs of four rows from `r` on, and `C` columns from `c` on.
+///
+/// # Safety
+/// The lengths must be what [`crate::Backend::matmul`] checks; there must be the row `r` and the columns.
 #[target_feature(enable = "neon")]
 unsafe fn tile<B: Float, const C: usize>(
     weights: &[B],
@@ -114,6 +120,9 @@ unsafe fn tile<B: Float, const C: usize>(
 }
 
 /// Adds the products of eight weights of four rows; the columns lie `stride` apart.
+///
+/// # Safety
+/// There must be eight weights of each row, and eight activations of each column.
 #[inline(always)]
 unsafe fn add_eight<B: Float, const C: usize>(
     sums: &mut [[float32x4_t; 4]; C],

@@ -57,6 +57,9 @@ impl Tier for Smull {
 }
 
 /// The product with one column.
+///
+/// # Safety
+/// The lengths must be those of [`crate::Backend::matmul`] for one column.
 #[target_feature(enable = "neon")]
 unsafe fn one<B: Unpack>(weights: &[u8], x: &Columns<'_>, terms: &[f32], out: &mut TileMut<'_>) {
     // SAFETY: the same promises.

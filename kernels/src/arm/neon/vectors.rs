@@ -13,7 +13,7 @@ use crate::{math, scalar};
 
 /// See [`crate::Backend::quantize_q8`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
+pub(crate) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     let (blocks, _) = x.as_chunks::<Q8_BLOCK>();
     let (q, _) = out.q.as_chunks_mut::<Q8_BLOCK>();
     let (s, _) = out.s.as_chunks_mut::<2>();
@@ -57,7 +57,7 @@ fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, [int8x16_t; 2]) 
 
 /// See [`crate::Backend::rms_norm`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+pub(crate) fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
     let (fours, rest) = x.as_chunks::<4>();
     let (eights, four) = fours.as_chunks::<2>();
     let mut squares = [vdupq_n_f32(0.0); 2];
@@ -92,7 +92,7 @@ pub(crate) unsafe fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]
 
 /// See [`crate::Backend::rope`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn rope(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs) {
+pub(crate) fn rope(x: &mut [f32], head_dim: usize, cos: &[f32], sin: &[f32], pairs: RopePairs) {
     let (coses, cos_rest) = cos.as_chunks::<4>();
     let (sins, sin_rest) = sin.as_chunks::<4>();
     for head in x.chunks_exact_mut(head_dim) {
@@ -138,7 +138,7 @@ fn turn(a: float32x4_t, b: float32x4_t, cos: float32x4_t, sin: float32x4_t) -> (
 
 /// See [`crate::Backend::silu_mul`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn silu_mul(gate: &mut [f32], up: &[f32]) {
+pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
     let (gates, gate_rest) = gate.as_chunks_mut::<8>();
     let (ups, up_rest) = up.as_chunks::<8>();
     let exp = Exp::new();
@@ -217,7 +217,7 @@ impl Exp {
 
 /// See [`crate::Backend::add`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn add(x: &mut [f32], y: &[f32]) {
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
     let (xs, x_rest) = x.as_chunks_mut::<8>();
     let (ys, y_rest) = y.as_chunks::<8>();
     for (x, y) in xs.iter_mut().zip(ys) {
@@ -234,7 +234,7 @@ pub(crate) unsafe fn add(x: &mut [f32], y: &[f32]) {
 
 /// See [`crate::Backend::store_kv`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn store_f16(x: &[f32], out: &mut [u8]) {
+pub(crate) fn store_f16(x: &[f32], out: &mut [u8]) {
     let (xs, x_rest) = x.as_chunks::<4>();
     let (outs, out_rest) = out.as_chunks_mut::<8>();
     for (x, out) in xs.iter().zip(outs) {
@@ -246,7 +246,7 @@ pub(crate) unsafe fn store_f16(x: &[f32], out: &mut [u8]) {
 
 /// See [`crate::Backend::store_kv`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn store_q8_0(x: &[f32], out: &mut [u8]) {
+pub(crate) fn store_q8_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.as_chunks_mut::<{ 2 + Q8_BLOCK }>().0) {
         let (d, [first, second]) = quantize_block(x, Scales::Least);
         let (scale, q) = out.split_first_chunk_mut().expect("a block begins with its scale");
@@ -261,7 +261,7 @@ pub(crate) unsafe fn store_q8_0(x: &[f32], out: &mut [u8]) {
 
 /// See [`crate::Backend::store_kv`].
 #[target_feature(enable = "neon")]
-pub(crate) unsafe fn store_q4_0(x: &[f32], out: &mut [u8]) {
+pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<Q8_BLOCK>().0.iter().zip(out.as_chunks_mut::<{ 2 + Q8_BLOCK / 2 }>().0) {
         let d = farthest(x) / -8.0;
         let inverse = if d != 0.0 { 1.0 / d } else { 0.0 };

@@ -62,6 +62,9 @@ fn prefetch<C>(keys: &[C], values: &[C]) {
 }
 
 /// Writes the dot product of each head with each key, four keys at a time. Behind the last, something is written.
+///
+/// # Safety
+/// The CPU must have the features of `F`, and each head and key must be `row_blocks` blocks long.
 #[inline(always)]
 unsafe fn scores<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize>(
     query: &[f32],
@@ -98,6 +101,9 @@ unsafe fn scores<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize>(
 }
 
 /// Turns products into scores if those level off, and says what is still to multiply them with.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 pub(super) unsafe fn cap_scores<F: Floats<N>, const N: usize>(
     products: &mut [[f32; N]],
@@ -154,6 +160,9 @@ pub(crate) unsafe fn weigh<F: Floats<N>, const N: usize>(
 }
 
 /// Adds the weighted values of blocks `block .. block + B` of every key to each head's sums, and says `B`.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn add_values<F: Floats<N>, C: Cached<N>, const N: usize, const H: usize, const B: usize>(
     weights: &[Scores; H],

@@ -50,6 +50,9 @@ pub(crate) unsafe fn odd<T: Attention<N>, const N: usize>(
 }
 
 /// The values of register `i` of a head.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn part<F: Floats<N>, const N: usize>(head: &[BlockF16], i: usize) -> F {
     let rest = &head[i * N..];

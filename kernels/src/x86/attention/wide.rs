@@ -137,6 +137,9 @@ pub(crate) unsafe fn wide<T: Attention<N>, const N: usize, const K: usize>(
 }
 
 /// Brings the heads from `first` on into lanes. Behind the last head, it is taken again.
+///
+/// # Safety
+/// The CPU must have the features of `V`.
 #[inline(always)]
 unsafe fn begin<V: Integers<N>, const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usize) {
     strip.queries[queries.dim..].fill([[0.0; N]; 2]);
@@ -165,6 +168,9 @@ unsafe fn begin<V: Integers<N>, const N: usize>(strip: Strip<'_, N>, queries: &Q
 }
 
 /// Writes the outputs of the heads of `rows`, as far as they are in this strip.
+///
+/// # Safety
+/// The CPU must have the features of `V`.
 #[inline(always)]
 unsafe fn end<V: Integers<N>, const N: usize>(
     strip: Strip<'_, N>,
@@ -255,6 +261,9 @@ pub(crate) unsafe fn products<F: Floats<N>, const N: usize>(
 }
 
 /// [`fn@products`] of queries of `R` registers, or any number if that is 0.
+///
+/// # Safety
+/// As [`Attention::products`].
 #[inline(always)]
 unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
     queries: &[Lanes<N>],
@@ -285,6 +294,9 @@ unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
 }
 
 /// The products of value `lane` and of every `N`th behind it.
+///
+/// # Safety
+/// The CPU must have the features of `F`, a query must have `R` registers, and each key as many values.
 #[inline(always)]
 unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
     queries: &[Lanes<N>],
@@ -312,6 +324,9 @@ unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
 }
 
 /// Writes all sums.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Lanes<N>; KEYS]) {
     for (sums, out) in sums.iter().zip(out) {
@@ -324,6 +339,9 @@ unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Lane
 }
 
 /// Reads what [`store`] wrote.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Lanes<N>; KEYS]) -> Products<F> {
     // SAFETY: the CPU's features are promised by the caller.
@@ -337,6 +355,9 @@ unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Lanes<N>; KEYS]) -> Product
 }
 
 /// `a + b`
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn add<F: Floats<N>, const N: usize>(mut a: Products<F>, b: Products<F>) -> Products<F> {
     for j in 0..KEYS {
@@ -349,6 +370,9 @@ unsafe fn add<F: Floats<N>, const N: usize>(mut a: Products<F>, b: Products<F>) 
 }
 
 /// Takes the scores of keys that a head does not see to -inf. All heads see the first `least` keys.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn hide<F: Floats<N>, const N: usize>(
     scores: &mut [Lanes<N>],
@@ -365,6 +389,9 @@ unsafe fn hide<F: Floats<N>, const N: usize>(
 }
 
 /// Takes the scores of the first keys that a head does not see, up to the most that one does not, to -inf.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn hide_first<F: Floats<N>, const N: usize>(scores: &mut [Lanes<N>], hidden: impl Fn(usize) -> f32) {
     let hidden: Lanes<N> = [from_fn(&hidden), from_fn(|lane| hidden(N + lane))];
@@ -385,6 +412,9 @@ struct Shares<F> {
 }
 
 /// Turns the products of a run into weights relative to the run's greatest score; joins maxima and sums of weights.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn weigh<F: Floats<N>, const N: usize>(
     products: &mut [Lanes<N>],
@@ -436,6 +466,9 @@ unsafe fn weigh<F: Floats<N>, const N: usize>(
 }
 
 /// Adds up the weighted values of the first keys, as many as there are weights, and joins them with the sums.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn add_values<F: Floats<N>, const N: usize, const K: usize>(
     weights: &[Lanes<N>],
@@ -458,6 +491,9 @@ unsafe fn add_values<F: Floats<N>, const N: usize, const K: usize>(
 }
 
 /// [`add_values`] for `B` of each key's values, which lie `dim` apart.
+///
+/// # Safety
+/// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn add_block<F: Floats<N>, const N: usize, const B: usize>(
     weights: &[Lanes<N>],

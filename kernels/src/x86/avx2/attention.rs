@@ -71,6 +71,9 @@ pub(super) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
 }
 
 /// See [`crate::Backend::attend`], of heads of halves that are not whole registers.
+///
+/// # Safety
+/// The CPU must have AVX2, FMA and F16C, and the lengths must be what [`crate::Backend::attend`] checks.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) unsafe fn attend_odd(
     query: &[f32],

@@ -12,7 +12,7 @@ pub(in crate::x86) const CEILING: Ceiling = Ceiling { read, multiply, products: 
 const SUMS: usize = 8;
 
 #[target_feature(enable = "avx2")]
-unsafe fn read(bytes: &[u8]) -> u64 {
+fn read(bytes: &[u8]) -> u64 {
     let mut all = [_mm256_setzero_si256(); 8];
     let (parts, _) = bytes.as_chunks::<READ>();
     for part in parts {
@@ -29,7 +29,7 @@ unsafe fn read(bytes: &[u8]) -> u64 {
 }
 
 #[target_feature(enable = "avx2")]
-unsafe fn multiply(rounds: usize) {
+fn multiply(rounds: usize) {
     let (mut w, x) = (_mm256_set1_epi8(3), _mm256_set1_epi8(5));
     let mut sums = [_mm256_setzero_si256(); SUMS];
     for _ in 0..rounds {

@@ -11,7 +11,7 @@ pub(super) const CEILING: Ceiling = Ceiling { read, multiply, products: 64 * SUM
 const SUMS: usize = 12;
 
 #[target_feature(enable = "avx512f")]
-unsafe fn read(bytes: &[u8]) -> u64 {
+fn read(bytes: &[u8]) -> u64 {
     let mut all = [_mm512_setzero_si512(); 8];
     let (parts, _) = bytes.as_chunks::<READ>();
     for part in parts {
@@ -27,7 +27,7 @@ unsafe fn read(bytes: &[u8]) -> u64 {
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn multiply(rounds: usize) {
+fn multiply(rounds: usize) {
     let (mut w, x) = (_mm512_set1_epi8(3), _mm512_set1_epi8(5));
     let mut sums = [_mm512_setzero_si512(); SUMS];
     for _ in 0..rounds {

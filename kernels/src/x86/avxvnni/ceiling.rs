@@ -11,7 +11,7 @@ pub(super) const CEILING: Ceiling = Ceiling { multiply, products: 32 * SUMS, ..a
 const SUMS: usize = 12;
 
 #[target_feature(enable = "avx2,avxvnni")]
-unsafe fn multiply(rounds: usize) {
+fn multiply(rounds: usize) {
     let (mut w, x) = (_mm256_set1_epi8(3), _mm256_set1_epi8(5));
     let mut sums = [_mm256_setzero_si256(); SUMS];
     for _ in 0..rounds {

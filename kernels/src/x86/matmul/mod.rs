@@ -353,6 +353,9 @@ unsafe fn multiply(
 }
 
 /// Multiplies with a few columns, strip by strip, of so many rows and columns.
+///
+/// # Safety
+/// As [`multiply`], with a function for `x.n` columns or more.
 unsafe fn narrow(
     (few, height, columns): (Few, usize, usize),
     rows: &Bytes<'_>,
@@ -384,6 +387,9 @@ unsafe fn narrow(
 }
 
 /// Multiplies a run of many columns: a panel of rows is unpacked into scratch once, and multiplied tile by tile.
+///
+/// # Safety
+/// As [`multiply`]; the panel is aligned, and room for some chunks of every strip.
 unsafe fn many(
     product: &Product,
     rows: &Bytes<'_>,

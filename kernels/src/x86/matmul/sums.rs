@@ -87,7 +87,7 @@ pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, con
 /// Writes one float per lane to the rows from `row` on and the columns from `column` on, as far as there are any.
 ///
 /// # Safety
-/// `V` must be nothing but floats, here and below.
+/// `V` must be nothing but floats.
 #[inline(always)]
 pub(crate) unsafe fn put<V: Copy, const S: usize, const C: usize>(
     acc: &[[V; S]; C],
@@ -111,6 +111,9 @@ pub(crate) unsafe fn put<V: Copy, const S: usize, const C: usize>(
 }
 
 /// Reads what [`put`] wrote; the rest is left as it is.
+///
+/// # Safety
+/// `V` must be nothing but floats.
 #[inline(always)]
 pub(crate) unsafe fn get<V: Copy, const S: usize, const C: usize>(
     acc: &mut [[V; S]; C],

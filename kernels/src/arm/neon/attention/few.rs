@@ -55,6 +55,9 @@ pub(super) unsafe fn few<C: Cached>(
 }
 
 /// Attends from `H` heads.
+///
+/// # Safety
+/// The arrays must be of `H` heads, and the run of `n` keys and values.
 #[target_feature(enable = "neon")]
 unsafe fn tile<C: Cached, const H: usize>(
     query: &[f32],
@@ -99,6 +102,9 @@ unsafe fn tile<C: Cached, const H: usize>(
 }
 
 /// The products of every head with every key, four keys at a time; the last stands in for those past it.
+///
+/// # Safety
+/// The query must have `H` heads, and the run `n` keys.
 #[target_feature(enable = "neon")]
 unsafe fn score<C: Cached, const H: usize>(query: &[f32], run: &Run<C>, scores: &mut Scores) {
     for t in (0..run.n).step_by(4) {
@@ -114,6 +120,9 @@ unsafe fn score<C: Cached, const H: usize>(query: &[f32], run: &Run<C>, scores: 
 }
 
 /// Four keys (or values) from `t` on; the last stands in for those past it.
+///
+/// # Safety
+/// `all` must be keys or values of the run, and `t` less than their number.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn four_from<C: Cached>(all: *const C, run: &Run<C>, t: usize) -> [*const C; 4] {
@@ -123,6 +132,9 @@ unsafe fn four_from<C: Cached>(all: *const C, run: &Run<C>, t: usize) -> [*const
 }
 
 /// The products of every head with four keys: a vector per head, a lane per key.
+///
+/// # Safety
+/// Each key must have `dim` values, and the query `H` times as many.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn score_four<C: Cached, const H: usize>(
@@ -200,6 +212,9 @@ fn soften(scores: &mut [f32; ATTEND_KEYS], n: usize, score: Score, max: &mut f32
 }
 
 /// Brings `8 * W` values of every head, from `from` on, to the new maximum and adds the weighted values.
+///
+/// # Safety
+/// The arrays must be of `H` heads, the part inside of a head, and the run of `n` values.
 #[target_feature(enable = "neon")]
 unsafe fn add_values<C: Cached, const H: usize, const W: usize>(
     run: &Run<C>,
@@ -242,6 +257,9 @@ unsafe fn add_values<C: Cached, const H: usize, const W: usize>(
 }
 
 /// Adds part of one value, with the weight in lane `LANE` of each head.
+///
+/// # Safety
+/// The value must have the part.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn add_value<C: Cached, const H: usize, const W: usize, const LANE: i32>(

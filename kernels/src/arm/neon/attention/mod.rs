@@ -31,6 +31,9 @@ impl Table {
 }
 
 /// See [`crate::Backend::attend_wide`].
+///
+/// # Safety
+/// The lengths must be what [`crate::Backend::attend_wide`] checks.
 #[target_feature(enable = "neon")]
 unsafe fn attend_wide<C: Cached>(
     queries: &Queries<'_>,
@@ -48,14 +51,13 @@ unsafe fn attend_wide<C: Cached>(
 #[target_feature(enable = "neon")]
 fn cap_scores(products: &mut [[f32; 4]], score: Score) -> f32 {
     let Some(cap) = score.cap else { return score.scale };
-    // SAFETY: the caller's features are those that it asks for.
-    unsafe { soft_cap(products.as_flattened_mut(), score.scale, cap) };
+    soft_cap(products.as_flattened_mut(), score.scale, cap);
     1.0
 }
 
 /// See [`crate::Backend::attend_join`].
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
+pub(super) fn attend_join(all: &mut AttendMut<'_>, run: &AttendMut<'_>) {
     let exp = Exp::new();
     scalar::attend_join(all, run, |x| vgetq_lane_f32::<0>(exp.of_negative(vdupq_n_f32(-x))));
 }

@@ -396,6 +396,9 @@ unsafe fn add_four<const FIRST: bool>(sums: &mut Products, at: &mut At) {
 }
 
 /// Adds the products of value `LANE` of four of each key.
+///
+/// # Safety
+/// A value of each head must be there.
 #[inline(always)]
 unsafe fn score_value<const LANE: i32, const FIRST: bool>(
     sums: &mut [[float32x4_t; 2]; KEYS],
@@ -524,6 +527,9 @@ fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, first: bool, s
 }
 
 /// Adds eight floats of a value, each by the weight of every head.
+///
+/// # Safety
+/// There must be eight floats.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn add_value(acc: &mut [[float32x4_t; 2]; KEYS], weight: &Lanes, value: *const f32) {
