@@ -70,6 +70,22 @@ pub enum Error {
     Template(Text),
 }
 
+impl Error {
+    /// The same of one file of a model in several, counted from 0: its words say which.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of_part(mut self, which: usize) -> Error {
+        let what = match &mut self {
+            Error::Io(what) | Error::NotAFile(what) | Error::NotGguf(what) => what,
+            Error::Malformed { what, .. } | Error::Inconsistent(what) => what,
+            Error::Unsupported(what) | Error::Argument(what) => what,
+            _ => return self,
+        };
+        *what = text!("part {}: {what}", which + 1);
+        self
+    }
+}
+
 /// A short UTF-8 text held in place. What does not fit is cut, and the cut is shown as `...`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text {

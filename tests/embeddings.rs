@@ -131,7 +131,7 @@ fn a_session_of_an_encoder_is_refused_with_what_to_do() {
     assert!(!model.writes());
     let pool = Arc::new(Pool::new(1).unwrap());
     let error = bantam::Session::open(&model, pool, &bantam::SessionOptions::default()).err().unwrap();
-    assert!(error.to_string().contains("bantam embed"), "{error}");
+    assert!(error.to_string().contains("an embedder makes vectors"), "{error}");
 }
 
 /// What llama.cpp makes of a tiny model.

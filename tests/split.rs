@@ -73,6 +73,12 @@ fn a_model_in_parts_is_the_model() {
     let model = Model::from_mapping(Mapping::join(files).unwrap(), &ModelOptions::default()).unwrap();
     assert!(logits(&model) == expected);
     let mapping = model.file().mapping();
+    // Saved sessions know their model again, wherever its parts lie.
+    write(folder.path(), &split);
+    let beside = Model::open(path(folder.path(), 1)).unwrap();
+    assert_eq!(model.fingerprint(), beside.fingerprint());
+    let written: usize = split.iter().map(|part| part.write().len()).sum();
+    assert_eq!((mapping.file_bytes(), beside.file().mapping().file_bytes()), (written, written));
     mapping.warm(|_, _| true).unwrap();
     assert_eq!(mapping.resident_bytes(), Ok(mapping.bytes().len()));
     // One of the files is cut short: told, and not read.
@@ -108,6 +114,30 @@ fn parts_that_do_not_belong_together_are_errors() {
     let mut twice = good[2].clone();
     twice.tensors.push(good[1].tensors[0].clone());
     assert!(open(&with(2, &twice)).to_string().contains("occurs twice"));
+
+    // What is wrong with a part says which it is, in its own bytes.
+    write(folder.path(), &good);
+    let second = path(folder.path(), 2);
+    let bytes = good[1].write();
+    let damaged = |bytes: &[u8]| {
+        std::fs::write(&second, bytes).unwrap();
+        Model::open(path(folder.path(), 1)).map(drop).unwrap_err()
+    };
+    let told = damaged(b"GGML, and more").to_string();
+    assert!(told.contains("part 2: it starts with"), "{told}");
+    let told = damaged(b"").to_string();
+    assert!(told.contains("part 2: the file is empty"), "{told}");
+    for len in [30, bytes.len() - 1] {
+        let error = damaged(&bytes[..len]);
+        assert!(matches!(error, Error::Malformed { offset, .. } if offset <= len as u64), "{error:?}");
+        assert!(error.to_string().contains(": part 2: "), "{error}");
+    }
+    let far = Mapping::join(vec![
+        (File::open(path(folder.path(), 1)).unwrap(), 0, None),
+        (File::open(path(folder.path(), 3)).unwrap(), 1 << 40, None),
+    ]);
+    let told = far.unwrap_err().to_string();
+    assert!(told.contains("part 2: offset"), "{told}");
 
     // Any part that is cut off anywhere.
     write(folder.path(), &good);

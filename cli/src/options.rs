@@ -92,6 +92,11 @@ impl ModelFile {
         gguf::File::open(self.map()?).map_err(|error| self.blame(error))
     }
 
+    /// Whether it is an adapter, which comes beside its model.
+    fn is_adapter(&self) -> bool {
+        self.open().is_ok_and(|file| file.string("general.type") == Ok(Some("adapter")))
+    }
+
     /// An error about the file, with its path.
     pub(crate) fn blame(&self, error: bantam::Error) -> Failure {
         match error {
@@ -147,6 +152,9 @@ impl Machine {
         let options = ModelOptions { backend: self.backend.as_deref() };
         Model::from_mapping(file.map()?, &options).map_err(|error| match error {
             bantam::Error::Argument(_) => error.into(),
+            bantam::Error::Unsupported(_) if file.is_adapter() => {
+                Failure::Message(format!("{}: {error} (--lora)", file.path.display()))
+            }
             _ => file.blame(error),
         })
     }

@@ -105,7 +105,8 @@ impl Run {
         let sampler = self.sampling.sampler(model.tokenizer(), logprobs)?;
         // A model that writes nothing has no template either: the session says what is to be done with it.
         let is_raw = self.raw || !model.writes();
-        let template = if is_raw { None } else { Some(ChatTemplate::from_model(&model)?) };
+        let untold = |error| Failure::Message(format!("{error} (--raw)"));
+        let template = if is_raw { None } else { Some(ChatTemplate::from_model(&model).map_err(untold)?) };
         let grammar = match &template {
             Some(template) if !tools.is_empty() => {
                 self.constraining.calls(template, model.tokenizer(), &tools)?
@@ -200,7 +201,12 @@ impl Run {
             adapter_rank: adapters.rank(),
             ..SessionOptions::default()
         };
-        Session::open(model, pool.clone(), &options).map_err(failure::unaffordable)
+        Session::open(model, pool.clone(), &options).map_err(|error| match error {
+            bantam::Error::Unsupported(_) if !model.writes() => {
+                Failure::Message(format!("{error} (bantam embed)"))
+            }
+            _ => failure::unaffordable(error),
+        })
     }
 
     /// Reads `text` as it stands, and continues it.

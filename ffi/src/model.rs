@@ -340,7 +340,7 @@ pub unsafe extern "C" fn bantam_model_get_info(
             architecture: architecture.as_ptr().cast(),
             architecture_bytes: architecture.len(),
             backend: c_name(model.backend().name()),
-            file_bytes: file.mapping().bytes().len() as u64,
+            file_bytes: file.mapping().file_bytes() as u64,
             bytes_per_token: model.bytes_per_token(),
             macs_per_token: model.macs_per_token(),
             fingerprint: model.fingerprint(),

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn bantam_model_resident_bytes(
         let mapping = caller.shared(model)?.model.file().mapping();
         let bytes = caller.out(bytes, "bytes")?;
         #[cfg(all(feature = "std", unix))]
-        let resident = mapping.resident_bytes()?;
+        let resident = mapping.resident_bytes()?.min(mapping.file_bytes());
         #[cfg(not(all(feature = "std", unix)))]
         let resident = mapping.bytes().len();
         bytes.write(resident as u64);

@@ -2,12 +2,16 @@
 
 use core::ffi::{c_char, c_void};
 
+#[cfg(all(feature = "std", unix))]
+use bantam::Text;
 use bantam::mmap::Mapping;
 
 use crate::boundary::{Caller, Plain, call_back};
 use crate::model::bantam_release;
 #[cfg(not(all(feature = "std", unix)))]
 use crate::status::BANTAM_UNSUPPORTED;
+#[cfg(all(feature = "std", unix))]
+use crate::status::Failure;
 use crate::status::{Result, fail};
 
 /// A part of a model in several files: a path, or a descriptor.
@@ -82,15 +86,23 @@ pub(crate) fn map_path(_path: &str) -> Result<Mapping> {
 #[cfg(all(feature = "std", unix))]
 pub(crate) fn map_parts(caller: Caller, parts: &[bantam_part]) -> Result<Mapping> {
     let mut files = alloc::vec::Vec::new();
-    for part in parts {
-        crate::options::unused(part.reserved, "bantam_part")?;
-        let file = match caller.field(part.path, part.path_bytes, "the path of a part")? {
-            Some(path) => Mapping::open_file(path.as_ref())?,
-            None => own(part.fd)?,
-        };
+    for (i, part) in parts.iter().enumerate() {
+        let file = open_part(caller, part).map_err(|failure| Failure {
+            message: Text::format(format_args!("part {}: {}", i + 1, failure.message)),
+            ..failure
+        })?;
         files.push((file, part.offset, (part.length != 0).then_some(part.length)));
     }
     Ok(Mapping::join(files)?)
+}
+
+#[cfg(all(feature = "std", unix))]
+fn open_part(caller: Caller, part: &bantam_part) -> Result<std::fs::File> {
+    crate::options::unused(part.reserved, "bantam_part")?;
+    match caller.field(part.path, part.path_bytes, "the path")? {
+        Some(path) => Ok(Mapping::open_file(path.as_ref())?),
+        None => own(part.fd),
+    }
 }
 
 #[cfg(not(all(feature = "std", unix)))]

@@ -111,7 +111,9 @@ impl ChatTemplate {
     /// [`Error::Template`] if there is none or it cannot be parsed; [`Error::Inconsistent`] if the key holds no text.
     pub fn from_model(model: &Model) -> Result<ChatTemplate> {
         let source = model.file().string(KEY)?.ok_or_else(|| {
-            Error::Template(text!("the model has none ({KEY}); give it the text as it stands (--raw)"))
+            Error::Template(text!(
+                "the model has none ({KEY}); hand one over, or give it the text as it stands"
+            ))
         })?;
         ChatTemplate::with_tokens_of(model, source)
     }

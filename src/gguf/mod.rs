@@ -103,10 +103,12 @@ impl File {
         let mut tensors = Directory::read(bytes, count, || reading.tensor())?;
         let mut placed = tensors.iter_mut();
         for part in &reading.parts {
-            let start = part.data_start()?;
-            for tensor in placed.by_ref().take(part.tensor_count as usize) {
-                place_tensor(tensor, start, &bytes[..part.end])?;
-            }
+            let mut place = || {
+                let start = part.data_start()?;
+                let mut tensors = placed.by_ref().take(part.tensor_count as usize);
+                tensors.try_for_each(|tensor| place_tensor(tensor, start, bytes, &part.range))
+            };
+            place().map_err(|error| part.blame(error))?;
         }
         drop(placed);
         let mut parts = reading.parts;
@@ -213,7 +215,9 @@ impl File {
         let ranges = || self.tensors().map(|(_, tensor)| tensor.data.clone());
         let data = ranges().map(|range| range.start).min().unwrap_or(bytes.len());
         let mut checksum = Checksum::new();
-        checksum.add(&bytes[..data]);
+        // What lies before and between files of a model in several is not theirs.
+        let files = (0..).map_while(|i| self.mapping.part(i));
+        files.for_each(|file| checksum.add(&bytes[file.start.min(data)..file.end.min(data)]));
         for range in ranges() {
             let middle = range.start + range.len().saturating_sub(SAMPLE) / 2;
             checksum.add(&bytes[middle..range.end.min(middle + SAMPLE)]);
@@ -329,8 +333,8 @@ fn read_tensor(cursor: &mut Cursor<'_>, alignment: u64) -> Result<TensorInfo> {
     Ok(TensorInfo { name, shape, dimensions, kind, data: start..start })
 }
 
-/// Makes a tensor's place absolute and checks that its bytes are there.
-fn place_tensor(tensor: &mut TensorInfo, start: usize, bytes: &[u8]) -> Result<()> {
+/// Makes a tensor's place absolute and checks that its bytes are there, in its file.
+fn place_tensor(tensor: &mut TensorInfo, start: usize, bytes: &[u8], file: &Range<usize>) -> Result<()> {
     let len = match tensor.kind {
         TensorType::Other(_) => Some(0),
         TensorType::Known(format) => {
@@ -352,13 +356,13 @@ fn place_tensor(tensor: &mut TensorInfo, start: usize, bytes: &[u8]) -> Result<(
     };
     let begin = tensor.data.start.checked_add(start);
     let end = begin.zip(len).and_then(|(begin, len)| begin.checked_add(len));
-    match begin.zip(end).filter(|&(_, end)| end <= bytes.len()) {
+    match begin.zip(end).filter(|&(_, end)| end <= file.end) {
         Some((begin, end)) => {
             tensor.data = begin..end;
             Ok(())
         }
         None => {
-            let (name, size) = (name_of(bytes, &tensor.name), bytes.len());
+            let (name, size) = (name_of(bytes, &tensor.name), file.len());
             Err(malformed(
                 tensor.name.start,
                 format_args!("tensor {name} lies beyond the file's end ({size} bytes)"),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::cursor::{Cursor, malformed};
 use super::directory::Directory;
@@ -18,8 +19,9 @@ pub(super) struct Part<'a> {
     pub(super) metadata: Directory<Entry>,
     pub(super) tensor_count: u64,
     /// Where it lies among the mapped bytes.
-    start: usize,
-    pub(super) end: usize,
+    pub(super) range: Range<usize>,
+    /// Which of several it is.
+    which: Option<usize>,
     alignment: u64,
     /// At its next tensor.
     cursor: Cursor<'a>,
@@ -30,17 +32,11 @@ pub(super) fn read(mapping: &Mapping) -> Result<Vec<Part<'_>>> {
     let bytes = mapping.bytes();
     let mut parts: Vec<Part<'_>> = Vec::new();
     while let Some(range) = mapping.part(parts.len()) {
-        let mut cursor = Cursor::new(&bytes[..range.end], range.start);
-        let version = read_version(&mut cursor)?;
-        // With the fewest bytes that a tensor and an entry can take.
-        let tensor_count = read_count(&mut cursor, 8 + 4 + 4 + 8, "the number of tensors")?;
-        let entry_count = read_count(&mut cursor, 8 + 4 + 1, "the number of metadata entries")?;
-        let metadata = Directory::read(bytes, entry_count, || read_entry(&mut cursor))?;
-        let alignment = read_alignment(find(&metadata, bytes, ALIGNMENT))?;
         let no_memory = |_| Error::Memory { what: "the file's parts", bytes: size_of::<Part<'_>>() as u64 };
         parts.try_reserve(1).map_err(no_memory)?;
-        let (start, end) = (range.start, range.end);
-        parts.push(Part { version, metadata, tensor_count, start, end, alignment, cursor });
+        let which = mapping.part(1).map(|_| parts.len());
+        let part = read_part(bytes, range.clone(), which);
+        parts.push(part.map_err(|error| blame(error, range.start, which))?);
     }
     for (i, part) in parts.iter().enumerate() {
         let number = |key: &str| find(&part.metadata, bytes, key).and_then(|value| value.as_integer());
@@ -60,14 +56,41 @@ pub(super) fn read(mapping: &Mapping) -> Result<Vec<Part<'_>>> {
     Ok(parts)
 }
 
+/// Reads the header and the metadata of a file.
+fn read_part(bytes: &[u8], range: Range<usize>, which: Option<usize>) -> Result<Part<'_>> {
+    let mut cursor = Cursor::new(&bytes[..range.end], range.start);
+    let version = read_version(&mut cursor)?;
+    // With the fewest bytes that a tensor and an entry can take.
+    let tensor_count = read_count(&mut cursor, 8 + 4 + 4 + 8, "the number of tensors")?;
+    let entry_count = read_count(&mut cursor, 8 + 4 + 1, "the number of metadata entries")?;
+    let metadata = Directory::read(bytes, entry_count, || read_entry(&mut cursor))?;
+    let alignment = read_alignment(find(&metadata, bytes, ALIGNMENT))?;
+    Ok(Part { version, metadata, tensor_count, range, which, alignment, cursor })
+}
+
+/// What is wrong with a file, in its own bytes; which of several it is.
+#[cold]
+#[inline(never)]
+fn blame(mut error: Error, start: usize, which: Option<usize>) -> Error {
+    if let Error::Malformed { offset, .. } = &mut error {
+        *offset = offset.saturating_sub(start as u64);
+    }
+    which.map_or(error, |which| error.of_part(which))
+}
+
 impl Part<'_> {
+    /// What is wrong with this file.
+    pub(super) fn blame(&self, error: Error) -> Error {
+        blame(error, self.range.start, self.which)
+    }
+
     /// Where the data of its tensors begins, once all of these were read.
     pub(super) fn data_start(&self) -> Result<usize> {
-        let directory = (self.cursor.position() - self.start) as u64;
+        let directory = (self.cursor.position() - self.range.start) as u64;
         let start = directory.checked_next_multiple_of(self.alignment);
         let start = start
             .and_then(|start| usize::try_from(start).ok())
-            .and_then(|start| start.checked_add(self.start));
+            .and_then(|start| start.checked_add(self.range.start));
         start.ok_or_else(|| {
             let alignment = self.alignment;
             malformed(
@@ -98,6 +121,6 @@ impl<'a> Reading<'a> {
         }
         self.read += 1;
         let part = &mut self.parts[self.at];
-        read_tensor(&mut part.cursor, part.alignment)
+        read_tensor(&mut part.cursor, part.alignment).map_err(|error| part.blame(error))
     }
 }

@@ -97,7 +97,8 @@ impl Mapping {
     pub fn join(files: alloc::vec::Vec<(std::fs::File, u64, Option<u64>)>) -> Result<Mapping> {
         let mut parts = alloc::vec::Vec::new();
         for (file, offset, length) in files {
-            let length = Mapping::length(&file, offset, length)?;
+            let length = Mapping::length(&file, offset, length);
+            let length = length.map_err(|error| error.of_part(parts.len()))?;
             parts.push((file, offset, length));
         }
         if parts.is_empty() {
@@ -187,6 +188,12 @@ impl Mapping {
             Source::Joined(files) => files.parts.get(i).cloned(),
             _ => (i == 0).then(|| 0..self.bytes().len()),
         }
+    }
+
+    /// Bytes of the file, of the part of it or of the memory; of a model in several files, of all of them, without what lies between them in
+    /// [`Mapping::bytes`].
+    pub fn file_bytes(&self) -> usize {
+        (0..).map_while(|i| self.part(i)).map(|part| part.len()).sum()
     }
 
     /// Whether the bytes are pages of a file, which the system can drop and read again, and not memory of the process.

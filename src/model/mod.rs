@@ -82,7 +82,7 @@ impl Model {
         let file = File::open(mapping)?;
         if crate::lora::is_adapter(&file)? {
             return Err(Error::Unsupported(text!(
-                "this file is an adapter: open the model that it is for, and the adapter with it (Adapter::open, --lora)"
+                "this file is an adapter (LoRA): open the model that it is for, and this as an adapter of that model"
             )));
         }
         let architecture = file.string("general.architecture")?.ok_or_else(|| {

@@ -64,8 +64,12 @@ impl Session {
         self.work.scratch.adapters.iter()
     }
 
-    /// An error if a file was cut short.
-    pub(super) fn check_files(&self) -> Result<()> {
+    /// An error if the model's file, or that of an adapter, has become shorter since it was opened. What reads many tokens asks by itself;
+    /// [`Session::decode`], which is called for each token of an answer, does not.
+    ///
+    /// # Errors
+    /// [`Error::Changed`].
+    pub fn check_files(&self) -> Result<()> {
         self.model.file().mapping().check()?;
         self.adapters().try_for_each(|(adapter, _)| adapter.file().mapping().check())
     }

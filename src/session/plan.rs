@@ -94,7 +94,7 @@ impl Session {
         if !model.writes() {
             let architecture = model.architecture();
             return Err(Error::Unsupported(text!(
-                "this {architecture} model reads texts and writes none: an Embedder (`bantam embed`) makes vectors of them"
+                "this {architecture} model reads texts and writes none: an embedder makes vectors of them"
             )));
         }
         let training = model.hyper().context_length;
