@@ -18,14 +18,15 @@
 // Rules that hold for every function:
 //
 // - It returns BANTAM_OK, or a status that says what to do. Its last parameter takes the details: the caller's own bantam_error, or NULL. What it
-//   hands out is written if it succeeds, and left alone if it fails.
+//   hands out is written if it succeeds, and left alone if it fails. Its `Errors:` are all that it can return, beside BANTAM_PANIC, BANTAM_BUSY inside
+//   of a function of the caller's, and what bantam_session_trim says of sessions whose memory was given back.
 // - Objects are handles. Whoever made one frees it; to free NULL does nothing. Handles that are NULL, of another kind, or freed (as long as
 //   their memory is there) are BANTAM_HANDLE.
 // - Texts are a pointer and a number of bytes of UTF-8. Where a function asks for the number, BANTAM_NUL_TERMINATED stands for all up to the first 0; in
 //   structs 0 does.
 // - Structs begin with `struct_size`, which the caller sets to sizeof. Fields that are 0 mean the default. A struct of a newer header may be handed to an
-//   older library as long as what that does not know is 0; otherwise it is BANTAM_STRUCT. Those without `struct_size`, of which lists are made, and
-//   bantam_error never change.
+//   older library as long as what that does not know is 0; otherwise it is BANTAM_STRUCT. What a library does not fill it leaves as it was. Structs
+//   without `struct_size`, of which lists are made, and bantam_error never change.
 // - Models, adapters, pools, grammars and cancel objects may be used by several threads at once; sessions, embedders, samplers and chats by one at a
 //   time, and a second one gets BANTAM_BUSY.
 // - Functions of the caller's are called on the thread that called the library (an executor's tasks run where the caller wants). Inside of them a cancel
@@ -49,20 +50,20 @@
 
 
 
-// The version of the functions and structs of this header. Compare it with [`bantam_abi_version`] when the library is loaded: before
+// The version of the functions and structs of this header. Compare it with bantam_abi_version() when the library is loaded: before
 // version 1.0 of the library they have to be equal, from then on the library's must not be lower.
 #define BANTAM_ABI_VERSION 1
 
-// Chat templates can be rendered: see `bantam_chat_new`.
+// Chat templates can be rendered: see bantam_chat_new. A library without this has no function bantam_chat_...
 #define BANTAM_FEATURE_CHAT 1
 
-// Answers can be held to a grammar: see `bantam_grammar_new`.
+// Answers can be held to a grammar: see bantam_grammar_new. A library without this has no function bantam_grammar_..., and no bantam_chat_grammar.
 #define BANTAM_FEATURE_CONSTRAIN 2
 
-// There are files and threads.
+// There are files and threads: what needs them is BANTAM_UNSUPPORTED in a library without this.
 #define BANTAM_FEATURE_STD 4
 
-// The priority of threads: after everything else, as others, before others, long before others.
+// After everything else: for what nobody waits for.
 #define BANTAM_PRIORITY_LOW -1
 
 // As other threads: what threads have at first.
@@ -248,7 +249,7 @@ typedef struct bantam_sampler bantam_sampler;
 // gets BANTAM_BUSY.
 typedef struct bantam_session bantam_session;
 
-// A task of an executor: see [`bantam_executor`].
+// A task of an executor: see bantam_executor.
 typedef struct bantam_task bantam_task;
 
 // What a call says of itself: 0 if it did what it was asked to, else one of the numbers below.
@@ -299,7 +300,7 @@ typedef struct bantam_pool_options {
 // the library, and may call nothing of it but cancel objects.
 typedef void (*bantam_log)(void *user, const char *message, size_t bytes);
 
-// Told that the bytes of a model are not used any more, once.
+// Told that the bytes of a model or of an adapter are not used any more, once.
 typedef void (*bantam_release)(void *user);
 
 // Told how far something is; returns 0 to go on, anything else to cancel it. It is called on the thread that called the library, and may
@@ -361,7 +362,7 @@ typedef struct bantam_model_info {
   size_t architecture_bytes;
   // The name of the backend that runs it, with a 0 at its end.
   const char *backend;
-  // Bytes of the file, or of the part of it, or of the memory.
+  // Bytes of the file, or of the part of it, or of the memory; of a model in several files, of all of them.
   uint64_t file_bytes;
   // Bytes that one token reads.
   uint64_t bytes_per_token;
@@ -429,7 +430,8 @@ typedef struct bantam_tensor {
   uint32_t dimensions;
   // The extent of each dimension, the fastest first; unused ones are 1.
   uint64_t shape[4];
-  // Where it begins, in bytes from the start of the file.
+  // Where it begins, in bytes from the start of what was opened: the file, the part of it, the memory. Of a model in several files they count as one,
+  // with gaps between them.
   uint64_t offset;
   // How many bytes it has.
   uint64_t bytes;
@@ -707,7 +709,7 @@ typedef struct bantam_summary {
   int32_t reserved;
   // Tokens of the answer, the one that ended it included.
   uint64_t tokens;
-  // Microseconds from the first to the last.
+  // Microseconds that they took; what passed between two calls, or inside of the function that takes pieces, is not counted.
   uint64_t answer_us;
   // Tokens that the last call read as a prompt.
   uint64_t prompt_tokens;
@@ -822,7 +824,7 @@ typedef struct bantam_chat_options {
 // Done.
 #define BANTAM_OK 0
 
-// The caller's cancel object was set. No failure: what was done until then is kept, and every object stays usable.
+// The caller's cancel object was set, or a progress function did not return 0. No failure: what was done until then is kept, and every object stays usable.
 #define BANTAM_CANCELLED 1
 
 // A value makes no sense. Change the call.
@@ -840,7 +842,7 @@ typedef struct bantam_chat_options {
 // The file is damaged; `detail` is the offset in bytes. Fetch it again.
 #define BANTAM_MALFORMED 6
 
-// The file is sound, but what is in it makes no model. Convert it again.
+// The file is sound, but what is in it makes no model, or no adapter of this model. Convert it again, or use another file.
 #define BANTAM_INCONSISTENT 7
 
 // This version cannot run the model, or the library was built without this part. Use another file, or another build.
@@ -945,8 +947,11 @@ size_t bantam_memory_peak(void);
 // Ownership: none. Threads: any. Errors: none.
 size_t bantam_memory_used(void);
 
-// What the program does when a bug in the library was found: there is nothing to go on with. `message` says where in the library that was,
-// without a 0 at its end. It must not return.
+// A function of the program's, which a library without an operating system (no BANTAM_FEATURE_STD) calls when it has found a bug of its own, as
+// there is nothing to go on with. Programs with any other library need none. `message` says where in the library that was, without a 0 at its end. It
+// must not return.
+//
+// Ownership: the message is the library's. Threads: that which called the library. Errors: none.
 extern void bantam_host_panic(const char *message,
                               size_t bytes);
 
@@ -977,9 +982,9 @@ int32_t bantam_cancel_is_set(const struct bantam_cancel *cancel);
 // Ownership: ends. Threads: any, while nobody else uses it. Errors: BANTAM_HANDLE, BANTAM_BUSY.
 bantam_status bantam_cancel_free(struct bantam_cancel *cancel);
 
-// Makes a pool. Sessions that are given none make one of their own.
+// Makes a pool. Sessions and embedders that are given none make one of their own.
 //
-// Ownership: the caller frees it with bantam_pool_free; sessions keep what they need of it.
+// Ownership: the caller frees it with bantam_pool_free; sessions and embedders keep what they need of it.
 // Threads: any. Errors: BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, and BANTAM_IO if the system starts no more threads.
 bantam_status bantam_pool_new(const struct bantam_pool_options *options,
                               struct bantam_pool **out,
@@ -993,7 +998,7 @@ void bantam_task_run(struct bantam_task *task);
 
 // Lets loops use so many threads from the next one on, at most as many as the pool was made with. Nothing that is computed changes.
 //
-// Ownership: none taken. Threads: any, during calls of its sessions too. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT.
+// Ownership: none taken. Threads: any, during calls of its sessions too. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT for none or more.
 bantam_status bantam_pool_set_threads(const struct bantam_pool *pool,
                                       size_t threads,
                                       struct bantam_error *error);
@@ -1001,12 +1006,13 @@ bantam_status bantam_pool_set_threads(const struct bantam_pool *pool,
 // Changes the priority of the pool's threads, at once: BANTAM_PRIORITY_... That of the calling thread is its owner's.
 //
 // Ownership: none taken. Threads: any, during calls of its sessions too.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT if the system does not allow it, BANTAM_UNSUPPORTED where threads have none, or are the caller's.
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT if there is no such priority or the system does not allow it, BANTAM_UNSUPPORTED where threads have none, or
+// are the caller's.
 bantam_status bantam_pool_set_priority(const struct bantam_pool *pool,
                                        int32_t priority,
                                        struct bantam_error *error);
 
-// Frees a pool; NULL is none. Its threads end when the last session that uses it is freed.
+// Frees a pool; NULL is none. Its threads end when the last session or embedder that uses it is freed.
 //
 // Ownership: ends. Threads: any, while nobody else uses it. Errors: BANTAM_HANDLE, BANTAM_BUSY.
 bantam_status bantam_pool_free(struct bantam_pool *pool);
@@ -1015,7 +1021,7 @@ bantam_status bantam_pool_free(struct bantam_pool *pool);
 //
 // Ownership: the caller frees the model with bantam_model_free; sessions keep what they need of it.
 // Threads: any. Errors: BANTAM_IO, BANTAM_NOT_A_FILE, BANTAM_NOT_GGUF, BANTAM_MALFORMED, BANTAM_INCONSISTENT, BANTAM_UNSUPPORTED,
-// BANTAM_MEMORY, BANTAM_CANCELLED, BANTAM_ARGUMENT, BANTAM_STRUCT.
+// BANTAM_MEMORY, BANTAM_CANCELLED, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_HANDLE for a cancel object that is none, BANTAM_CHANGED with `lock`.
 bantam_status bantam_model_open(const char *path,
                                 size_t path_bytes,
                                 const struct bantam_model_options *options,
@@ -1038,7 +1044,8 @@ bantam_status bantam_model_open_fd(int32_t fd,
 // Opens a model in memory, in place: flash, or a map of the caller's own. It begins at a multiple of 4, or is BANTAM_UNSUPPORTED.
 //
 // Ownership: as bantam_model_open; the bytes stay the caller's, who keeps them there and unchanged until the options' `release` is
-// called, which is also when opening fails but for options that cannot be read. Threads: any. Errors: as bantam_model_open.
+// called. That is also when opening fails, but not when the options cannot be read (BANTAM_STRUCT that tells of their size or of unknown fields) or the
+// call comes from inside of a callback. Threads: any. Errors: as bantam_model_open.
 bantam_status bantam_model_open_memory(const void *bytes,
                                        size_t length,
                                        const struct bantam_model_options *options,
@@ -1046,7 +1053,7 @@ bantam_status bantam_model_open_memory(const void *bytes,
                                        struct bantam_error *error);
 
 // Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
-// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first.
+// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first. An error says which part it is of, counted from 1.
 //
 // Ownership: as bantam_model_open; descriptors stay the caller's. Threads: any.
 // Errors: as bantam_model_open_fd; BANTAM_UNSUPPORTED if they are not as many as the model has, BANTAM_INCONSISTENT if they are not in order.
@@ -1202,20 +1209,21 @@ bantam_status bantam_sampler_free(struct bantam_sampler *sampler);
 
 // Says how much memory a session of these options takes, to the byte. Nothing of it is taken, so a plan may be of more than there is.
 //
-// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY if it would be more than addresses reach.
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_MEMORY if it would be more than
+// addresses reach, BANTAM_UNSUPPORTED for a model that writes no text.
 bantam_status bantam_session_plan(const struct bantam_model *model,
                                   const struct bantam_session_options *options,
                                   struct bantam_plan *plan,
                                   struct bantam_error *error);
 
-// Opens a session. All of its memory is had now; reading tokens and answering allocate nothing but what a grammar takes.
+// Opens a session. All of its memory is had now; reading tokens and pulling the pieces of an answer allocate nothing but what a grammar takes.
 //
-// Beside what the plan says, it takes some kilobytes from the heap.
+// Beside what the plan says, it takes some kilobytes from the heap, and so does each answer when it begins.
 //
 // Ownership: the caller frees it with bantam_session_free. It keeps what it needs of model, pool and cancel object; `memory` stays the
 // caller's, and in the session's use until it is freed.
-// Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, and BANTAM_IO if the system starts no more
-// threads.
+// Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_UNSUPPORTED for a model that writes no text,
+// and BANTAM_IO if the system starts no more threads.
 bantam_status bantam_session_open(const struct bantam_model *model,
                                   const struct bantam_session_options *options,
                                   struct bantam_session **out,
@@ -1238,14 +1246,14 @@ bantam_status bantam_session_set_cancel(struct bantam_session *session,
 // Lets the session's pool use so many threads from the next loop on. Nothing that is computed changes.
 //
 // Ownership: none taken. Threads: one at a time; bantam_pool_set_threads may be called at any time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT for more threads than the pool was made with.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT for none or more than the pool was made with.
 bantam_status bantam_session_set_threads(struct bantam_session *session,
                                          size_t threads,
                                          struct bantam_error *error);
 
 // Changes the priority of the threads of the session's pool: BANTAM_PRIORITY_...
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_UNSUPPORTED.
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_BUSY, and as bantam_pool_set_priority.
 bantam_status bantam_session_set_priority(struct bantam_session *session,
                                           int32_t priority,
                                           struct bantam_error *error);
@@ -1262,8 +1270,8 @@ bantam_status bantam_session_free(struct bantam_session *session);
 // An answer in progress is given up.
 //
 // Ownership: none taken. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: nothing has happened then. BANTAM_CANCELLED: call again to read
-// the rest.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: the session holds what it held then. BANTAM_CANCELLED: call
+// again to read the rest.
 bantam_status bantam_session_prompt(struct bantam_session *session,
                                     const uint32_t *tokens,
                                     size_t count,
@@ -1283,7 +1291,7 @@ bantam_status bantam_session_prompt_text(struct bantam_session *session,
 // Reads tokens behind those that the session holds. An answer in progress is given up.
 //
 // Ownership: none taken. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: nothing has happened then. BANTAM_CANCELLED: the session's
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: the session holds what it held then. BANTAM_CANCELLED: its
 // position tells how many were read.
 bantam_status bantam_session_prefill(struct bantam_session *session,
                                      const uint32_t *tokens,
@@ -1300,9 +1308,9 @@ bantam_status bantam_session_decode(struct bantam_session *session,
 // Reads one token in each of several sessions of one model at once, `tokens[i]` in `sessions[i]`: the weights are read once for all. The first
 // session's threads and cancel object are used; open it with `together_max`. Answers in progress are given up.
 //
-// Ownership: none taken. Threads: one at a time.
+// Ownership: none taken. Threads: one at a time each.
 // Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models, have different
-// adapters, or are more than BANTAM_TOGETHER_MAX.
+// adapters, or are more than BANTAM_TOGETHER_MAX. BANTAM_CANCELLED: those that were through hold their tokens, the others what they held.
 bantam_status bantam_session_decode_together(struct bantam_session *const *sessions,
                                              const uint32_t *tokens,
                                              size_t count,
@@ -1310,7 +1318,8 @@ bantam_status bantam_session_decode_together(struct bantam_session *const *sessi
 
 // The tokens that the session holds.
 //
-// Ownership: they are the session's, and stay until the next call that reads, rewinds or frees. Threads: one at a time.
+// Ownership: they are the session's, and stay until the next call that changes what it holds: reads, goes on with an answer, rewinds, shifts, restores,
+// copies into it, sets adapters, trims or frees. Threads: one at a time.
 // Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
 bantam_status bantam_session_tokens(struct bantam_session *session,
                                     const uint32_t **tokens,
@@ -1319,8 +1328,9 @@ bantam_status bantam_session_tokens(struct bantam_session *session,
 
 // The score of every token of the vocabulary as the next one.
 //
-// Ownership: they are the session's, and stay until the next call that reads, rewinds or frees. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STATE if nothing was read yet.
+// Ownership: they are the session's, and stay until the next call that changes what it holds: reads, goes on with an answer, rewinds, shifts, restores,
+// copies into it, sets adapters, trims or frees. Threads: one at a time.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STATE if nothing was read yet, or nothing since a rewind.
 bantam_status bantam_session_logits(struct bantam_session *session,
                                     const float **logits,
                                     size_t *count,
@@ -1328,7 +1338,8 @@ bantam_status bantam_session_logits(struct bantam_session *session,
 
 // Forgets every token behind the first `position`. An answer in progress is given up.
 //
-// Nothing is computed. In models with sliding windows (see `rewind_max` of the options), and in those that carry a state from token to token, the
+// The logits of the last token that is left are gone as well, so something has to be read before the next answer; bantam_session_prompt with what is held
+// reads its last token once more. Nothing is computed. In models with sliding windows (see `rewind_max` of the options), and in those that carry a state from token to token, the
 // next call may have to read tokens again that are held: then it takes that much longer.
 //
 // Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.
@@ -1347,17 +1358,18 @@ bantam_status bantam_session_shift(struct bantam_session *session,
 
 // Chooses the next token; it is not read yet.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
-// read yet.
+// Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
+// read yet, or nothing since a rewind.
 bantam_status bantam_session_sample(struct bantam_session *session,
                                     struct bantam_sampler *sampler,
                                     struct bantam_choice *choice,
                                     struct bantam_error *error);
 
-// The most likely tokens at the last choice, the likeliest first: as many as its sampler's `top_logprobs` asked for. `count` is the room at
-// `out`, and then how many there are.
+// The most likely tokens at the last choice, of bantam_session_sample or of an answer, the likeliest first: as many as its sampler's `top_logprobs` asked
+// for, none before the first choice. They are written to `out`, which has room for `capacity`, and their number to `count`.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL.
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL with their number as the detail:
+// nothing is written then.
 bantam_status bantam_session_top_logprobs(struct bantam_session *session,
                                           struct bantam_token_logprob *out,
                                           size_t capacity,
@@ -1366,7 +1378,8 @@ bantam_status bantam_session_top_logprobs(struct bantam_session *session,
 
 // Opens a session on the heap that holds what this one holds, logits included, with the same model, threads and options.
 //
-// Ownership: the caller frees it with bantam_session_free. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY.
+// Ownership: the caller frees it with bantam_session_free. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY,
+// BANTAM_CHANGED.
 bantam_status bantam_session_fork(struct bantam_session *session,
                                   struct bantam_session **out,
                                   struct bantam_error *error);
@@ -1374,23 +1387,25 @@ bantam_status bantam_session_fork(struct bantam_session *session,
 // Makes `to` hold what `from` holds, logits included: a fork into a session that is there already. An answer in progress in `to` is given up.
 //
 // Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_CONTEXT_FULL, BANTAM_ARGUMENT if they are of two
-// models or keep their caches differently: nothing has happened then.
+// models, keep their caches differently, or `to` has no room for the adapters of `from`: `to` holds what it held then.
 bantam_status bantam_session_copy(struct bantam_session *to,
                                   struct bantam_session *from,
                                   struct bantam_error *error);
 
 // Saves what the session holds, logits included, to a file. One that is there already is replaced once all is written.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED.
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CHANGED,
+// BANTAM_CANCELLED: a file that was there is there still then.
 bantam_status bantam_session_save(struct bantam_session *session,
                                   const char *path,
                                   size_t path_bytes,
                                   struct bantam_error *error);
 
-// Makes the session hold what was saved to a file. An answer in progress is given up.
+// Makes the session hold what was saved to a file, logits included. An answer in progress is given up.
 //
 // Ownership: none taken. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_SAVED, BANTAM_CONTEXT_FULL.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_SAVED, BANTAM_CHANGED, BANTAM_CONTEXT_FULL: the session holds what it held then; only
+// if somebody else writes to the file in the meantime it may hold nothing.
 bantam_status bantam_session_restore(struct bantam_session *session,
                                      const char *path,
                                      size_t path_bytes,
@@ -1398,16 +1413,18 @@ bantam_status bantam_session_restore(struct bantam_session *session,
 
 // Saves what the session holds, logits included, to memory: `saved_bytes` of its info. `written` is how many bytes that took.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL, BANTAM_CANCELLED.
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL, BANTAM_CHANGED,
+// BANTAM_CANCELLED.
 bantam_status bantam_session_save_to(struct bantam_session *session,
                                      void *memory,
                                      size_t capacity,
                                      size_t *written,
                                      struct bantam_error *error);
 
-// Makes the session hold what was saved to memory. An answer in progress is given up.
+// Makes the session hold what was saved to memory, logits included. An answer in progress is given up.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_SAVED, BANTAM_CONTEXT_FULL.
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_SAVED, BANTAM_CHANGED, BANTAM_CONTEXT_FULL: the
+// session holds what it held then.
 bantam_status bantam_session_restore_from(struct bantam_session *session,
                                           const void *memory,
                                           size_t bytes,
@@ -1418,7 +1435,11 @@ bantam_status bantam_session_restore_from(struct bantam_session *session,
 // otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not. The file goes when it was read, or when
 // what it holds is given up: by a rewind to 0, a restore, or with the session.
 //
-// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED: nothing was given back then.
+// Behind BANTAM_TRIM_ALL every call with the session that needs more than its tokens takes its memory back first. Where it cannot, that call is BANTAM_IO,
+// BANTAM_SAVED or BANTAM_CHANGED, whatever its own errors are, and may be made again; rewind to 0, and read the prompt again.
+//
+// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CHANGED, BANTAM_CANCELLED: nothing was
+// given back then.
 bantam_status bantam_session_trim(struct bantam_session *session,
                                   int32_t level,
                                   const char *path,
@@ -1426,10 +1447,11 @@ bantam_status bantam_session_trim(struct bantam_session *session,
                                   size_t *released,
                                   struct bantam_error *error);
 
-// Begins an answer behind what the session holds. The tokens come with bantam_session_next.
+// Begins an answer behind what the session holds, in place of one that is in progress. The tokens come with bantam_session_next.
 //
 // Ownership: none taken; the session keeps copies of what the options point to. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_STATE if nothing was read yet.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_UNSUPPORTED for a grammar in a library without
+// grammars, BANTAM_STATE if nothing was read yet, or nothing since a rewind: an answer in progress goes on then.
 bantam_status bantam_session_begin(struct bantam_session *session,
                                    const struct bantam_answer_options *options,
                                    struct bantam_error *error);
@@ -1442,7 +1464,8 @@ bantam_status bantam_session_begin(struct bantam_session *session,
 // Being cancelled ends an answer like anything else does: BANTAM_OK with BANTAM_STOP_CANCELLED. What the session holds then, it keeps.
 //
 // Ownership: the text is the session's, and stays until the next call with it. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_GRAMMAR, BANTAM_STATE if no answer is in progress, or other calls took its logits.
+// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_GRAMMAR, BANTAM_STATE if no answer is in progress: none was begun, it is over,
+// or another call gave it up.
 bantam_status bantam_session_next(struct bantam_session *session,
                                   struct bantam_piece *piece,
                                   struct bantam_error *error);
@@ -1454,7 +1477,7 @@ bantam_status bantam_session_get_summary(struct bantam_session *session,
                                          struct bantam_summary *summary,
                                          struct bantam_error *error);
 
-// Begins an answer, hands all of its pieces to a function, and says what it was. `summary` may be NULL.
+// Begins an answer, hands all of its pieces to a function, and says what it was. The function may be NULL, and so may `summary`.
 //
 // Being cancelled, or ended by the function, is BANTAM_OK with BANTAM_STOP_CANCELLED in the summary. The session keeps what it holds; an answer that
 // the function ended can be pulled on with bantam_session_next.
@@ -1533,7 +1556,8 @@ bantam_status bantam_adapter_free(struct bantam_adapter *adapter);
 
 // Says how much memory an embedder of these options takes, to the byte.
 //
-// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_UNSUPPORTED.
+// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_MEMORY, BANTAM_UNSUPPORTED as
+// bantam_embedder_open.
 bantam_status bantam_embedder_plan(const struct bantam_model *model,
                                    const struct bantam_embedder_options *options,
                                    struct bantam_plan *plan,
@@ -1571,7 +1595,8 @@ bantam_status bantam_embedder_set_cancel(struct bantam_embedder *embedder,
 //
 // Ownership: none taken. Threads: one at a time.
 // Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_CHANGED; BANTAM_CONTEXT_FULL for a text of more tokens than the
-// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED.
+// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED: what is in
+// `out` means nothing.
 bantam_status bantam_embedder_embed(struct bantam_embedder *embedder,
                                     const struct bantam_embed_text *texts,
                                     size_t count,
@@ -1598,7 +1623,7 @@ bantam_status bantam_embedder_free(struct bantam_embedder *embedder);
 // Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
 //
 // Ownership: the caller frees it with bantam_grammar_free; answers keep what they need of it. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED, BANTAM_MEMORY, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
 // constrained.
 bantam_status bantam_grammar_new(const struct bantam_model *model,
                                  int32_t kind,
@@ -1615,7 +1640,7 @@ bantam_status bantam_grammar_free(struct bantam_grammar *grammar);
 // Makes a chat without messages.
 //
 // Ownership: the caller frees it with bantam_chat_free; it keeps what it needs of the model. Threads: any.
-// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_TEMPLATE if there is no template or it cannot be
+// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_MEMORY, BANTAM_TEMPLATE if there is no template or it cannot be
 // parsed.
 bantam_status bantam_chat_new(const struct bantam_model *model,
                               const struct bantam_chat_options *options,
@@ -1639,8 +1664,8 @@ bantam_status bantam_chat_add_json(struct bantam_chat *chat,
                                    size_t messages_bytes,
                                    struct bantam_error *error);
 
-// Adds what the model answered, with thoughts and tool calls apart from the text. `is_complete` is 0 for an answer that was cut off: a call that
-// was only begun is left out then. The message comes out as JSON in OpenAI's style: {"role", "content", "reasoning_content", "tool_calls"}.
+// Adds what the model answered, with thoughts and tool calls apart from the text. `is_complete` is 1 if BANTAM_STOP_END, _TOKEN, _STRING or
+// _COMPLETE ended it, and 0 for an answer that was cut off: a call that was only begun is left out then. The message comes out as JSON in OpenAI's style: {"role", "content", "reasoning_content", "tool_calls"}.
 //
 // Ownership: the JSON is the chat's, and stays until the next call with it; both places for it may be NULL. Threads: one at a time.
 // Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
@@ -1686,10 +1711,10 @@ bantam_status bantam_chat_prompt(struct bantam_chat *chat,
                                  struct bantam_error *error);
 
 // The grammar of answers that may call the chat's tools: `choice` is "auto", "required", "none", or the name of the tool that has to be called. Every
-// call is of a tool that there is, with arguments that its schema accepts. `out` is NULL if anything goes.
+// call is of a tool that there is, with arguments that its schema accepts. `model` is that of the chat. `out` is NULL if anything goes.
 //
 // Ownership: the caller frees it with bantam_grammar_free. Threads: one at a time.
-// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_GRAMMAR.
+// Errors: BANTAM_BUSY, and as bantam_grammar_new; BANTAM_ARGUMENT also for a tool that there is none, and for another model.
 bantam_status bantam_chat_grammar(struct bantam_chat *chat,
                                   const struct bantam_model *model,
                                   const char *choice,

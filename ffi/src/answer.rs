@@ -118,7 +118,7 @@ pub struct bantam_summary {
     pub reserved: i32,
     /// Tokens of the answer, the one that ended it included.
     pub tokens: u64,
-    /// Microseconds from the first to the last.
+    /// Microseconds that they took; what passed between two calls, or inside of the function that takes pieces, is not counted.
     pub answer_us: u64,
     /// Tokens that the last call read as a prompt.
     pub prompt_tokens: u64,
@@ -153,10 +153,11 @@ unsafe impl Struct for bantam_summary {
 /// nothing of it but cancel objects.
 pub type bantam_on_piece = Option<unsafe extern "C" fn(user: *mut c_void, piece: *const bantam_piece) -> i32>;
 
-/// Begins an answer behind what the session holds. The tokens come with bantam_session_next.
+/// Begins an answer behind what the session holds, in place of one that is in progress. The tokens come with bantam_session_next.
 ///
 /// Ownership: none taken; the session keeps copies of what the options point to. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_STATE if nothing was read yet.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_UNSUPPORTED for a grammar in a library without
+/// grammars, BANTAM_STATE if nothing was read yet, or nothing since a rewind: an answer in progress goes on then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_begin(
     session: *mut bantam_session,
@@ -172,6 +173,7 @@ fn begin(caller: Caller, open: &mut OpenSession, options: *const bantam_answer_o
     let options = caller.options(options)?;
     unused(options.reserved, bantam_answer_options::NAME)?;
     check_logits(open.awake()?)?;
+    open.session.check_files()?;
     let model = open.session.model();
     let sampler = crate::sampler::open(caller, model, options.sampler)?;
     let stop_tokens = caller.slice(options.stop_tokens, options.stop_token_count, "stop_tokens")?;
@@ -213,7 +215,8 @@ fn begin(caller: Caller, open: &mut OpenSession, options: *const bantam_answer_o
 /// Being cancelled ends an answer like anything else does: BANTAM_OK with BANTAM_STOP_CANCELLED. What the session holds then, it keeps.
 ///
 /// Ownership: the text is the session's, and stays until the next call with it. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_GRAMMAR, BANTAM_STATE if no answer is in progress, or other calls took its logits.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_GRAMMAR, BANTAM_STATE if no answer is in progress: none was begun, it is over,
+/// or another call gave it up.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_next(
     session: *mut bantam_session,
@@ -326,7 +329,7 @@ fn summarize(open: &OpenSession) -> Result<bantam_summary> {
     Ok(summary)
 }
 
-/// Begins an answer, hands all of its pieces to a function, and says what it was. `summary` may be NULL.
+/// Begins an answer, hands all of its pieces to a function, and says what it was. The function may be NULL, and so may `summary`.
 ///
 /// Being cancelled, or ended by the function, is BANTAM_OK with BANTAM_STOP_CANCELLED in the summary. The session keeps what it holds; an answer that
 /// the function ended can be pulled on with bantam_session_next.

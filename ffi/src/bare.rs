@@ -4,8 +4,11 @@ use core::ffi::c_char;
 use core::panic::PanicInfo;
 
 unsafe extern "C" {
-    /// What the program does when a bug in the library was found: there is nothing to go on with. `message` says where in the library that was,
-    /// without a 0 at its end. It must not return.
+    /// A function of the program's, which a library without an operating system (no BANTAM_FEATURE_STD) calls when it has found a bug of its own, as
+    /// there is nothing to go on with. Programs with any other library need none. `message` says where in the library that was, without a 0 at its end. It
+    /// must not return.
+    ///
+    /// Ownership: the message is the library's. Threads: that which called the library. Errors: none.
     fn bantam_host_panic(message: *const c_char, bytes: usize) -> !;
 }
 

@@ -67,7 +67,7 @@ pub const BANTAM_ROLE_TOOL: i32 = 4;
 /// Makes a chat without messages.
 ///
 /// Ownership: the caller frees it with bantam_chat_free; it keeps what it needs of the model. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_TEMPLATE if there is no template or it cannot be
+/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_MEMORY, BANTAM_TEMPLATE if there is no template or it cannot be
 /// parsed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_chat_new(
@@ -148,8 +148,8 @@ pub unsafe extern "C" fn bantam_chat_add_json(
     unsafe { call(error, body) }
 }
 
-/// Adds what the model answered, with thoughts and tool calls apart from the text. `is_complete` is 0 for an answer that was cut off: a call that
-/// was only begun is left out then. The message comes out as JSON in OpenAI's style: {"role", "content", "reasoning_content", "tool_calls"}.
+/// Adds what the model answered, with thoughts and tool calls apart from the text. `is_complete` is 1 if BANTAM_STOP_END, _TOKEN, _STRING or
+/// _COMPLETE ended it, and 0 for an answer that was cut off: a call that was only begun is left out then. The message comes out as JSON in OpenAI's style: {"role", "content", "reasoning_content", "tool_calls"}.
 ///
 /// Ownership: the JSON is the chat's, and stays until the next call with it; both places for it may be NULL. Threads: one at a time.
 /// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
@@ -310,10 +310,10 @@ pub unsafe extern "C" fn bantam_chat_prompt(
 }
 
 /// The grammar of answers that may call the chat's tools: `choice` is "auto", "required", "none", or the name of the tool that has to be called. Every
-/// call is of a tool that there is, with arguments that its schema accepts. `out` is NULL if anything goes.
+/// call is of a tool that there is, with arguments that its schema accepts. `model` is that of the chat. `out` is NULL if anything goes.
 ///
 /// Ownership: the caller frees it with bantam_grammar_free. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_GRAMMAR.
+/// Errors: BANTAM_BUSY, and as bantam_grammar_new; BANTAM_ARGUMENT also for a tool that there is none, and for another model.
 #[cfg(feature = "constrain")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_chat_grammar(
@@ -329,7 +329,7 @@ pub unsafe extern "C" fn bantam_chat_grammar(
     let body = |caller: Caller| {
         let out = caller.out(out, "out")?;
         let choice = ToolChoice::from_word(caller.text(choice, choice_bytes, "the choice")?);
-        let model = caller.shared(model)?;
+        let model = caller.mapped(model)?;
         caller.exclusive(chat, |open| {
             if !model.model.is_same(&open.model) {
                 return Err(fail!(BANTAM_ARGUMENT, "chat and model are of two models"));

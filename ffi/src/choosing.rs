@@ -32,8 +32,8 @@ unsafe impl Struct for bantam_choice {
 
 /// Chooses the next token; it is not read yet.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
-/// read yet.
+/// Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
+/// read yet, or nothing since a rewind.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_sample(
     session: *mut bantam_session,
@@ -66,10 +66,11 @@ pub struct bantam_token_logprob {
     pub logprob: f32,
 }
 
-/// The most likely tokens at the last choice, the likeliest first: as many as its sampler's `top_logprobs` asked for. `count` is the room at
-/// `out`, and then how many there are.
+/// The most likely tokens at the last choice, of bantam_session_sample or of an answer, the likeliest first: as many as its sampler's `top_logprobs` asked
+/// for, none before the first choice. They are written to `out`, which has room for `capacity`, and their number to `count`.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL.
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL with their number as the detail:
+/// nothing is written then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_top_logprobs(
     session: *mut bantam_session,

@@ -134,7 +134,8 @@ fn read_options(options: &bantam_embedder_options) -> Result<EmbedOptions> {
 
 /// Says how much memory an embedder of these options takes, to the byte.
 ///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_UNSUPPORTED.
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_MEMORY, BANTAM_UNSUPPORTED as
+/// bantam_embedder_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_embedder_plan(
     model: *const bantam_model,
@@ -145,7 +146,7 @@ pub unsafe extern "C" fn bantam_embedder_plan(
     let body = |caller: Caller| {
         let options = caller.options(options)?;
         let threads = caller.threads(options.pool, options.threads)?;
-        let found = Embedder::plan(&caller.shared(model)?.model, &read_options(&options)?, threads)?;
+        let found = Embedder::plan(&caller.mapped(model)?.model, &read_options(&options)?, threads)?;
         caller.fill(plan, &found.into())
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
@@ -247,7 +248,8 @@ pub unsafe extern "C" fn bantam_embedder_set_cancel(
 ///
 /// Ownership: none taken. Threads: one at a time.
 /// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_CHANGED; BANTAM_CONTEXT_FULL for a text of more tokens than the
-/// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED.
+/// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED: what is in
+/// `out` means nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_embedder_embed(
     embedder: *mut bantam_embedder,
@@ -267,6 +269,8 @@ pub unsafe extern "C" fn bantam_embedder_embed(
             return Err(fail!(BANTAM_ARGUMENT, "flags {flags:#x} of bantam_embedder_embed are not known"));
         }
         caller.exclusive(embedder, |OpenEmbedder { embedder, .. }| {
+            // How a pair is put together is read of the file.
+            embedder.model().file().mapping().check()?;
             let Encoded { tokens, parts } =
                 encode(caller, embedder, texts, flags & BANTAM_EMBED_TRUNCATE != 0)?;
             let mut inputs = Vec::new();

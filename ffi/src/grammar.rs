@@ -50,7 +50,7 @@ pub const BANTAM_GRAMMAR_GBNF: i32 = 5;
 /// Compiles a grammar, BANTAM_GRAMMAR_..., for a model. The first of a model takes longer than those that follow.
 ///
 /// Ownership: the caller frees it with bantam_grammar_free; answers keep what they need of it. Threads: any.
-/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
+/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_CHANGED, BANTAM_MEMORY, BANTAM_GRAMMAR that says what is wrong and where, BANTAM_UNSUPPORTED for a vocabulary that cannot be
 /// constrained.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_grammar_new(

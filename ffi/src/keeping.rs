@@ -9,7 +9,8 @@ use crate::status::{BANTAM_ARGUMENT, bantam_error, bantam_status, fail};
 
 /// Opens a session on the heap that holds what this one holds, logits included, with the same model, threads and options.
 ///
-/// Ownership: the caller frees it with bantam_session_free. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY.
+/// Ownership: the caller frees it with bantam_session_free. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY,
+/// BANTAM_CHANGED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_fork(
     session: *mut bantam_session,
@@ -31,7 +32,7 @@ pub unsafe extern "C" fn bantam_session_fork(
 /// Makes `to` hold what `from` holds, logits included: a fork into a session that is there already. An answer in progress in `to` is given up.
 ///
 /// Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_CONTEXT_FULL, BANTAM_ARGUMENT if they are of two
-/// models or keep their caches differently: nothing has happened then.
+/// models, keep their caches differently, or `to` has no room for the adapters of `from`: `to` holds what it held then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_copy(
     to: *mut bantam_session,
@@ -53,7 +54,8 @@ pub unsafe extern "C" fn bantam_session_copy(
 
 /// Saves what the session holds, logits included, to a file. One that is there already is replaced once all is written.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED.
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CHANGED,
+/// BANTAM_CANCELLED: a file that was there is there still then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_save(
     session: *mut bantam_session,
@@ -69,10 +71,11 @@ pub unsafe extern "C" fn bantam_session_save(
     unsafe { call(error, body) }
 }
 
-/// Makes the session hold what was saved to a file. An answer in progress is given up.
+/// Makes the session hold what was saved to a file, logits included. An answer in progress is given up.
 ///
 /// Ownership: none taken. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_SAVED, BANTAM_CONTEXT_FULL.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_SAVED, BANTAM_CHANGED, BANTAM_CONTEXT_FULL: the session holds what it held then; only
+/// if somebody else writes to the file in the meantime it may hold nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_restore(
     session: *mut bantam_session,
@@ -93,7 +96,8 @@ pub unsafe extern "C" fn bantam_session_restore(
 
 /// Saves what the session holds, logits included, to memory: `saved_bytes` of its info. `written` is how many bytes that took.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL, BANTAM_CANCELLED.
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_TOO_SMALL, BANTAM_CHANGED,
+/// BANTAM_CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_save_to(
     session: *mut bantam_session,
@@ -126,9 +130,10 @@ pub unsafe extern "C" fn bantam_session_save_to(
     unsafe { call(error, body) }
 }
 
-/// Makes the session hold what was saved to memory. An answer in progress is given up.
+/// Makes the session hold what was saved to memory, logits included. An answer in progress is given up.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_SAVED, BANTAM_CONTEXT_FULL.
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_SAVED, BANTAM_CHANGED, BANTAM_CONTEXT_FULL: the
+/// session holds what it held then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_restore_from(
     session: *mut bantam_session,
@@ -158,7 +163,11 @@ pub const BANTAM_TRIM_ALL: i32 = 2;
 /// otherwise; `released`, which may be NULL, is how many bytes were given back. Memory of the caller's is not. The file goes when it was read, or when
 /// what it holds is given up: by a rewind to 0, a restore, or with the session.
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CANCELLED: nothing was given back then.
+/// Behind BANTAM_TRIM_ALL every call with the session that needs more than its tokens takes its memory back first. Where it cannot, that call is BANTAM_IO,
+/// BANTAM_SAVED or BANTAM_CHANGED, whatever its own errors are, and may be made again; rewind to 0, and read the prompt again.
+///
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_IO, BANTAM_CHANGED, BANTAM_CANCELLED: nothing was
+/// given back then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_trim(
     session: *mut bantam_session,

@@ -251,7 +251,8 @@ pub struct bantam_tensor {
     pub dimensions: u32,
     /// The extent of each dimension, the fastest first; unused ones are 1.
     pub shape: [u64; 4],
-    /// Where it begins, in bytes from the start of the file.
+    /// Where it begins, in bytes from the start of what was opened: the file, the part of it, the memory. Of a model in several files they count as one,
+    /// with gaps between them.
     pub offset: u64,
     /// How many bytes it has.
     pub bytes: u64,

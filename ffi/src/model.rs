@@ -38,7 +38,7 @@ pub(crate) struct OpenModel {
 /// the library, and may call nothing of it but cancel objects.
 pub type bantam_log = Option<unsafe extern "C" fn(user: *mut c_void, message: *const c_char, bytes: usize)>;
 
-/// Told that the bytes of a model are not used any more, once.
+/// Told that the bytes of a model or of an adapter are not used any more, once.
 pub type bantam_release = Option<unsafe extern "C" fn(user: *mut c_void)>;
 
 /// How to open a model. Zeros mean defaults.
@@ -105,7 +105,7 @@ impl Log {
 ///
 /// Ownership: the caller frees the model with bantam_model_free; sessions keep what they need of it.
 /// Threads: any. Errors: BANTAM_IO, BANTAM_NOT_A_FILE, BANTAM_NOT_GGUF, BANTAM_MALFORMED, BANTAM_INCONSISTENT, BANTAM_UNSUPPORTED,
-/// BANTAM_MEMORY, BANTAM_CANCELLED, BANTAM_ARGUMENT, BANTAM_STRUCT.
+/// BANTAM_MEMORY, BANTAM_CANCELLED, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_HANDLE for a cancel object that is none, BANTAM_CHANGED with `lock`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_open(
     path: *const c_char,
@@ -147,7 +147,8 @@ pub unsafe extern "C" fn bantam_model_open_fd(
 /// Opens a model in memory, in place: flash, or a map of the caller's own. It begins at a multiple of 4, or is BANTAM_UNSUPPORTED.
 ///
 /// Ownership: as bantam_model_open; the bytes stay the caller's, who keeps them there and unchanged until the options' `release` is
-/// called, which is also when opening fails but for options that cannot be read. Threads: any. Errors: as bantam_model_open.
+/// called. That is also when opening fails, but not when the options cannot be read (BANTAM_STRUCT that tells of their size or of unknown fields) or the
+/// call comes from inside of a callback. Threads: any. Errors: as bantam_model_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_model_open_memory(
     bytes: *const c_void,
@@ -168,7 +169,7 @@ pub unsafe extern "C" fn bantam_model_open_memory(
 }
 
 /// Opens a model in several files (split GGUF), all parts in their order. One whose files lie beside each other under the usual names,
-/// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first.
+/// name-00001-of-00003.gguf, is opened by bantam_model_open with the path of the first. An error says which part it is of, counted from 1.
 ///
 /// Ownership: as bantam_model_open; descriptors stay the caller's. Threads: any.
 /// Errors: as bantam_model_open_fd; BANTAM_UNSUPPORTED if they are not as many as the model has, BANTAM_INCONSISTENT if they are not in order.
@@ -281,7 +282,7 @@ pub struct bantam_model_info {
     pub architecture_bytes: usize,
     /// The name of the backend that runs it, with a 0 at its end.
     pub backend: *const c_char,
-    /// Bytes of the file, or of the part of it, or of the memory.
+    /// Bytes of the file, or of the part of it, or of the memory; of a model in several files, of all of them.
     pub file_bytes: u64,
     /// Bytes that one token reads.
     pub bytes_per_token: u64,

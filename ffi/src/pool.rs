@@ -21,7 +21,7 @@ impl Noun for bantam_pool {
     type Inside = Arc<Pool>;
 }
 
-/// A task of an executor: see [`bantam_executor`].
+/// A task of an executor: see bantam_executor.
 pub struct bantam_task(());
 
 /// Runs tasks on threads of the caller's own. It is called with `count` tasks that are all the same, hundreds of times per token, on
@@ -86,9 +86,9 @@ impl Caller {
     }
 }
 
-/// Makes a pool. Sessions that are given none make one of their own.
+/// Makes a pool. Sessions and embedders that are given none make one of their own.
 ///
-/// Ownership: the caller frees it with bantam_pool_free; sessions keep what they need of it.
+/// Ownership: the caller frees it with bantam_pool_free; sessions and embedders keep what they need of it.
 /// Threads: any. Errors: BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, and BANTAM_IO if the system starts no more threads.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_pool_new(
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn bantam_task_run(task: *mut bantam_task) {
     let _ = task;
 }
 
-/// The priority of threads: after everything else, as others, before others, long before others.
+/// After everything else: for what nobody waits for.
 pub const BANTAM_PRIORITY_LOW: i32 = -1;
 /// As other threads: what threads have at first.
 pub const BANTAM_PRIORITY_NORMAL: i32 = 0;
@@ -201,7 +201,7 @@ pub const BANTAM_PRIORITY_HIGH: i32 = 2;
 
 /// Lets loops use so many threads from the next one on, at most as many as the pool was made with. Nothing that is computed changes.
 ///
-/// Ownership: none taken. Threads: any, during calls of its sessions too. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT.
+/// Ownership: none taken. Threads: any, during calls of its sessions too. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT for none or more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_pool_set_threads(
     pool: *const bantam_pool,
@@ -215,7 +215,8 @@ pub unsafe extern "C" fn bantam_pool_set_threads(
 /// Changes the priority of the pool's threads, at once: BANTAM_PRIORITY_... That of the calling thread is its owner's.
 ///
 /// Ownership: none taken. Threads: any, during calls of its sessions too.
-/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT if the system does not allow it, BANTAM_UNSUPPORTED where threads have none, or are the caller's.
+/// Errors: BANTAM_HANDLE, BANTAM_ARGUMENT if there is no such priority or the system does not allow it, BANTAM_UNSUPPORTED where threads have none, or
+/// are the caller's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_pool_set_priority(
     pool: *const bantam_pool,
@@ -247,7 +248,7 @@ pub(crate) fn set_priority(pool: &Pool, priority: i32) -> Result<()> {
     }
 }
 
-/// Frees a pool; NULL is none. Its threads end when the last session that uses it is freed.
+/// Frees a pool; NULL is none. Its threads end when the last session or embedder that uses it is freed.
 ///
 /// Ownership: ends. Threads: any, while nobody else uses it. Errors: BANTAM_HANDLE, BANTAM_BUSY.
 #[unsafe(no_mangle)]

@@ -14,8 +14,8 @@ use crate::status::{BANTAM_ARGUMENT, BANTAM_STATE, Result, bantam_error, bantam_
 /// An answer in progress is given up.
 ///
 /// Ownership: none taken. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: nothing has happened then. BANTAM_CANCELLED: call again to read
-/// the rest.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: the session holds what it held then. BANTAM_CANCELLED: call
+/// again to read the rest.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_prompt(
     session: *mut bantam_session,
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn bantam_session_prompt_text(
 /// Reads tokens behind those that the session holds. An answer in progress is given up.
 ///
 /// Ownership: none taken. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: nothing has happened then. BANTAM_CANCELLED: the session's
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_CONTEXT_FULL, BANTAM_CHANGED: the session holds what it held then. BANTAM_CANCELLED: its
 /// position tells how many were read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_prefill(
@@ -106,7 +106,9 @@ pub unsafe extern "C" fn bantam_session_decode(
     let body = |caller: Caller| {
         caller.exclusive(session, |open| {
             open.generator = None;
-            Ok(open.awake()?.decode(token)?)
+            let session = open.awake()?;
+            session.check_files()?;
+            Ok(session.decode(token)?)
         })
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
@@ -119,9 +121,9 @@ pub const BANTAM_TOGETHER_MAX: usize = 64;
 /// Reads one token in each of several sessions of one model at once, `tokens[i]` in `sessions[i]`: the weights are read once for all. The first
 /// session's threads and cancel object are used; open it with `together_max`. Answers in progress are given up.
 ///
-/// Ownership: none taken. Threads: one at a time.
+/// Ownership: none taken. Threads: one at a time each.
 /// Errors: as bantam_session_prefill. BANTAM_BUSY also if a session is there twice, BANTAM_ARGUMENT if they are of several models, have different
-/// adapters, or are more than BANTAM_TOGETHER_MAX.
+/// adapters, or are more than BANTAM_TOGETHER_MAX. BANTAM_CANCELLED: those that were through hold their tokens, the others what they held.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_decode_together(
     sessions: *const *mut bantam_session,
@@ -148,7 +150,10 @@ pub unsafe extern "C" fn bantam_session_decode_together(
             }
             let all = core::ptr::from_mut(&mut all[..there]) as *mut [&mut Session];
             // SAFETY: the first `there` were set above, and an optional reference that is there is the reference.
-            Ok(Session::decode_together(unsafe { &mut *all }, tokens)?)
+            let all = unsafe { &mut *all };
+            // They are of one model and have the same adapters, or it is an error.
+            all.first().map_or(Ok(()), |first| first.check_files())?;
+            Ok(Session::decode_together(all, tokens)?)
         })
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
@@ -157,7 +162,8 @@ pub unsafe extern "C" fn bantam_session_decode_together(
 
 /// The tokens that the session holds.
 ///
-/// Ownership: they are the session's, and stay until the next call that reads, rewinds or frees. Threads: one at a time.
+/// Ownership: they are the session's, and stay until the next call that changes what it holds: reads, goes on with an answer, rewinds, shifts, restores,
+/// copies into it, sets adapters, trims or frees. Threads: one at a time.
 /// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_tokens(
@@ -180,8 +186,9 @@ pub unsafe extern "C" fn bantam_session_tokens(
 
 /// The score of every token of the vocabulary as the next one.
 ///
-/// Ownership: they are the session's, and stay until the next call that reads, rewinds or frees. Threads: one at a time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STATE if nothing was read yet.
+/// Ownership: they are the session's, and stay until the next call that changes what it holds: reads, goes on with an answer, rewinds, shifts, restores,
+/// copies into it, sets adapters, trims or frees. Threads: one at a time.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STATE if nothing was read yet, or nothing since a rewind.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_logits(
     session: *mut bantam_session,
@@ -213,7 +220,8 @@ pub(crate) fn check_logits(session: &Session) -> Result<()> {
 
 /// Forgets every token behind the first `position`. An answer in progress is given up.
 ///
-/// Nothing is computed. In models with sliding windows (see `rewind_max` of the options), and in those that carry a state from token to token, the
+/// The logits of the last token that is left are gone as well, so something has to be read before the next answer; bantam_session_prompt with what is held
+/// reads its last token once more. Nothing is computed. In models with sliding windows (see `rewind_max` of the options), and in those that carry a state from token to token, the
 /// next call may have to read tokens again that are held: then it takes that much longer.
 ///
 /// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT if it holds fewer.

@@ -205,7 +205,8 @@ fn read_options(options: &bantam_session_options) -> Result<SessionOptions> {
 
 /// Says how much memory a session of these options takes, to the byte. Nothing of it is taken, so a plan may be of more than there is.
 ///
-/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY if it would be more than addresses reach.
+/// Ownership: none taken. Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_CHANGED, BANTAM_MEMORY if it would be more than
+/// addresses reach, BANTAM_UNSUPPORTED for a model that writes no text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_plan(
     model: *const bantam_model,
@@ -216,21 +217,21 @@ pub unsafe extern "C" fn bantam_session_plan(
     let body = |caller: Caller| {
         let options = caller.options(options)?;
         let threads = caller.threads(options.pool, options.threads)?;
-        let found = Session::plan(&caller.shared(model)?.model, &read_options(&options)?, threads)?;
+        let found = Session::plan(&caller.mapped(model)?.model, &read_options(&options)?, threads)?;
         caller.fill(plan, &found.into())
     };
     // SAFETY: the caller keeps to what the header says of the pointers.
     unsafe { call(error, body) }
 }
 
-/// Opens a session. All of its memory is had now; reading tokens and answering allocate nothing but what a grammar takes.
+/// Opens a session. All of its memory is had now; reading tokens and pulling the pieces of an answer allocate nothing but what a grammar takes.
 ///
-/// Beside what the plan says, it takes some kilobytes from the heap.
+/// Beside what the plan says, it takes some kilobytes from the heap, and so does each answer when it begins.
 ///
 /// Ownership: the caller frees it with bantam_session_free. It keeps what it needs of model, pool and cancel object; `memory` stays the
 /// caller's, and in the session's use until it is freed.
-/// Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, and BANTAM_IO if the system starts no more
-/// threads.
+/// Threads: any. Errors: BANTAM_HANDLE, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_MEMORY, BANTAM_CHANGED, BANTAM_UNSUPPORTED for a model that writes no text,
+/// and BANTAM_IO if the system starts no more threads.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_open(
     model: *const bantam_model,
@@ -241,7 +242,7 @@ pub unsafe extern "C" fn bantam_session_open(
     let body = |caller: Caller| {
         let out = caller.out(out, "out")?;
         let options = caller.options(options)?;
-        let model = caller.shared(model)?;
+        let model = caller.mapped(model)?;
         let pool = caller.pool(options.pool, options.threads)?;
         let cancel = caller.cancel(options.cancel)?;
         let session_options = read_options(&options)?;
@@ -401,7 +402,7 @@ pub unsafe extern "C" fn bantam_session_set_cancel(
 /// Lets the session's pool use so many threads from the next loop on. Nothing that is computed changes.
 ///
 /// Ownership: none taken. Threads: one at a time; bantam_pool_set_threads may be called at any time.
-/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT for more threads than the pool was made with.
+/// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT for none or more than the pool was made with.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_set_threads(
     session: *mut bantam_session,
@@ -416,7 +417,7 @@ pub unsafe extern "C" fn bantam_session_set_threads(
 
 /// Changes the priority of the threads of the session's pool: BANTAM_PRIORITY_...
 ///
-/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_UNSUPPORTED.
+/// Ownership: none taken. Threads: one at a time. Errors: BANTAM_BUSY, and as bantam_pool_set_priority.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_set_priority(
     session: *mut bantam_session,

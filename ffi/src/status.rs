@@ -11,7 +11,7 @@ pub type bantam_status = i32;
 
 /// Done.
 pub const BANTAM_OK: bantam_status = 0;
-/// The caller's cancel object was set. No failure: what was done until then is kept, and every object stays usable.
+/// The caller's cancel object was set, or a progress function did not return 0. No failure: what was done until then is kept, and every object stays usable.
 pub const BANTAM_CANCELLED: bantam_status = 1;
 /// A value makes no sense. Change the call.
 pub const BANTAM_ARGUMENT: bantam_status = 2;
@@ -23,7 +23,7 @@ pub const BANTAM_NOT_A_FILE: bantam_status = 4;
 pub const BANTAM_NOT_GGUF: bantam_status = 5;
 /// The file is damaged; `detail` is the offset in bytes. Fetch it again.
 pub const BANTAM_MALFORMED: bantam_status = 6;
-/// The file is sound, but what is in it makes no model. Convert it again.
+/// The file is sound, but what is in it makes no model, or no adapter of this model. Convert it again, or use another file.
 pub const BANTAM_INCONSISTENT: bantam_status = 7;
 /// This version cannot run the model, or the library was built without this part. Use another file, or another build.
 pub const BANTAM_UNSUPPORTED: bantam_status = 8;

@@ -4,7 +4,7 @@ use core::ffi::c_char;
 
 use bantam::Backend;
 
-/// The version of the functions and structs of this header. Compare it with [`bantam_abi_version`] when the library is loaded: before
+/// The version of the functions and structs of this header. Compare it with bantam_abi_version() when the library is loaded: before
 /// version 1.0 of the library they have to be equal, from then on the library's must not be lower.
 pub const BANTAM_ABI_VERSION: u32 = 1;
 
@@ -24,11 +24,11 @@ pub extern "C" fn bantam_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// Chat templates can be rendered: see `bantam_chat_new`.
+/// Chat templates can be rendered: see bantam_chat_new. A library without this has no function bantam_chat_...
 pub const BANTAM_FEATURE_CHAT: u32 = 1;
-/// Answers can be held to a grammar: see `bantam_grammar_new`.
+/// Answers can be held to a grammar: see bantam_grammar_new. A library without this has no function bantam_grammar_..., and no bantam_chat_grammar.
 pub const BANTAM_FEATURE_CONSTRAIN: u32 = 2;
-/// There are files and threads.
+/// There are files and threads: what needs them is BANTAM_UNSUPPORTED in a library without this.
 pub const BANTAM_FEATURE_STD: u32 = 4;
 
 /// What the library was built with: a sum of `BANTAM_FEATURE_...`.

@@ -372,11 +372,17 @@ static void files_that_shrink_are_told(const char *path) {
     OK(bantam_session_prefill(session, tokens, 4, e));
 #ifndef CORE_ONLY
     bantam_grammar *grammar = NULL;
-    bantam_chat *chat = NULL;
+    bantam_chat *chat = NULL, *late_chat = NULL;
     bantam_chat_options chats = {.struct_size = sizeof chats, .template_source = "{{ messages[0].content }}", .variables = "[1]"};
     EXPECT(BANTAM_ARGUMENT, bantam_chat_new(model, &chats, &chat, e));
+    chats.variables = NULL;
+    chats.tools = "[{\"type\":\"function\",\"function\":{\"name\":\"clock\"}}]";
+    OK(bantam_chat_new(model, &chats, &chat, e));
     OK(bantam_grammar_new(model, BANTAM_GRAMMAR_REGEX, "[a-z]+", BANTAM_NUL_TERMINATED, &grammar, e));
 #endif
+    bantam_embedder *embedder = NULL, *late_embedder = NULL;
+    bantam_embedder_options embedding = {.struct_size = sizeof embedding, .threads = 1, .context = 32, .pooling = BANTAM_POOLING_MEAN};
+    OK(bantam_embedder_open(model, &embedding, &embedder, e));
     CHECK(ftruncate(fd, 0) == 0);
     bantam_model_info info = {.struct_size = sizeof info};
     bantam_value value = {.struct_size = sizeof value};
@@ -399,14 +405,25 @@ static void files_that_shrink_are_told(const char *path) {
     EXPECT(BANTAM_CHANGED, bantam_session_open(model, NULL, &other, e));
     EXPECT(BANTAM_CHANGED, bantam_session_prefill(session, tokens, 4, e));
     EXPECT(BANTAM_CHANGED, bantam_session_fork(session, &other, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_decode(session, 5, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_decode_together(&session, tokens, 1, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_begin(session, NULL, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_generate(session, NULL, NULL, NULL, NULL, e));
+    EXPECT(BANTAM_CHANGED, bantam_session_plan(model, NULL, &plan, e));
+    EXPECT(BANTAM_CHANGED, bantam_embedder_plan(model, &embedding, &plan, e));
+    EXPECT(BANTAM_CHANGED, bantam_embedder_open(model, &embedding, &late_embedder, e));
+    const bantam_embed_text pair = {.text = "a", .document = "b"};
+    float vector[576];
+    EXPECT(BANTAM_CHANGED, bantam_embedder_embed(embedder, &pair, 1, 0, vector, 576, NULL, e));
+    OK(bantam_embedder_free(embedder));
     // What was read at open is there still.
     OK(bantam_model_token(model, 1, &token, e));
-    OK(bantam_session_plan(model, NULL, &plan, e));
 #ifndef CORE_ONLY
     bantam_grammar *late = NULL;
     bantam_answer_options answer = {.struct_size = sizeof answer, .grammar = grammar};
-    chats.variables = NULL;
-    EXPECT(BANTAM_CHANGED, bantam_chat_new(model, &chats, &chat, e));
+    EXPECT(BANTAM_CHANGED, bantam_chat_new(model, &chats, &late_chat, e));
+    EXPECT(BANTAM_CHANGED, bantam_chat_grammar(chat, model, "required", BANTAM_NUL_TERMINATED, &late, e));
+    OK(bantam_chat_free(chat));
     EXPECT(BANTAM_CHANGED, bantam_grammar_new(model, BANTAM_GRAMMAR_JSON, NULL, 0, &late, e));
     EXPECT(BANTAM_CHANGED, bantam_session_begin(session, &answer, e));
     OK(bantam_grammar_free(grammar));

@@ -291,9 +291,30 @@ static void sessions_are_copied_and_kept(bantam_model *model) {
     OK(bantam_session_restore_from(one, saved, written, e));
     answer(one, (bantam_answer_options){.max_tokens = 8}, texts[3], 256);
     for (int i = 1; i < 4; i++) CHECK(strcmp(texts[0], texts[i]) == 0);
+    // What fails leaves what is held as it was.
+    bantam_session_options compact = {.struct_size = sizeof compact, .context = 256, .kv_format = BANTAM_KV_Q8_0};
+    bantam_session *other = NULL;
+    OK(bantam_session_open(model, &compact, &other, e));
+    OK(bantam_session_get_info(one, &info, e));
     saved[written / 2] ^= 1;
     EXPECT(BANTAM_SAVED, bantam_session_restore_from(one, saved, written, e));
+    EXPECT(BANTAM_ARGUMENT, bantam_session_copy(one, other, e));
+    uint32_t many_tokens[300] = {0};
+    EXPECT(BANTAM_CONTEXT_FULL, bantam_session_prompt(one, many_tokens, 300, NULL, e));
+    bantam_session_info as_before = {.struct_size = sizeof as_before};
+    OK(bantam_session_get_info(one, &as_before, e));
+    CHECK(memcmp(&info, &as_before, sizeof info) == 0 && info.has_logits == 1);
+    OK(bantam_session_free(other));
     free(saved);
+    // An answer that cannot begin leaves the one in progress; behind a rewind there is nothing to answer.
+    OK(bantam_session_begin(one, NULL, e));
+    bantam_piece first = {.struct_size = sizeof first};
+    bantam_answer_options wrong = {.struct_size = sizeof wrong, .shift = 2};
+    EXPECT(BANTAM_ARGUMENT, bantam_session_begin(one, &wrong, e));
+    OK(bantam_session_next(one, &first, e));
+    OK(bantam_session_rewind(one, 3, e));
+    EXPECT(BANTAM_STATE, bantam_session_next(one, &first, e));
+    EXPECT(BANTAM_STATE, bantam_session_begin(one, NULL, e));
 
     // Memory is given back in the middle of an answer, which goes on all the same.
     char path[] = "trimmed.session";
@@ -360,6 +381,8 @@ static void tokens_are_sampled_by_hand(bantam_model *model) {
     OK(bantam_session_sample(session, sampler, &choice, e));
     bantam_token_logprob top[64];
     size_t count = 0;
+    bantam_error error;
+    CHECK(bantam_session_top_logprobs(session, top, 4, &count, &error) == BANTAM_TOO_SMALL && error.detail == 5 && count == 0);
     OK(bantam_session_top_logprobs(session, top, 64, &count, e));
     CHECK(count == 5 && top[0].token == choice.token && top[0].logprob == choice.logprob);
     const float *logits = NULL;
@@ -520,11 +543,19 @@ static void models_come_from_anywhere(const char *path) {
     bantam_model *parted = NULL;
     bantam_part parts[2] = {{"archive.bin", 0, 4100, bytes, -1, 0}, {path, 0, 0, 0, -1, 0}};
     OK(bantam_model_open_parts(parts, 1, NULL, &parted, e));
+    OK(bantam_model_get_info(parted, &same, e));
+    CHECK(same.fingerprint == info.fingerprint && same.file_bytes == bytes);
     OK(bantam_model_free(parted));
     OK(bantam_model_open_parts(parts + 1, 1, NULL, &parted, e));
     OK(bantam_model_free(parted));
     EXPECT(BANTAM_UNSUPPORTED, bantam_model_open_parts(parts, 2, NULL, &parted, e));
     EXPECT(BANTAM_ARGUMENT, bantam_model_open_parts(parts, 0, NULL, &parted, e));
+    // An error says which part is at fault.
+    parts[1] = (bantam_part){.fd = -1};
+    bantam_error error;
+    CHECK(bantam_model_open_parts(parts, 2, NULL, &parted, &error) == BANTAM_ARGUMENT && strncmp(error.message, "part 2: ", 8) == 0);
+    parts[1] = (bantam_part){.path = "no such file"};
+    CHECK(bantam_model_open_parts(parts, 2, NULL, &parted, &error) == BANTAM_IO && strncmp(error.message, "part 2: ", 8) == 0);
     bantam_session *session = open_session(model, 64);
     // A session keeps what it needs of its model.
     OK(bantam_model_free(model));
@@ -828,7 +859,9 @@ static void adapters_come_and_go(bantam_model *model) {
     CHECK(close(fd) == 0 && remove(path) == 0);
     // It is no model.
     bantam_model *other = NULL;
-    EXPECT(BANTAM_UNSUPPORTED, bantam_model_open_memory(file.bytes, file.count, NULL, &other, e));
+    bantam_error error;
+    CHECK(bantam_model_open_memory(file.bytes, file.count, NULL, &other, &error) == BANTAM_UNSUPPORTED);
+    CHECK(strstr(error.message, "is an adapter") && !strstr(error.message, "--") && !strstr(error.message, "::"));
     free(plain), free(with), free(again);
 }
 
