@@ -1,7 +1,7 @@
 // A chat in a terminal, streamed with coroutines: it answers line by line until its input ends.
 import bantam.AnswerOptions
 import bantam.BantamException
-import bantam.Role
+import bantam.ChatOptions
 import bantam.coroutines.openModel
 import bantam.coroutines.stream
 import kotlin.system.exitProcess
@@ -14,8 +14,7 @@ fun main(arguments: Array<String>): Unit = runBlocking {
     }
     try {
         openModel(arguments[0]).use { model ->
-            model.chat().use { chat ->
-                chat.add(Role.SYSTEM, "You are a helpful assistant.")
+            model.chat(ChatOptions().apply { system = "You are a helpful assistant." }).use { chat ->
                 val options = AnswerOptions().apply {
                     temperature = 0f
                     maxTokens = 200

@@ -53,6 +53,28 @@ fun chats(tests: Tests) {
         }
     }
 
+    tests.test("an answer that nobody pulls leaves nothing, nor does its message") {
+        tests.opened.chat(ChatOptions().apply { system = SYSTEM }).use { chat ->
+            assertEquals(1, chat.size)
+            assertTrue(SYSTEM in chat.render())
+            chat.ask("This was never pulled.", greedy(8))
+            assertEquals(2, chat.size)
+            assertTrue("Paris" in chat.ask("What is the capital of France?", greedy(40)).text())
+            assertEquals(3, chat.size)
+            assertTrue("never pulled" !in chat.render())
+            // What was added by hand stays.
+            chat.add(Role.USER, "And of Italy?")
+            chat.answer(greedy(8))
+            chat.answer(greedy(8))
+            chat.add(Role.USER, "And of Spain?")
+            assertEquals(5, chat.size)
+            assertNull(Regex("assistant").find(chat.render().substringAfter("Italy").substringBefore("Spain")))
+            chat.reset()
+            assertEquals(1, chat.size)
+            assertTrue(SYSTEM in chat.render() && "Italy" !in chat.render())
+        }
+    }
+
     tests.test("a message that could not be read is taken back") {
         tests.opened.chat(session = SessionOptions().apply { context = 64 }).use { chat ->
             assertEquals(Code.CONTEXT_FULL, code { chat.ask("far too long ".repeat(100)) })

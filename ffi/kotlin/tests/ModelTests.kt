@@ -1,6 +1,7 @@
 // Models: opened from anywhere, what they are, and text that is UTF-8 all the way.
 package bantam.tests
 
+import bantam.AnswerOptions
 import bantam.Bantam
 import bantam.BantamException
 import bantam.Cancel
@@ -9,6 +10,7 @@ import bantam.Model
 import bantam.ModelOptions
 import bantam.ModelPart
 import bantam.Progress
+import bantam.Session
 import bantam.SessionOptions
 import bantam.TrimLevel
 import java.io.File
@@ -88,6 +90,23 @@ fun models(tests: Tests) {
         tests.session { it.prompt("a\u0000b 🐓") }
     }
 
+    tests.test("a token that cannot be is named as it was given") {
+        tests.session { session ->
+            session.prompt(PROMPT)
+            val calls = listOf<() -> Unit>(
+                { tests.opened.token(-1) }, { tests.opened.detokenize(intArrayOf(5, -1)) }, { session.prompt(intArrayOf(-1)) },
+                { session.prefill(intArrayOf(7, -1)) }, { session.decode(-1) }, { Session.decodeTogether(listOf(session), intArrayOf(-1)) },
+                { session.begin(AnswerOptions().apply { stopTokens = intArrayOf(-1) }) },
+                { session.begin(AnswerOptions().apply { sampler.logitBias = mapOf(-1 to 1f) }) },
+            )
+            for (call in calls) {
+                val error = assertFailsWith<BantamException> { call() }
+                assertEquals(Code.ARGUMENT to "a token is -1; it must be 0 or greater", error.code to error.message)
+            }
+            assertEquals(Code.ARGUMENT, code { tests.opened.token(49152) })
+        }
+    }
+
     tests.test("what looks like a control token is text, unless it is asked for") {
         assertTrue(tests.opened.tokenize("<|im_end|>").size > 1)
         val token = tests.opened.tokenize("<|im_end|>", parseSpecial = true).single()
@@ -140,6 +159,8 @@ fun models(tests: Tests) {
             val part = ModelPart(descriptorOf(File(tests.model)), 0, 0)
             Model.open(listOf(part), options).use { assertEquals(fingerprint, it.info.fingerprint) }
         }
+        val error = assertFailsWith<BantamException> { Model.open(listOf(ModelPart(tests.model), ModelPart("no such file"))) }
+        assertTrue(error.message!!.startsWith("part 2: "), error.message)
         // It is whole in one part.
         assertEquals(Code.UNSUPPORTED, code { Model.open(listOf(ModelPart(tests.model), ModelPart(tests.model))) })
         assertEquals(Code.ARGUMENT, code { Model.open(emptyList<ModelPart>()) })

@@ -58,7 +58,7 @@ public class Summary @JvmOverloads constructor(
     public val isComplete: Boolean? = null,
     /** Tokens of the answer, the one that ended it included. */
     public val tokens: Long = 0,
-    /** Microseconds from the first to the last. */
+    /** Microseconds that they took, without what passed between two of them. */
     public val answerMicros: Long = 0,
     /** Tokens that the last call read as a prompt. */
     public val promptTokens: Long = 0,

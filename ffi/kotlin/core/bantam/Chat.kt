@@ -17,11 +17,17 @@ public enum class Role(internal val number: Int) {
  * A conversation: messages in, answers out. Each turn reads only what is new, and the oldest turns are left out when the context has no room for
  * them. One thread at a time may use it; only [cancel], [resume], [isCancelled] and [close] may be called at any time.
  */
-public class Chat private constructor(pointer: Long, private val model: Model, public val session: Session) : LanguageModel {
+public class Chat private constructor(pointer: Long, private val model: Model, public val session: Session, private val first: Int) : LanguageModel {
     private val claim = Claim(this, Handle(Kind.CHAT, pointer))
     private val handle: Handle get() = claim.handle
     // The answer in progress: it becomes a message at its end, or when the next thing is said.
-    private var text: StringBuilder? = null
+    private var turn: Turn? = null
+
+    /** An answer, and how many messages stay if nobody pulls any of it. */
+    private class Turn(val before: Int) {
+        val text = StringBuilder()
+        var isPulled = false
+    }
 
     /** The last answer as JSON in the style of OpenAI's API: `role`, `content`, `reasoning_content`, `tool_calls`. Null before the first. */
     public var lastAnswerJson: String? = null
@@ -60,49 +66,71 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
     /** Takes back all messages behind the first [count]; 0 begins anew. An answer in progress is given up. */
     @Throws(BantamException::class)
     public fun truncate(count: Int) {
-        text = null
+        turn = null
         handle.use { check(Native.chatTruncate(it, count("the number of messages", count))) }
     }
+
+    /** Takes back all messages but that of [ChatOptions.system]. */
+    @Throws(BantamException::class)
+    public fun reset(): Unit = truncate(first)
 
     /** The conversation as the template writes it down, up to where the answer begins: to be shown. */
     @Throws(BantamException::class)
     public fun render(): String = text { out -> handle.use { Native.chatRender(it, out) } }
 
-    /** Adds [message] as the user's, reads it, and answers. If it cannot be read it is taken back. */
+    /**
+     * Adds [message] as the user's, reads it, and answers. If it cannot be read it is taken back, and so it is when the next thing is said before any
+     * piece of the answer was pulled.
+     */
     @Throws(BantamException::class)
     override fun ask(message: String, options: AnswerOptions): Answer {
         add(Role.USER, message)
+        val before = size - 1
         try {
-            return answer(options)
+            return answer(options, before)
         } catch (e: BantamException) {
-            handle.useIfOpen { Native.chatTruncate(it, numbers(2) { out -> Native.chatCount(it, out) }[0] - 1) }
+            handle.useIfOpen { Native.chatTruncate(it, before.toLong()) }
             throw e
         }
     }
 
-    /** Answers what was said: after [add], or after the results of tools. It becomes a message when its last piece was pulled, or the next is said. */
+    /**
+     * Answers what was said: after [add], or after the results of tools. It becomes a message when its last piece was pulled, or, if any was, when the next
+     * thing is said.
+     */
     @JvmOverloads
     @Throws(BantamException::class)
     public fun answer(options: AnswerOptions = AnswerOptions()): Answer {
         keepAnswer(isWhole = false)
+        return answer(options, before = size)
+    }
+
+    private fun answer(options: AnswerOptions, before: Int): Answer {
         number { out -> handle.use { chat -> session.handle.use { Native.chatPrompt(chat, it, out) } } }
         val number = session.beginNumbered(options)
-        val answer = StringBuilder()
-        text = answer
+        val turn = Turn(before)
+        this.turn = turn
         return Answer {
             pieces {
                 val piece = session.next(number)
-                answer.append(piece.text)
-                if (piece.stopReason != StopReason.NONE && text === answer) keepAnswer(piece.stopReason.isWhole)
+                turn.isPulled = true
+                turn.text.append(piece.text)
+                if (piece.stopReason != StopReason.NONE && this.turn === turn) keepAnswer(piece.stopReason.isWhole)
                 piece
             }
         }
     }
 
     private fun keepAnswer(isWhole: Boolean) {
-        val answer = text ?: return
-        text = null
-        handle.useIfOpen { chat -> lastAnswerJson = text { out -> Native.chatAddAnswer(chat, answer.toString().encodeToByteArray(), isWhole, out) } }
+        val turn = turn ?: return
+        this.turn = null
+        handle.useIfOpen { chat ->
+            if (turn.isPulled) {
+                lastAnswerJson = text { out -> Native.chatAddAnswer(chat, turn.text.toString().encodeToByteArray(), isWhole, out) }
+            } else {
+                check(Native.chatTruncate(chat, turn.before.toLong()))
+            }
+        }
     }
 
     /**
@@ -123,7 +151,7 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
     }
 
     public companion object {
-        /** Makes a chat without messages, with a session of its own. */
+        /** Makes a chat with a session of its own, and no message but that of [ChatOptions.system]. */
         @JvmStatic
         @JvmOverloads
         @Throws(BantamException::class)
@@ -134,7 +162,8 @@ public class Chat private constructor(pointer: Long, private val model: Model, p
                 }
             }
             try {
-                return Chat(pointer, model, Session.open(model, session))
+                options.system?.let { check(Native.chatAdd(pointer, Role.SYSTEM.number, it.encodeToByteArray())) }
+                return Chat(pointer, model, Session.open(model, session), first = if (options.system == null) 0 else 1)
             } catch (e: BantamException) {
                 Native.free(Kind.CHAT.number, pointer)
                 throw e

@@ -97,13 +97,13 @@ public class Model private constructor(pointer: Long) : AutoCloseable {
     @JvmOverloads
     @Throws(BantamException::class)
     public fun detokenize(tokens: IntArray, showSpecial: Boolean = false): String =
-        text { out -> handle.use { Native.modelDetokenize(it, tokens, if (showSpecial) 4 else 0, out) } }
+        text { out -> handle.use { Native.modelDetokenize(it, checked(tokens), if (showSpecial) 4 else 0, out) } }
 
     /** Says what a token is. */
     @Throws(BantamException::class)
     public fun token(token: Int): TokenInfo {
         val texts = arrayOfNulls<ByteArray>(1)
-        val n = numbers(2) { out -> handle.use { Native.modelToken(it, token, out, texts) } }
+        val n = numbers(2) { out -> handle.use { Native.modelToken(it, checked(token), out, texts) } }
         return TokenInfo(texts[0]!!, n[0] == 1L, n[1] == 1L)
     }
 

@@ -9,6 +9,11 @@ internal fun count(what: String, value: Long): Long {
     return value
 }
 
+/** A token as C takes it, to which a negative one would be a huge one. */
+internal fun checked(token: Int): Int = token.also { count("a token", it) }
+
+internal fun checked(tokens: IntArray): IntArray = tokens.onEach(::checked)
+
 /** How keys and values are kept. */
 public enum class KvFormat(internal val number: Int) {
     /** As halves. */
@@ -127,6 +132,9 @@ public class EmbedderOptions {
 
 /** How to make a chat. */
 public class ChatOptions {
+    /** How to answer: the first message; null is none. */
+    public var system: String? = null
+
     /** A template in Jinja; null is the model's own. */
     public var template: String? = null
 
@@ -193,7 +201,7 @@ public class SamplerOptions {
     public var stages: List<Stage>? = null
 
     internal fun breakers(): Array<ByteArray>? = dryBreakers?.map { it.encodeToByteArray() }?.toTypedArray()
-    internal fun biasTokens(): IntArray = logitBias.keys.toIntArray()
+    internal fun biasTokens(): IntArray = checked(logitBias.keys.toIntArray())
     internal fun biases(): FloatArray = logitBias.values.toFloatArray()
     internal fun order(): IntArray? = stages?.map { it.number }?.toIntArray()
 

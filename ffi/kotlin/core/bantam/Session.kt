@@ -69,15 +69,15 @@ public class Session private constructor(internal val model: Model, pointer: Lon
 
     /** Makes [tokens] what the session holds, and reads only those behind what it holds of them already. Returns how many were read. */
     @Throws(BantamException::class)
-    public fun prompt(tokens: IntArray): Int = number { out -> handle.use { Native.sessionPrompt(it, tokens, out) } }.toInt()
+    public fun prompt(tokens: IntArray): Int = number { out -> handle.use { Native.sessionPrompt(it, checked(tokens), out) } }.toInt()
 
     /** Reads tokens behind those that the session holds. An answer in progress is given up. */
     @Throws(BantamException::class)
-    public fun prefill(tokens: IntArray): Unit = handle.use { check(Native.sessionPrefill(it, tokens)) }
+    public fun prefill(tokens: IntArray): Unit = handle.use { check(Native.sessionPrefill(it, checked(tokens))) }
 
     /** Reads one token, such as one that was sampled. An answer in progress is given up. */
     @Throws(BantamException::class)
-    public fun decode(token: Int): Unit = handle.use { check(Native.sessionDecode(it, token)) }
+    public fun decode(token: Int): Unit = handle.use { check(Native.sessionDecode(it, checked(token))) }
 
     /** Chooses the next token; it is not read yet. */
     @Throws(BantamException::class)
@@ -108,7 +108,7 @@ public class Session private constructor(internal val model: Model, pointer: Lon
         return handle.use { session ->
             check(
                 Native.sessionBegin(
-                    session, options.numbers(), options.stop.map { it.encodeToByteArray() }.toTypedArray(), options.stopTokens, grammar,
+                    session, options.numbers(), options.stop.map { it.encodeToByteArray() }.toTypedArray(), options.stopTokens?.let(::checked), grammar,
                     sampler.numbers(), sampler.breakers(), sampler.biasTokens(), sampler.biases(), sampler.order(),
                 ),
             )
@@ -282,7 +282,7 @@ public class Session private constructor(internal val model: Model, pointer: Lon
         @JvmStatic
         @Throws(BantamException::class)
         public fun decodeTogether(sessions: List<Session>, tokens: IntArray): Unit =
-            sessions.map { it.handle }.useAll { check(Native.sessionDecodeTogether(it, tokens)) }
+            sessions.map { it.handle }.useAll { check(Native.sessionDecodeTogether(it, checked(tokens))) }
     }
 }
 

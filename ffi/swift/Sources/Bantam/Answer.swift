@@ -147,7 +147,7 @@ public struct Summary: Sendable, Hashable {
     public var isComplete: Bool?
     /// Tokens of the answer, the one that ended it included.
     public var tokens: Int = 0
-    /// The time from the first to the last.
+    /// The time that they took, without what passed between two of them.
     public var answerTime: Duration = .zero
     /// Tokens that were read as a prompt.
     public var promptTokens: Int = 0
