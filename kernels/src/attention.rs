@@ -300,9 +300,10 @@ impl Backend {
     ) {
         let &Queries { tokens, group, dim, stride, .. } = queries;
         assert!(tokens > 0 && tokens <= wide_tokens(group) && group > 0 && dim > 0, "a block of tokens");
-        let last = stride.checked_mul(tokens - 1).and_then(|last| last.checked_add(group * dim));
+        let heads = group.checked_mul(dim).expect("the heads of a token are in memory");
+        let last = stride.checked_mul(tokens - 1).and_then(|last| last.checked_add(heads));
         assert!(last.is_some_and(|last| last <= queries.values.len()), "whole tokens");
-        assert_eq!((out.rows(), out.cols()), (group * dim, tokens), "an output for each head");
+        assert_eq!((out.rows(), out.cols()), (heads, tokens), "an output for each head");
         assert_eq!(keys.len(), values.len());
         let row_bytes = format.row_bytes(dim).expect("a head is whole blocks");
         let left = piece.all.checked_sub(piece.from).filter(|_| piece.from.is_multiple_of(ATTEND_KEYS));

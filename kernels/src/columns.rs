@@ -139,7 +139,8 @@ impl ColumnsTileMut<'_> {
     }
 }
 
-// SAFETY: cuts start at whole blocks, and end there or with the column, so that a scale or a sum belongs to one of them.
+// SAFETY: cuts start at whole blocks, and end there or with the column, so that a scale or a sum belongs to one of them;
+// both methods only read the tiles themselves.
 unsafe impl Rows for ColumnsTileMut<'_> {
     fn rows(&self) -> usize {
         self.f32.rows().max(self.q.rows())

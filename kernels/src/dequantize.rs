@@ -1,6 +1,6 @@
 //! The exact weights of a block, for every format. A value is computed by the same floating-point operations
 //! in the same order as ggml's reference, so that it is the same number bit for bit. Written as the formulas of
-//! [`crate::blocks`] read; what other kernels want unpacked by the word lies at the end.
+//! [`crate::blocks`] read; how a super-block's fields are taken apart lies at the end.
 
 #![forbid(unsafe_code)]
 
@@ -191,7 +191,7 @@ fn word(bytes: &[u8; 12], at: usize) -> u32 {
 
 /// The eight scales and the eight minima, each `0..64`, of [`BlockQ4K`] and [`BlockQ5K`].
 #[inline(always)]
-pub fn scales_q4_k(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
+fn scales_q4_k(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     let (scales, mins, low) = (word(packed, 0), word(packed, 4), word(packed, 8));
     // The top two bits of a byte, moved to bits 4 and 5 in its place.
     let high = |word: u32| word >> 2 & 0x3030_3030;
@@ -204,7 +204,7 @@ pub fn scales_q4_k(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
 
 /// The sixteen scales, each `-32..32`, of [`BlockQ3K`].
 #[inline(always)]
-pub fn scales_q3_k(packed: &[u8; 12]) -> [i8; 16] {
+fn scales_q3_k(packed: &[u8; 12]) -> [i8; 16] {
     let (a, b, high) = (word(packed, 0), word(packed, 4), word(packed, 8));
     let mut scales = [0; 16];
     for (t, scales) in scales.chunks_exact_mut(4).enumerate() {
@@ -219,7 +219,7 @@ pub fn scales_q3_k(packed: &[u8; 12]) -> [i8; 16] {
 
 /// The eight scales, each `-32..32`, of [`BlockIQ4XS`].
 #[inline(always)]
-pub fn scales_iq4_xs(block: &BlockIQ4XS) -> [i8; 8] {
+fn scales_iq4_xs(block: &BlockIQ4XS) -> [i8; 8] {
     let high = u16::from_le_bytes(block.scales_h);
     core::array::from_fn(|s| {
         let low = block.scales_l[s / 2] >> (s % 2 * 4) & 15;

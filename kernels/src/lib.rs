@@ -7,8 +7,8 @@
 //! Read in this order: [`blocks`] (what the bytes mean) and [`dequantize`] (the numbers they stand for), [`columns`] and
 //! [`tile`] (what a kernel reads and writes), [`scalar`] (what each kernel computes), [`backend`] (how one is chosen).
 //!
-//! Words: `dim` is the width of the residual stream, `ffn` that of the feed-forward hidden layer, `kv` the cache of
-//! keys and values; a *row* is a row of a weight matrix, a *column* one token's activations, `k` the length of both.
+//! Words: a *row* is a row of a weight matrix, a *column* one token's activations, `k` the length of both; `dim` is the length of an
+//! attention head, `kv` the cache of keys and values; a *tier* is the kernels of one instruction set.
 #![no_std]
 
 #[cfg(feature = "std")]

@@ -16,19 +16,26 @@ const LANES: usize = 16;
 /// Rows of a memory that all columns go through before the next: they stay in the first cache.
 const MEMORY_ROWS: usize = 16;
 
-/// What columns bring to one head of the gated delta rule. Of column `c`, the query starts at `queries[c * stride]` and has
-/// `dim` values, as key and value do; its decay is `decays[c * heads]`, its rate `rates[c * heads]`.
+/// What columns bring to one head of the gated delta rule, see [`crate::Backend::delta_rule`]. All slices begin at that head.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "the struct's own words say what each is")]
 pub struct DeltaInputs<'a> {
+    /// Columns, one for each token.
     pub columns: usize,
+    /// Values of a query, of a key and of a value.
     pub dim: usize,
+    /// Of column `c`, `dim` values from `c * stride` on; keys and values lie likewise.
     pub queries: &'a [f32],
+    /// What a column learns at.
     pub keys: &'a [f32],
+    /// What it learns.
     pub values: &'a [f32],
+    /// Values between the queries of two columns.
     pub stride: usize,
+    /// What the memory is multiplied with before column `c` learns, at `c * heads`.
     pub decays: &'a [f32],
+    /// How much of what is new column `c` learns, at `c * heads`.
     pub rates: &'a [f32],
+    /// Decays, and rates, between those of two columns.
     pub heads: usize,
 }
 

@@ -25,7 +25,7 @@ unsafe impl<T: Send> Send for TileMut<'_, T> {}
 /// An output of so many rows, which several threads write at once.
 ///
 /// # Safety
-/// Cuts that share no row must share no element.
+/// Cuts that share no row must share no element, and several threads may call both methods of one output at once.
 pub unsafe trait Rows: Send {
     /// How many rows there are.
     fn rows(&self) -> usize;
@@ -37,7 +37,7 @@ pub unsafe trait Rows: Send {
     unsafe fn cut(&self, rows: Range<usize>) -> Self;
 }
 
-// SAFETY: an element belongs to one row.
+// SAFETY: an element belongs to one row; both methods only read the tile itself.
 unsafe impl<T: Send> Rows for TileMut<'_, T> {
     fn rows(&self) -> usize {
         self.rows

@@ -27,11 +27,11 @@ pub(crate) struct Scratch {
     places: [usize; Buffer::COUNT],
     /// All buffers, each `batch` columns of its width.
     pub(super) buffers: Slab<f32>,
-    /// Of the input of one step's projections,
+    /// The quantised input of one step's projections.
     pub(crate) quantized: Quantized,
-    /// and of the hidden values, which are made from it.
+    /// The quantised hidden values, which are made from that.
     pub(crate) hidden: Quantized,
-    /// Of the batch's positions, for each rotation of the program.
+    /// The angles of the batch's positions, for each rotation of the program.
     pub(super) angles: [Angles; ROPES_MAX],
     /// The experts that each column chose, and the share of each in the column's sum.
     pub(super) chosen: Slab<u32>,
@@ -42,10 +42,13 @@ pub(crate) struct Scratch {
     pub(crate) adapters: Adapters,
 }
 
-/// The quantised form of a buffer.
+/// The quantised form of a buffer, as [`Columns`] has it.
 pub(crate) struct Quantized {
+    /// Values.
     pub(crate) q: Slab<i8>,
+    /// Scales, one for [`Q8_BLOCK`] values.
     pub(crate) d: Slab<f32>,
+    /// Scaled sums, one for [`Q8_SUM`] values.
     pub(crate) s: Slab<f32>,
 }
 

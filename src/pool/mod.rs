@@ -81,7 +81,7 @@ impl<T> Parts<T> {
     ///
     /// # Safety
     /// While the part is in use, nobody else may take the same one, and the slice given to `new` must be borrowed.
-    #[allow(clippy::mut_from_ref)]
+    #[allow(clippy::mut_from_ref, reason = "parts of different numbers do not overlap")]
     unsafe fn take(&self, i: usize) -> &mut [T] {
         assert!(i < self.len.checked_div(self.part).unwrap_or(usize::MAX), "a part beyond the slice");
         // SAFETY: part i lies inside the slice, as just checked (of no length if parts are empty); it is only ours by
@@ -216,7 +216,7 @@ impl Pool {
 /// Tiles that several threads cut chunks from.
 struct SharedTiles<'a, R>(&'a mut [R]);
 
-// SAFETY: through a shared reference only unchecked cuts reach the values, whose callers keep them apart.
+// SAFETY: `Rows` lets several threads ask for rows and cut at once, and whoever cuts keeps the cuts apart.
 unsafe impl<R: Rows> Sync for SharedTiles<'_, R> {}
 
 impl<R> SharedTiles<'_, R> {

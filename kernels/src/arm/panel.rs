@@ -518,7 +518,7 @@ unsafe fn multiply_group<
     }
 }
 
-/// Adds the products of one group of four rows, and moves the panel on behind it; The scales of the columns lie at
+/// Adds the products of one group of four rows, and moves the panel on behind it. The scales of the columns lie at
 /// `d`, and are `scales`.
 ///
 /// # Safety

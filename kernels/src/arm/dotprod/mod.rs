@@ -1,8 +1,8 @@
 //! NEON with the dot product instructions of Armv8.2: phones since about 2018.
 
 mod ceiling;
+mod engine;
 mod one;
-mod wide;
 
 use core::arch::aarch64::*;
 

@@ -1,7 +1,7 @@
 //! NEON with the matrix product instructions of Armv8.6: servers since about 2020, phones since about 2022.
 
 mod ceiling;
-mod wide;
+mod engine;
 
 use crate::arm::dotprod;
 use crate::arm::product::{self, Product, Tier};

@@ -3,9 +3,9 @@
 mod attention;
 pub(super) mod ceiling;
 mod curves;
+mod engine;
 mod floats;
 mod vectors;
-mod wide;
 
 use core::arch::aarch64::*;
 

@@ -67,7 +67,8 @@ const fn bytes(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// The eight scales and the eight minima, of six bits, of [`BlockQ4K`] and [`BlockQ5K`], a byte each.
+/// The eight scales and the eight minima, of six bits, of [`BlockQ4K`] and [`BlockQ5K`], a byte each. That is what the reference
+/// does with arrays, of which the compiler would call a function here.
 #[inline(always)]
 fn scales_and_minima(packed: &[u8; 12]) -> [u64; 2] {
     let word = |at: usize| u32::from_le_bytes([packed[at], packed[at + 1], packed[at + 2], packed[at + 3]]);

@@ -15,7 +15,7 @@ use crate::tile::TileMut;
 pub(crate) use cached::Cached;
 pub(crate) use few::{few, weigh};
 pub(crate) use odd::odd;
-pub(crate) use wide::{Lanes, products, to_floats, wide};
+pub(crate) use wide::{Heads, products, to_floats, wide};
 
 /// The scores of one head with up to one run of keys, and then their weights.
 pub(crate) type Scores = [f32; ATTEND_KEYS];
@@ -78,7 +78,7 @@ pub(crate) trait Attention<const N: usize>: Sized {
     ///
     /// # Safety
     /// The CPU must have the tier's features, a query must be whole registers, and a key must be there for each product.
-    unsafe fn products(queries: &[Lanes<N>], keys: &[f32], products: &mut [Lanes<N>]);
+    unsafe fn products(queries: &[Heads<N>], keys: &[f32], products: &mut [Heads<N>]);
 }
 
 impl Table {

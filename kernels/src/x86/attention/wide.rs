@@ -20,13 +20,13 @@ use super::{Attention, Cached, Floats, Queries, ToFloats};
 use crate::attention::{ATTEND_KEYS, KvFormat, Piece};
 use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
-use crate::x86::lanes::Lanes as Integers;
+use crate::x86::lanes::Lanes;
 
 /// Keys that are multiplied at once with a strip.
 const KEYS: usize = 4;
 
 /// One float for each head of a strip, in two registers.
-pub(crate) type Lanes<const N: usize> = [[f32; N]; 2];
+pub(crate) type Heads<const N: usize> = [[f32; N]; 2];
 
 /// The products of each of [`KEYS`] keys with the heads of a strip.
 type Products<F> = [[F; 2]; KEYS];
@@ -38,7 +38,7 @@ pub(super) fn scratch_len<const N: usize>(rows: usize, dim: usize) -> usize {
     ATTEND_KEYS.saturating_mul(2 * dim).saturating_add(lanes.saturating_mul(2 * N))
 }
 
-/// The length of a [`Strip`], in [`Lanes`].
+/// The length of a [`Strip`], in [`Heads`].
 fn strip_lanes(dim: usize) -> usize {
     2 * dim + 2
 }
@@ -46,17 +46,17 @@ fn strip_lanes(dim: usize) -> usize {
 /// What is kept of up to `2 N` heads from run to run.
 struct Strip<'a, const N: usize> {
     /// Value after value.
-    queries: &'a mut [Lanes<N>],
+    queries: &'a mut [Heads<N>],
     /// The weighted values so far.
-    sums: &'a mut [Lanes<N>],
+    sums: &'a mut [Heads<N>],
     /// The greatest score so far.
-    max: &'a mut Lanes<N>,
+    max: &'a mut Heads<N>,
     /// The sum of the weights so far.
-    total: &'a mut Lanes<N>,
+    total: &'a mut Heads<N>,
 }
 
 impl<'a, const N: usize> Strip<'a, N> {
-    fn new(lanes: &'a mut [Lanes<N>], dim: usize) -> Strip<'a, N> {
+    fn new(lanes: &'a mut [Heads<N>], dim: usize) -> Strip<'a, N> {
         let (queries, rest) = lanes.split_at_mut(dim);
         let (sums, rest) = rest.split_at_mut(dim);
         let [max, total] = rest else { unreachable!("a strip has strip_lanes") };
@@ -64,8 +64,8 @@ impl<'a, const N: usize> Strip<'a, N> {
     }
 }
 
-/// Attends from all heads of a block of tokens. Heads that are not whole registers are filled up with zeroes. `K` values of an output are summed at once for a strip of heads, which
-/// takes `2 K` registers.
+/// Attends from all heads of a block of tokens. Heads that are not whole registers are filled up with zeroes. `K` values of
+/// an output are summed at once for a strip of heads, which takes `2 K` registers.
 ///
 /// # Safety
 /// As [`super::Attention::wide`].
@@ -141,7 +141,7 @@ pub(crate) unsafe fn wide<T: Attention<N>, const N: usize, const K: usize>(
 /// # Safety
 /// The CPU must have the features of `V`.
 #[inline(always)]
-unsafe fn begin<V: Integers<N>, const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usize) {
+unsafe fn begin<V: Lanes<N>, const N: usize>(strip: Strip<'_, N>, queries: &Queries<'_>, first: usize) {
     strip.queries[queries.dim..].fill([[0.0; N]; 2]);
     for r in 0..2 {
         let heads: [&[f32]; N] = from_fn(|lane| queries.row((first + r * N + lane).min(queries.rows() - 1)));
@@ -172,7 +172,7 @@ unsafe fn begin<V: Integers<N>, const N: usize>(strip: Strip<'_, N>, queries: &Q
 /// # Safety
 /// The CPU must have the features of `V`.
 #[inline(always)]
-unsafe fn end<V: Integers<N>, const N: usize>(
+unsafe fn end<V: Lanes<N>, const N: usize>(
     strip: Strip<'_, N>,
     rows: Range<usize>,
     queries: &Queries<'_>,
@@ -246,9 +246,9 @@ pub(crate) unsafe fn to_floats<F: Floats<N>, C: Cached<N>, const N: usize>(
 /// As [`Attention::products`].
 #[inline(always)]
 pub(crate) unsafe fn products<F: Floats<N>, const N: usize>(
-    queries: &[Lanes<N>],
+    queries: &[Heads<N>],
     keys: &[f32],
-    products: &mut [Lanes<N>],
+    products: &mut [Heads<N>],
 ) {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
@@ -266,9 +266,9 @@ pub(crate) unsafe fn products<F: Floats<N>, const N: usize>(
 /// As [`Attention::products`].
 #[inline(always)]
 unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
-    queries: &[Lanes<N>],
+    queries: &[Heads<N>],
     keys: &[f32],
-    products: &mut [Lanes<N>],
+    products: &mut [Heads<N>],
 ) {
     let dim = queries.len();
     for (products, keys) in products.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * dim)) {
@@ -299,7 +299,7 @@ unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
 /// The CPU must have the features of `F`, a query must have `R` registers, and each key as many values.
 #[inline(always)]
 unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
-    queries: &[Lanes<N>],
+    queries: &[Heads<N>],
     keys: &[&[f32]; KEYS],
     lane: usize,
 ) -> Products<F> {
@@ -328,7 +328,7 @@ unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
 /// # Safety
 /// The CPU must have the features of `F`.
 #[inline(always)]
-unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Lanes<N>; KEYS]) {
+unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Heads<N>; KEYS]) {
     for (sums, out) in sums.iter().zip(out) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
@@ -343,7 +343,7 @@ unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Lane
 /// # Safety
 /// The CPU must have the features of `F`.
 #[inline(always)]
-unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Lanes<N>; KEYS]) -> Products<F> {
+unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Heads<N>; KEYS]) -> Products<F> {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
         let mut loaded = [[F::splat(0.0); 2]; KEYS];
@@ -375,11 +375,11 @@ unsafe fn add<F: Floats<N>, const N: usize>(mut a: Products<F>, b: Products<F>) 
 /// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn hide<F: Floats<N>, const N: usize>(
-    scores: &mut [Lanes<N>],
+    scores: &mut [Heads<N>],
     least: usize,
     seen: impl Fn(usize) -> f32,
 ) {
-    let seen: Lanes<N> = [from_fn(&seen), from_fn(|lane| seen(N + lane))];
+    let seen: Heads<N> = [from_fn(&seen), from_fn(|lane| seen(N + lane))];
     for (key, scores) in scores.iter_mut().enumerate().skip(least) {
         for (scores, seen) in scores.iter_mut().zip(&seen) {
             // SAFETY: the CPU's features are promised by the caller.
@@ -393,8 +393,8 @@ unsafe fn hide<F: Floats<N>, const N: usize>(
 /// # Safety
 /// The CPU must have the features of `F`.
 #[inline(always)]
-unsafe fn hide_first<F: Floats<N>, const N: usize>(scores: &mut [Lanes<N>], hidden: impl Fn(usize) -> f32) {
-    let hidden: Lanes<N> = [from_fn(&hidden), from_fn(|lane| hidden(N + lane))];
+unsafe fn hide_first<F: Floats<N>, const N: usize>(scores: &mut [Heads<N>], hidden: impl Fn(usize) -> f32) {
+    let hidden: Heads<N> = [from_fn(&hidden), from_fn(|lane| hidden(N + lane))];
     for (key, scores) in scores.iter_mut().enumerate() {
         for (scores, hidden) in scores.iter_mut().zip(&hidden) {
             // SAFETY: the CPU's features are promised by the caller.
@@ -417,10 +417,10 @@ struct Shares<F> {
 /// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn weigh<F: Floats<N>, const N: usize>(
-    products: &mut [Lanes<N>],
+    products: &mut [Heads<N>],
     scale: f32,
-    max: &mut Lanes<N>,
-    total: &mut Lanes<N>,
+    max: &mut Heads<N>,
+    total: &mut Heads<N>,
 ) -> Shares<F> {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
@@ -471,10 +471,10 @@ unsafe fn weigh<F: Floats<N>, const N: usize>(
 /// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn add_values<F: Floats<N>, const N: usize, const K: usize>(
-    weights: &[Lanes<N>],
+    weights: &[Heads<N>],
     values: &[f32],
     shares: &Shares<F>,
-    sums: &mut [Lanes<N>],
+    sums: &mut [Heads<N>],
 ) {
     let dim = sums.len();
     let (blocks, rest) = sums.as_chunks_mut::<K>();
@@ -496,11 +496,11 @@ unsafe fn add_values<F: Floats<N>, const N: usize, const K: usize>(
 /// The CPU must have the features of `F`.
 #[inline(always)]
 unsafe fn add_block<F: Floats<N>, const N: usize, const B: usize>(
-    weights: &[Lanes<N>],
+    weights: &[Heads<N>],
     values: &[f32],
     dim: usize,
     shares: &Shares<F>,
-    sums: &mut [Lanes<N>; B],
+    sums: &mut [Heads<N>; B],
 ) {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {

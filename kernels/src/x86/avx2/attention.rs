@@ -7,7 +7,7 @@ use crate::attention::{AttendMut, KvFormat, Piece, Queries, Score};
 use crate::blocks::{BlockF16, as_blocks};
 use crate::scalar;
 use crate::tile::TileMut;
-use crate::x86::attention::{self, Attention, Cached, Lanes, Scores, ToFloats};
+use crate::x86::attention::{self, Attention, Cached, Heads, Scores, ToFloats};
 use crate::x86::avx2::registers::exp;
 
 /// Registers of eight floats.
@@ -57,7 +57,7 @@ impl Attention<8> for Avx2 {
 
     #[inline(never)]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn products(queries: &[Lanes<8>], keys: &[f32], products: &mut [Lanes<8>]) {
+    unsafe fn products(queries: &[Heads<8>], keys: &[f32], products: &mut [Heads<8>]) {
         // SAFETY: the same promises.
         unsafe { attention::products::<__m256, 8>(queries, keys, products) }
     }

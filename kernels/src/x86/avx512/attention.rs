@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use super::Avx512;
 use crate::attention::{AttendMut, KvFormat, Piece, Queries, Score};
 use crate::tile::TileMut;
-use crate::x86::attention::{self, Attention, Cached, Lanes, Scores, ToFloats};
+use crate::x86::attention::{self, Attention, Cached, Heads, Scores, ToFloats};
 
 /// Registers of sixteen floats.
 impl Attention<16> for Avx512 {
@@ -54,7 +54,7 @@ impl Attention<16> for Avx512 {
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
-    unsafe fn products(queries: &[Lanes<16>], keys: &[f32], products: &mut [Lanes<16>]) {
+    unsafe fn products(queries: &[Heads<16>], keys: &[f32], products: &mut [Heads<16>]) {
         // SAFETY: the same promises.
         unsafe { attention::products::<__m512, 16>(queries, keys, products) }
     }

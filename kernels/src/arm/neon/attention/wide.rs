@@ -28,7 +28,7 @@ const HEADS: usize = 8;
 const KEYS: usize = 8;
 
 /// One float for each head of a strip.
-type Lanes = [[f32; 4]; 2];
+type Heads = [[f32; 4]; 2];
 
 /// How the values of a head lie in scratch.
 ///
@@ -56,7 +56,7 @@ impl Shape {
         Shape { dim, lane, key, value: dim.next_multiple_of(8) }
     }
 
-    /// The length of a [`Strip`], in [`Lanes`].
+    /// The length of a [`Strip`], in [`Heads`].
     fn strip(self) -> usize {
         self.key + self.value + 2
     }
@@ -73,17 +73,17 @@ pub(super) fn scratch_len(rows: usize, dim: usize) -> usize {
 /// What is kept of up to 8 heads from run to run.
 struct Strip<'a> {
     /// In the order of [`Shape`].
-    queries: &'a mut [Lanes],
+    queries: &'a mut [Heads],
     /// The weighted values so far.
-    sums: &'a mut [Lanes],
+    sums: &'a mut [Heads],
     /// The greatest score so far.
-    max: &'a mut Lanes,
+    max: &'a mut Heads,
     /// The sum of the weights so far.
-    total: &'a mut Lanes,
+    total: &'a mut Heads,
 }
 
 impl<'a> Strip<'a> {
-    fn new(lanes: &'a mut [Lanes], shape: Shape) -> Strip<'a> {
+    fn new(lanes: &'a mut [Heads], shape: Shape) -> Strip<'a> {
         let (queries, rest) = lanes.split_at_mut(shape.key);
         let (sums, rest) = rest.split_at_mut(shape.value);
         let [max, total] = rest else { unreachable!("a strip has that length") };
@@ -312,7 +312,7 @@ unsafe fn eight_to_floats<C: Cached>(head: *const C, i: usize, out: &mut [f32; 8
 
 /// Writes the products of every head with the first keys, as many as there is room for; a lane has `lane` floats.
 #[target_feature(enable = "neon")]
-fn products(queries: &[Lanes], lane: usize, keys: &[f32], products: &mut [Lanes]) {
+fn products(queries: &[Heads], lane: usize, keys: &[f32], products: &mut [Heads]) {
     let len = queries.len();
     for (products, keys) in products.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * len)) {
         let mut at = At { query: queries.as_ptr().cast(), keys: [keys.as_ptr(); KEYS] };
@@ -422,7 +422,7 @@ unsafe fn score_value<const LANE: i32, const FIRST: bool>(
 
 /// Takes the scores of keys that a head does not see to -inf. All heads see the first `least` keys.
 #[target_feature(enable = "neon")]
-fn hide(scores: &mut [Lanes], least: usize, seen: impl Fn(usize) -> u32) {
+fn hide(scores: &mut [Heads], least: usize, seen: impl Fn(usize) -> u32) {
     let seen = [[seen(0), seen(1), seen(2), seen(3)], [seen(4), seen(5), seen(6), seen(7)]];
     for (key, scores) in scores.iter_mut().enumerate().skip(least) {
         for (scores, seen) in scores.iter_mut().zip(&seen) {
@@ -435,7 +435,7 @@ fn hide(scores: &mut [Lanes], least: usize, seen: impl Fn(usize) -> u32) {
 
 /// Takes the scores of the first keys that a head does not see, up to the most that one does not, to -inf.
 #[target_feature(enable = "neon")]
-fn hide_first(scores: &mut [Lanes], hidden: impl Fn(usize) -> u32) {
+fn hide_first(scores: &mut [Heads], hidden: impl Fn(usize) -> u32) {
     let hidden = [[hidden(0), hidden(1), hidden(2), hidden(3)], [hidden(4), hidden(5), hidden(6), hidden(7)]];
     for (key, scores) in scores.iter_mut().enumerate() {
         for (score, &hidden) in scores.as_flattened_mut().iter_mut().zip(hidden.as_flattened()) {
@@ -453,7 +453,7 @@ struct Shares {
 /// Turns the products of a run, in fours, into weights relative to the run's greatest score; joins maxima and sums of
 /// weights.
 #[target_feature(enable = "neon")]
-fn weigh(products: &mut [Lanes], scale: f32, max: &mut Lanes, total: &mut Lanes) -> Shares {
+fn weigh(products: &mut [Heads], scale: f32, max: &mut Heads, total: &mut Heads) -> Shares {
     let fours = products.as_chunks_mut::<4>().0;
     let mut greatest = [vdupq_n_f32(f32::NEG_INFINITY); 2];
     for products in fours.as_flattened() {
@@ -494,7 +494,7 @@ fn weigh(products: &mut [Lanes], scale: f32, max: &mut Lanes, total: &mut Lanes)
 /// Adds up the weighted values of the first keys, as many as there are weights, and joins them with the sums
 /// unless they are the `first`.
 #[target_feature(enable = "neon")]
-fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, first: bool, sums: &mut [Lanes]) {
+fn add_values(weights: &[Heads], values: &[f32], shares: &Shares, first: bool, sums: &mut [Heads]) {
     let dim = sums.len();
     for (b, sums) in sums.as_chunks_mut::<KEYS>().0.iter_mut().enumerate() {
         let mut acc = [[vdupq_n_f32(0.0); 2]; KEYS];
@@ -532,7 +532,7 @@ fn add_values(weights: &[Lanes], values: &[f32], shares: &Shares, first: bool, s
 /// There must be eight floats.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn add_value(acc: &mut [[float32x4_t; 2]; KEYS], weight: &Lanes, value: *const f32) {
+unsafe fn add_value(acc: &mut [[float32x4_t; 2]; KEYS], weight: &Heads, value: *const f32) {
     // SAFETY: the caller has eight floats.
     let (low, high) = unsafe { (vld1q_f32(value), vld1q_f32(value.add(4))) };
     for (r, weight) in weight.iter().enumerate() {
