@@ -274,9 +274,10 @@ impl Backend {
         (self.0.attend_scratch)(wide_tokens(group).saturating_mul(group), dim)
     }
 
-    /// Attends from the last `queries.tokens` tokens to all keys up to each one's own: `out[t] =
-    /// softmax(score(query . keys)) . values`, `group * dim` rows for each token. A token's result has the bits of [`Backend::attend`] to
-    /// each run of [`ATTEND_KEYS`] keys, with a state of its own, and of [`Backend::attend_join`] in order.
+    /// Attends from the last `queries.tokens` tokens to all keys up to each one's own:
+    /// `out[t] = softmax(score(query . keys)) . values`, `group * dim` rows for each token. A token's result has the
+    /// bits of [`Backend::attend`] to each run of [`ATTEND_KEYS`] keys, with a state of its own, and of
+    /// [`Backend::attend_join`] in order.
     ///
     /// `keys` and `values` are rows of [`KvFormat::row_bytes`]: those of `piece`. Where that is not all keys, the calls for the
     /// others follow in order with the same `scratch`, and the last of them writes `out`. Of tokens with a window, a result has

@@ -303,8 +303,8 @@ impl Backend {
         unsafe { (self.0.rms_norm)(x, gain, eps, out) }
     }
 
-    /// Layer norm (arXiv:1607.06450): `out[i] = (x[i] - mean) / sqrt(variance + eps) * gain[i] + bias[i]`, without the last term if
-    /// there is no bias. The same bits on every backend.
+    /// Layer norm (arXiv:1607.06450): `out[i] = (x[i] - mean) / sqrt(variance + eps) * gain[i] + bias[i]`, without the
+    /// last term if there is no bias. The same bits on every backend.
     ///
     /// # Panics
     /// If the lengths differ.

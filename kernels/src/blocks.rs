@@ -139,8 +139,8 @@ impl Format {
         self.scales().is_some()
     }
 
-    /// The scales of the 8-bit activations that the format's kernels multiply with; `None` if these are 32-bit floats. Super-blocks, which
-    /// others multiply with one scale for 256 activations, want powers of two.
+    /// The scales of the 8-bit activations that the format's kernels multiply with; `None` if these are 32-bit floats.
+    /// Super-blocks, which others multiply with one scale for 256 activations, want powers of two.
     pub const fn scales(self) -> Option<Scales> {
         match self {
             Format::F32 | Format::F16 | Format::BF16 => None,

@@ -18,9 +18,10 @@ pub const Q8_SUM: usize = 16;
 pub enum Scales {
     /// `max / 127`: the least error.
     Least,
-    /// The least power of two that is not less, as of MXINT8 in the OCP Microscaling Formats, version 1.0: twice the squared error of
-    /// [`Scales::Least`], which is about half that of one scale for 256 values. An integer times such a scale is exact, so kernels may
-    /// scale their sums as integers: see `x86/activations.rs`. Infinite where it would be more than 2^104.
+    /// The least power of two that is not less, as of MXINT8 in the OCP Microscaling Formats, version 1.0: twice the
+    /// squared error of [`Scales::Least`], which is about half that of one scale for 256 values. An integer times such
+    /// a scale is exact, so kernels may scale their sums as integers: see `x86/activations.rs`. Infinite where it would
+    /// be more than 2^104.
     Powers,
 }
 

@@ -7,15 +7,15 @@
 //! Read in this order: [`blocks`] (what the bytes mean) and [`dequantize`] (the numbers they stand for), [`columns`] and
 //! [`tile`] (what a kernel reads and writes), [`scalar`] (what each kernel computes), [`backend`] (how one is chosen).
 //!
-//! Words: a *row* is a row of a weight matrix, a *column* one token's activations, `k` the length of both; `dim` is the length of an
-//! attention head, `kv` the cache of keys and values; a *tier* is the kernels of one instruction set.
+//! Words: a *row* is a row of a weight matrix, a *column* one token's activations, `k` the length of both; `dim` is the
+//! length of an attention head, `kv` the cache of keys and values; a *tier* is the kernels of one instruction set.
 #![no_std]
 
 #[cfg(feature = "std")]
 extern crate std;
 
-/// Features of a CPU by the compiler's names, for [`backend::Features`]. Whether one is there is asked of the operating system with
-/// `std`, else it is what the compiler was told.
+/// Features of a CPU by the compiler's names, for [`backend::Features`]. Whether one is there is asked of the operating
+/// system with `std`, else it is what the compiler was told.
 #[allow(unused_macros, reason = "architectures without backends of their own have nothing to ask for")]
 macro_rules! features {
     ($($feature:tt),*) => {

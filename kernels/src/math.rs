@@ -1,8 +1,9 @@
 //! The transcendental functions of the whole runtime, from one software implementation, so that seeded sampling
 //! gives the same tokens on every platform (`core` has none of them, and system libraries differ).
 
-/// `1.5 * 2^23`, the middle of the floats that lie 1 apart. An integer of less than 2^22 that is added to its bits is added to its value,
-/// and a float of less than 2^22 that is added to it is rounded to an integer, in the low bits of the sum.
+/// `1.5 * 2^23`, the middle of the floats that lie 1 apart. An integer of less than 2^22 that is added to its bits is
+/// added to its value, and a float of less than 2^22 that is added to it is rounded to an integer, in the low bits of
+/// the sum.
 pub(crate) const INTEGERS: f32 = 12_582_912.0;
 
 /// ln 2 in two parts, the first of so few bits that its product with the integer exponent of a float is exact.

@@ -173,8 +173,8 @@ impl Part {
 }
 
 impl Forward<'_> {
-    /// Multiplies the input of a step with the A of each adapter of each of its matrices. `scales` are those of the input, if it is there in
-    /// blocks; the hidden values are there as floats only if they are not.
+    /// Multiplies the input of a step with the A of each adapter of each of its matrices. `scales` are those of the
+    /// input, if it is there in blocks; the hidden values are there as floats only if they are not.
     pub(super) fn lower<'m>(
         &mut self,
         n: usize,

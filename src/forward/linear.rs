@@ -63,8 +63,9 @@ impl Forward<'_> {
         });
     }
 
-    /// `Hidden = activation(gate . from) * (up . from)`, or the first factor alone. Nothing but the result is written for all rows: gates and what they
-    /// gate are made for as many rows as stay in a core's cache, and turned at once into what the next projection reads.
+    /// `Hidden = activation(gate . from) * (up . from)`, or the first factor alone. Nothing but the result is written for
+    /// all rows: gates and what they gate are made for as many rows as stay in a core's cache, and turned at once into
+    /// what the next projection reads.
     pub(super) fn gated(
         &mut self,
         n: usize,

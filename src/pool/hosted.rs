@@ -52,8 +52,8 @@ impl Pool {
     /// Threads beyond the CPUs that this process may use stay asleep: they would only take the cores from each other.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no threads or more than [`Pool::THREADS_MAX`], [`Error::Memory`], and [`Error::Io`] if the system starts no
-    /// more threads.
+    /// [`Error::Argument`] for no threads or more than [`Pool::THREADS_MAX`], [`Error::Memory`], and [`Error::Io`] if
+    /// the system starts no more threads.
     pub fn new(threads: usize) -> Result<Pool> {
         // The number of CPUs respects the process's affinity mask and its cgroup.
         Pool::on_cpus(threads, std::thread::available_parallelism().map_or(1, |cpus| cpus.get()))

@@ -1,16 +1,16 @@
 //! Columns of 8-bit activations as the kernels read them, with what a format adds for each group of them.
 //!
 //! # Scales that are powers of two
-//! The sum of products of a group is an integer `i`, of less than 2^22, and what is wanted is the float `i * d`. Where the scale `d` is a power
-//! of two ([`crate::Scales::Powers`]), neither a conversion nor a multiplication is needed. With the bits of the float `1.5 * 2^23 * d`, one more
-//! of them is `d` more of it:
+//! The sum of products of a group is an integer `i`, of less than 2^22, and what is wanted is the float `i * d`. Where
+//! the scale `d` is a power of two ([`crate::Scales::Powers`]), neither a conversion nor a multiplication is needed.
+//! With the bits of the float `1.5 * 2^23 * d`, one more of them is `d` more of it:
 //! ```text
 //!             | sign | exponent | mantissa
 //! 1.5 2^23 d  | 0    | 23 + d's | 100 0000 0000 0000 0000 0000      the base
 //! + i         | 0    | 23 + d's | 100 0000 0000 0000 0000 0000 + i  what sums of integers come to that begin with the base
 //! ```
-//! and the base taken off leaves `i * d`, exactly. Where dot products share the CPU's ports with conversions and multiplications, that is a tenth
-//! of a tile.
+//! and the base taken off leaves `i * d`, exactly. Where dot products share the CPU's ports with conversions and
+//! multiplications, that is a tenth of a tile.
 
 use super::chunk::{CHUNK, Term};
 use crate::columns::Columns;
@@ -85,8 +85,8 @@ pub(crate) struct Activations<'a> {
 }
 
 impl<'a> Activations<'a> {
-    /// Computes the terms of blocks `from..to` of each column, for chunks of `groups` groups, and their bases if they are wanted. For
-    /// both there are [`words_of`] a block.
+    /// Computes the terms of blocks `from..to` of each column, for chunks of `groups` groups, and their bases if they
+    /// are wanted. For both there are [`words_of`] a block.
     ///
     /// # Safety
     /// The CPU must have AVX2.

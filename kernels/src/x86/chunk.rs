@@ -131,8 +131,8 @@ pub(crate) trait Unpack: Block {
     const GROUPS: usize;
     /// How `w` follows from `q`.
     const TERM: Term;
-    /// Whether products of two columns and more are compiled for it, where they are few, and not left to panels: each costs size, so
-    /// formats have them in which models have much of their weights.
+    /// Whether products of two columns and more are compiled for it, where they are few, and not left to panels: each
+    /// costs size, so formats have them in which models have much of their weights.
     const COMMON: bool = false;
 
     /// Unpacks one block of each row of a strip into `LEN / 32` chunks.

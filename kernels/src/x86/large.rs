@@ -167,8 +167,8 @@ impl Unpack for BlockIQ4XS {
 /// that the compiler knows by how much it shifts; in a loop it would not.
 struct Half<V: Lanes<N>, const N: usize> {
     h: usize,
-    /// The low bits of the weights. Q2_K and Q3_K have those of all four chunks in the same 32 bytes, Q6_K those of chunks 0 and 2 in
-    /// the first 32, and of 1 and 3 in the second.
+    /// The low bits of the weights. Q2_K and Q3_K have those of all four chunks in the same 32 bytes, Q6_K those of
+    /// chunks 0 and 2 in the first 32, and of 1 and 3 in the second.
     low: [[V; STEPS]; 2],
     /// The high bits of the weights of all four chunks; Q2_K has none, and its low ones here.
     high: [V; STEPS],

@@ -8,9 +8,9 @@
 //!
 //! Attention is written once for all tiers likewise, on registers of floats ([`attention`], [`register::Floats`]).
 //!
-//! Invariant: of quantised formats the sums inside a block are integers, hence exact, and the scaled sums of the blocks are added in order
-//! of `k` by the same operations. So every element of a product has the same bits for any number of columns, any range
-//! of rows and every tier.
+//! Invariant: of quantised formats the sums inside a block are integers, hence exact, and the scaled sums of the blocks
+//! are added in order of `k` by the same operations. So every element of a product has the same bits for any number of
+//! columns, any range of rows and every tier.
 
 #![allow(clippy::needless_range_loop, reason = "one index runs over several arrays of registers")]
 

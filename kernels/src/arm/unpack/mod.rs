@@ -25,8 +25,8 @@ pub(crate) trait Unpack: Block {
     /// Whether four products with activations always fit 16 bits: `4 * |q| * 127 <= 32767`. Two always do.
     const SMALL: bool = true;
 
-    /// Whether products of two columns and of three are compiled for it, and not left to panels: each costs size, so formats have them in
-    /// which models have much of their weights.
+    /// Whether products of two columns and of three are compiled for it, and not left to panels: each costs size, so
+    /// formats have them in which models have much of their weights.
     const COMMON: bool = false;
     /// Whether few registers are enough to unpack weights, so that eight rows can be read at once.
     const LIGHT: bool = false;

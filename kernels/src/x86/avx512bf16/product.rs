@@ -135,8 +135,8 @@ fn few<const R: usize, const MOST: usize>(
     }
 }
 
-/// Multiplies the rows from `r` on with up to `C` columns; what lies behind the last row or column is filled up with it. Meanwhile the next rows
-/// are asked for, in the order of memory.
+/// Multiplies the rows from `r` on with up to `C` columns; what lies behind the last row or column is filled up with
+/// it. Meanwhile the next rows are asked for, in the order of memory.
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn few_tile<const R: usize, const C: usize>(

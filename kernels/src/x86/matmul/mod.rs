@@ -13,9 +13,10 @@
 //!                             unpack it into scratch
 //!                             for each tile: add the product
 //! ```
-//! A strip is as many rows as a register has lanes, `N`: a lane is a row. In the words of BLIS a tile is MR = `N * STRIPS` by NR =
-//! `COLUMNS`, a panel is packed A with KC = `PANEL`, and NC is `PANEL_COLUMNS`. B, the activations, is read as it lies. Between the
-//! two ways, up to [`NARROW`] columns take panels so short that the first cache holds them.
+//! A strip is as many rows as a register has lanes, `N`: a lane is a row. In the words of BLIS a tile is MR =
+//! `N * STRIPS` by NR = `COLUMNS`, a panel is packed A with KC = `PANEL`, and NC is `PANEL_COLUMNS`. B, the activations,
+//! is read as it lies. Between the two ways, up to [`NARROW`] columns take panels so short that the first cache holds
+//! them.
 
 mod few;
 mod panel;
@@ -43,8 +44,8 @@ const PANEL_COLUMNS: usize = 256;
 /// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, half of it
 /// while a panel is unpacked, which takes as long.
 const TILES: usize = 16;
-/// Bytes of a panel for up to [`NARROW`] columns, the weights that it is unpacked from, and those asked for meanwhile, at most: all stay
-/// in the first cache.
+/// Bytes of a panel for up to [`NARROW`] columns, the weights that it is unpacked from, and those asked for meanwhile,
+/// at most: all stay in the first cache.
 const NARROW_PANEL: usize = 40 << 10;
 
 /// How a tier multiplies, with registers of `N` rows.
@@ -66,8 +67,8 @@ pub(crate) trait Dot<const N: usize>: Sized {
     const COLUMNS: usize;
     /// Whether sums of products are of 16 bits, see [`Kind::SPLIT`].
     const SPLITS: bool;
-    /// Whether sums begin with a base, where the scales of the activations are powers of two, for chunks of one group too: of these other
-    /// formats have other scales, so that takes tiles of its own.
+    /// Whether sums begin with a base, where the scales of the activations are powers of two, for chunks of one group
+    /// too: of these other formats have other scales, so that takes tiles of its own.
     const BASES: bool;
     /// What the kernel adds to weights that are signed bytes, to have them unsigned.
     const SIGNED_OFFSET: i32;
@@ -105,8 +106,8 @@ pub(crate) trait Dot<const N: usize>: Sized {
     /// See [`tile`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features; the panel is of as many strips as a panel has, of a format of that kind, and the columns
-    /// have as many blocks from `block` on as a strip has chunks.
+    /// The CPU must have the tier's features; the panel is of as many strips as a panel has, of a format of that kind,
+    /// and the columns have as many blocks from `block` on as a strip has chunks.
     unsafe fn tile<K: Kind, const C: usize>(
         panel: &[u8],
         is_minimum: bool,
@@ -116,8 +117,8 @@ pub(crate) trait Dot<const N: usize>: Sized {
     );
 }
 
-/// Writes `few`, `panel` and `tile` of a [`Dot`] with registers of so many rows: what is inlined into a function must not have more
-/// features than that, and these cannot be a parameter.
+/// Writes `few`, `panel` and `tile` of a [`Dot`] with registers of so many rows: what is inlined into a function must
+/// not have more features than that, and these cannot be a parameter.
 macro_rules! compile_for {
     ($features:literal, $rows:literal, $strips:literal) => {
         const STRIPS: usize = $strips;
@@ -416,8 +417,8 @@ unsafe fn many(
             let chunks = most.min(x.blocks - block);
             let blocks = chunks / in_block;
             let size = chunks * product.chunk;
-            // As much as is used of the next rows, in the order of memory: half of it while strips are unpacked, the rest with the
-            // first tile.
+            // As much as is used of the next rows, in the order of memory: half of it while strips are unpacked, the
+            // rest with the first tile.
             let next = rows.at(row + height, 0, bytes).wrapping_add(from * height * bytes);
             let half = blocks * product.rows * bytes / 2;
             for (s, strip) in strips.iter().enumerate() {

@@ -13,8 +13,8 @@ pub(crate) struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
-    /// Makes `strip` that of the `n` rows from row `from` on, of blocks of `bytes` each; what lies behind the last row is filled up
-    /// with it.
+    /// Makes `strip` that of the `n` rows from row `from` on, of blocks of `bytes` each; what lies behind the last row
+    /// is filled up with it.
     #[inline(always)]
     pub(super) fn strip(&self, from: usize, n: usize, bytes: usize, strip: &mut Strip) {
         let stride = self.len * bytes;

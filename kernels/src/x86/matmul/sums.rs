@@ -44,7 +44,8 @@ pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, con
         // SAFETY: the CPU's features, and that there is a block `b`, is promised by the caller.
         unsafe {
             let mut dots = [[T::V::splat(0); S]; C];
-            // Where dots add to their sums, offsets are what these begin with; where sums are of 16 bits, they cost least at the end.
+            // Where dots add to their sums, offsets are what these begin with; where sums are of 16 bits, they cost
+            // least at the end.
             let offset = |column: &Column<'_>| {
                 let base = has_base && has_minimum;
                 T::V::splat(if base {
