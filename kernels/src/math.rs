@@ -1,5 +1,6 @@
 //! The transcendental functions of the whole runtime, from one software implementation, so that seeded sampling
-//! gives the same tokens on every platform (`core` has none of them, and system libraries differ).
+//! gives the same tokens on every platform (`core` has none of them, and system libraries differ); and the numbers
+//! behind those that kernels compute a register at a time.
 
 /// `1.5 * 2^23`, the middle of the floats that lie 1 apart. An integer of less than 2^22 that is added to its bits is
 /// added to its value, and a float of less than 2^22 that is added to it is rounded to an integer, in the low bits of

@@ -15,14 +15,13 @@ use crate::backend::{Features, Table};
 use crate::columns::Columns;
 use crate::tile::TileMut;
 
+/// What the kernels ask a CPU for.
+pub(super) const FEATURES: Features = Features { own: features!("dotprod"), below: Some(&neon::FEATURES) };
+
 /// The kernels of NEON with dot products.
-pub const TABLE: Table = Table {
-    name: "dotprod",
-    features: Features { own: features!("dotprod"), below: Some(&neon::TABLE.features) },
-    ceiling: ceiling::CEILING,
-    ..neon::TABLE
-}
-.with_quantized::<Sdot>();
+pub const TABLE: Table =
+    Table { name: "dotprod", features: FEATURES, ceiling: ceiling::CEILING, ..neon::TABLE }
+        .with_quantized::<Sdot>();
 
 impl Tier for Sdot {
     unsafe fn matmul<B: Unpack>(weights: &[u8], x: &Columns<'_>, out: &mut TileMut<'_>, scratch: &mut [u8]) {

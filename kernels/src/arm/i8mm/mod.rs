@@ -13,7 +13,7 @@ use crate::tile::TileMut;
 /// The kernels of NEON with matrix products. Few columns are multiplied by dot products, as there.
 pub const TABLE: Table = Table {
     name: "i8mm",
-    features: Features { own: features!("i8mm"), below: Some(&dotprod::TABLE.features) },
+    features: Features { own: features!("i8mm"), below: Some(&dotprod::FEATURES) },
     ceiling: ceiling::CEILING,
     ..dotprod::TABLE
 }

@@ -20,10 +20,13 @@ use crate::columns::Columns;
 use crate::scalar;
 use crate::tile::TileMut;
 
+/// What the kernels ask a CPU for.
+pub(super) const FEATURES: Features = Features { own: features!("neon"), below: None };
+
 /// The kernels of baseline NEON.
 pub const TABLE: Table = Table {
     name: "neon",
-    features: Features { own: features!("neon"), below: None },
+    features: FEATURES,
     scratch_bytes: panel::bytes,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,

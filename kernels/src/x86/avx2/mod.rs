@@ -16,10 +16,13 @@ use crate::scalar;
 use crate::tile::TileMut;
 use crate::x86::floats::{self, Float, FloatDot};
 
+/// What the kernels ask a CPU for.
+pub(super) const FEATURES: Features = Features { own: features!("avx2", "fma", "f16c"), below: None };
+
 /// The kernels of AVX2.
 pub const TABLE: Table = Table {
     name: "avx2",
-    features: Features { own: features!("avx2", "fma", "f16c"), below: None },
+    features: FEATURES,
     quantize_q8: vectors::quantize_q8,
     rms_norm: vectors::rms_norm,
     rope: vectors::rope,

@@ -17,13 +17,16 @@ use crate::tile::TileMut;
 use crate::x86::avx2;
 use crate::x86::floats::{self, Float, FloatDot};
 
+/// What the kernels ask a CPU for.
+pub(super) const FEATURES: Features = Features {
+    own: features!("avx512f", "avx512bw", "avx512vl", "avx512vnni"),
+    below: Some(&avx2::FEATURES),
+};
+
 /// The kernels of AVX-512.
 pub const TABLE: Table = Table {
     name: "avx512",
-    features: Features {
-        own: features!("avx512f", "avx512bw", "avx512vl", "avx512vnni"),
-        below: Some(&avx2::TABLE.features),
-    },
+    features: FEATURES,
     quantize_q8: vectors::quantize_q8,
     silu_mul: vectors::silu_mul,
     gelu_mul: vectors::gelu_mul,

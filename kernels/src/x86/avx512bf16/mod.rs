@@ -12,7 +12,7 @@ use crate::x86::avx512;
 /// The kernels of AVX-512 with bfloat16.
 pub const TABLE: Table = Table {
     name: "avx512bf16",
-    features: Features { own: features!("avx512bf16"), below: Some(&avx512::TABLE.features) },
+    features: Features { own: features!("avx512bf16"), below: Some(&avx512::FEATURES) },
     scratch_bytes,
     ..avx512::TABLE
 }

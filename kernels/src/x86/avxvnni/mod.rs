@@ -11,7 +11,7 @@ use crate::x86::avx2;
 /// The kernels of AVX-VNNI.
 pub const TABLE: Table = Table {
     name: "avxvnni",
-    features: Features { own: features!("avxvnni"), below: Some(&avx2::TABLE.features) },
+    features: Features { own: features!("avxvnni"), below: Some(&avx2::FEATURES) },
     ceiling: ceiling::CEILING,
     ..avx2::TABLE
 }
