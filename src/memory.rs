@@ -19,7 +19,7 @@ pub(crate) fn boxed<T>(value: T, what: &'static str) -> Result<Box<[T; 1]>> {
     one.into_boxed_slice().try_into().map_err(|_| refused)
 }
 
-/// Asks for so many bytes and gives them back: what the standard library takes next without being able to be refused, for a thread$
+/// Asks for so many bytes and gives them back: what the standard library takes next without being able to be refused, for a thread
 /// or an `Arc`, is refused here. It is no promise while other threads take memory too.
 ///
 /// # Errors

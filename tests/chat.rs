@@ -94,6 +94,14 @@ fn a_template_that_reads_parts_alone_gets_every_text_as_a_part() {
 }
 
 #[test]
+fn a_template_is_tried_with_the_variables_that_it_gets() {
+    let source = format!("{{% if tools is not none %}}{{{{ tools.strip() }}}}{{% endif %}}{OF_PARTS}");
+    let template = ChatTemplate::new(&source, &[]).unwrap();
+    let messages = [Message::new(Speaker::User, "What is this?")];
+    assert_eq!(template.render(&messages, true).as_deref(), Ok("user:What is this?;"));
+}
+
+#[test]
 fn parts_reach_a_template_as_it_reads_them() {
     let parts = r#"[{ "role": "user", "content": [{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }] }]"#;
     let parts = Message::list_from_json(parts).unwrap();

@@ -4,13 +4,11 @@
 #![forbid(unsafe_code)]
 
 use std::format;
-use std::string::String;
-use std::vec::Vec;
+use std::string::{String, ToString};
 
-use minijinja::Value;
 use serde_json::{Value as Json, json};
 
-use super::{environment, value};
+use super::{ChatTemplate, Message};
 use crate::error::{Error, Result, text};
 
 /// How a template reads what a message says.
@@ -25,26 +23,21 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Tries a template, of which `tokens` are the variables that are always there: on a message that is a text, and on one of two parts.
+    /// Tries a template, which is given content as it comes: on a message that is a text, and on one of two parts.
     ///
     /// # Errors
     /// [`Error::Memory`]. A template that fails on what it is tried on does not read it.
-    pub(super) fn of(source: &str, tokens: &[(String, String)]) -> Result<Content> {
+    pub(super) fn of(template: &ChatTemplate) -> Result<Content> {
         // Every list of parts has their texts under this name.
-        if !source.contains("text") {
+        if !template.source().contains("text") {
             return Ok(Content::Text);
         }
         const FIRST: &str = "what the first part says";
         const SECOND: &str = "what the second part says";
         const UNSAID: &str = "what no template writes unless it writes down the list itself";
         let writes = |content: Json| {
-            let message = json!({ "role": "user", "content": content });
-            let mut context: Vec<(String, Value)> =
-                tokens.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect();
-            context.push(("messages".into(), Value::from(Vec::from([value::plain(&message)]))));
-            context.push(("add_generation_prompt".into(), Value::from(true)));
-            let call = environment::Call { messages: 1, bytes: message.to_string().len(), now: Some(0) };
-            match environment::render(source, Value::from_pairs(context), &call) {
+            let messages = json!([{ "role": "user", "content": content }]).to_string();
+            match template.render(&Message::list_from_json(&messages)?, true) {
                 // Templates may change the case.
                 Ok(page) => Ok(page.to_lowercase()),
                 Err(error @ Error::Memory { .. }) => Err(error),

@@ -139,10 +139,10 @@ impl ChatTemplate {
     /// [`Error::Template`] with the line that cannot be parsed.
     pub fn new(source: &str, tokens: &[(&str, &str)]) -> Result<ChatTemplate> {
         environment::check(source)?;
-        let tokens: Vec<(String, String)> =
-            tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
-        let content = Content::of(source, &tokens)?;
-        Ok(ChatTemplate { source: source.to_string(), tokens, content })
+        let tokens = tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        let mut template = ChatTemplate { source: source.to_string(), tokens, content: Content::Either };
+        template.content = Content::of(&template)?;
+        Ok(template)
     }
 
     /// The template as the metadata has it.
