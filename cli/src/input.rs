@@ -23,45 +23,24 @@ pub(crate) fn read_text(file: Option<&Path>) -> Result<String> {
     })
 }
 
-/// The messages of a conversation in JSON: an array, or an object that has one under `messages`, as a saved chat. Parts of text
-/// are joined to one text, since that is what every model's template takes.
+/// The messages of a conversation in JSON: an array, or an object that has one under `messages`, as a saved chat.
 pub(crate) fn messages(source: &str) -> std::result::Result<Value, String> {
     let mut value: Value =
         serde_json::from_str(source).map_err(|error| format!("it is not JSON: {error}"))?;
     if let Some(messages) = value.get_mut("messages") {
         value = messages.take();
     }
-    let Value::Array(messages) = &mut value else {
+    let Value::Array(messages) = &value else {
         return Err("it is neither an array of messages nor an object with `messages`".into());
     };
-    for (i, message) in messages.iter_mut().enumerate() {
-        let Some(message) = message.as_object_mut() else { return Err(format!("message {i} is no object")) };
-        let calls = message.contains_key("tool_calls");
-        match message.get_mut("content") {
-            Some(content @ Value::Array(_)) => *content = joined(content, i)?.into(),
-            None | Some(Value::Null) if !calls => {
-                return Err(format!("message {i} has no content"));
-            }
-            _ => {}
+    for (i, message) in messages.iter().enumerate() {
+        let Some(message) = message.as_object() else { return Err(format!("message {i} is no object")) };
+        let is_silent = message.get("content").is_none_or(Value::is_null);
+        if is_silent && !message.contains_key("tool_calls") {
+            return Err(format!("message {i} has no content"));
         }
     }
     Ok(value)
-}
-
-/// The text of a message's parts.
-fn joined(parts: &Value, message: usize) -> std::result::Result<String, String> {
-    let mut text = String::new();
-    for part in parts.as_array().into_iter().flatten() {
-        let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
-        let Some(part) = part.get("text").and_then(Value::as_str).filter(|_| kind == "text") else {
-            return Err(format!("message {message} has a part of the type {kind:?}; only text can be read"));
-        };
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(part);
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -71,13 +50,12 @@ mod tests {
     #[test]
     fn messages_come_in_either_form() {
         let plain = r#"[{"role": "user", "content": "a\nb"}]"#;
-        let parts = r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]}"#;
-        assert_eq!(messages(plain), messages(parts));
+        let saved = r#"{"messages": [{"role": "user", "content": "a\nb"}]}"#;
+        assert_eq!(messages(plain), messages(saved));
         let calls = r#"[{"role": "assistant", "content": null, "tool_calls": []}]"#;
         assert!(messages(calls).is_ok());
         for (source, what) in [
             ("[{\"role\": \"user\"}]", "no content"),
-            (r#"[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]"#, "image_url"),
             ("3", "neither"),
             ("[1]", "no object"),
             ("[", "not JSON"),
