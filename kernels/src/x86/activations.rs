@@ -39,6 +39,17 @@ impl Column<'_> {
         i32::from_le_bytes(block.as_chunks::<4>().0[step])
     }
 
+    /// Sixteen activations of block `b`: half `h` of them.
+    ///
+    /// # Safety
+    /// There must be such a block.
+    #[inline(always)]
+    pub(crate) unsafe fn half(&self, b: usize, h: usize) -> &[u8; 16] {
+        // SAFETY: promised by the caller.
+        let block = unsafe { self.q.get_unchecked(b) };
+        &block.as_chunks::<16>().0[h]
+    }
+
     /// The scale of block `b`, or its base.
     ///
     /// # Safety

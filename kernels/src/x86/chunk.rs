@@ -20,7 +20,8 @@ pub(crate) const STEPS: usize = CHUNK / 4;
 /// d[g]    | row 0 | row 1 | ..                        scale of group g, one f32 per row
 /// m[g]    | row 0 | row 1 | ..                        minimum of group g, for formats that have one
 /// ```
-/// A group is the whole chunk, or half of it where a format has a scale per 16 weights.
+/// A group is the whole chunk, or half of it where a format has a scale per 16 weights. Who takes the chunk may want the weights
+/// otherwise, see [`Sink::half`].
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Chunk<V: Lanes<N>, const N: usize> {
@@ -121,6 +122,39 @@ pub(crate) trait Sink<V: Lanes<N>, const N: usize> {
     /// # Safety
     /// The CPU must have the features of the tier that `V` belongs to.
     unsafe fn take<B: Unpack>(&mut self, i: usize, chunk: Chunk<V, N>);
+
+    /// Sixteen bytes of each row, as half a chunk has them.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
+    #[inline(always)]
+    unsafe fn half<T>(rows: [&[T; 16]; N]) -> [V; 4] {
+        // SAFETY: the same promises.
+        unsafe { V::transpose(rows) }
+    }
+
+    /// Bit 4 of each byte of register `i` of a chunk, from a word of each row that has those of all 32.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the tier that `V` belongs to.
+    #[inline(always)]
+    unsafe fn fifth_bits(words: V, i: usize) -> V {
+        // SAFETY: the same promises.
+        unsafe { words.fifth_bits(i) }
+    }
+}
+
+/// A block of each row of a strip.
+pub(crate) trait Rows<'a, B: 'a, const N: usize>: Copy {
+    /// What a function makes of each block.
+    fn map<R>(self, f: impl Fn(&'a B) -> R) -> [R; N];
+}
+
+impl<'a, B: 'a, const N: usize> Rows<'a, B, N> for [&'a B; N] {
+    #[inline(always)]
+    fn map<R>(self, f: impl Fn(&'a B) -> R) -> [R; N] {
+        <[&'a B; N]>::map(self, f)
+    }
 }
 
 /// A block that can be unpacked into chunks.
@@ -139,18 +173,24 @@ pub(crate) trait Unpack: Block {
     ///
     /// # Safety
     /// The CPU must have the features of the tier that `V` belongs to.
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>);
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) where
+        Self: 'a;
 }
 
-/// Thirty-two bytes of each row, transposed.
+/// Thirty-two bytes of each row, as a chunk has them.
 ///
 /// # Safety
 /// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
-pub(crate) unsafe fn transpose_32<V: Lanes<N>, const N: usize, T>(rows: [&[T; 32]; N]) -> [V; STEPS] {
+pub(crate) unsafe fn bytes_32<V: Lanes<N>, const N: usize, S: Sink<V, N>, T>(
+    rows: [&[T; 32]; N],
+) -> [V; STEPS] {
     // SAFETY: the CPU's features are promised by the caller.
     let ([a, b, c, d], [e, f, g, h]) =
-        unsafe { (V::transpose(rows.map(|row| part(row, 0))), V::transpose(rows.map(|row| part(row, 16)))) };
+        unsafe { (S::half(rows.map(|row| part(row, 0))), S::half(rows.map(|row| part(row, 16)))) };
     [a, b, c, d, e, f, g, h]
 }
 
@@ -159,10 +199,10 @@ pub(crate) unsafe fn transpose_32<V: Lanes<N>, const N: usize, T>(rows: [&[T; 32
 /// # Safety
 /// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
-pub(crate) unsafe fn nibbles<V: Lanes<N>, const N: usize>(rows: [&[u8; 16]; N]) -> [V; STEPS] {
+pub(crate) unsafe fn nibbles<V: Lanes<N>, const N: usize, S: Sink<V, N>>(rows: [&[u8; 16]; N]) -> [V; STEPS] {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe {
-        let [a, b, c, d] = V::transpose(rows);
+        let [a, b, c, d] = S::half(rows);
         let (low, high) = (|v: V| v.bits(0, 15), |v: V| v.bits(4, 15));
         [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)]
     }
@@ -180,7 +220,9 @@ pub(crate) fn part<T, const N: usize, const M: usize>(bytes: &[T; N], at: usize)
 /// # Safety
 /// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
-pub(crate) unsafe fn first_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [&B; N]) -> V::Floats {
+pub(crate) unsafe fn first_halves<'a, V: Lanes<N>, const N: usize, B: Block + 'a>(
+    rows: impl Rows<'a, B, N>,
+) -> V::Floats {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe { V::words(rows.map(|row| *first(row))).halves() }
 }
@@ -190,7 +232,9 @@ pub(crate) unsafe fn first_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [
 /// # Safety
 /// The CPU must have the features of the tier that `V` belongs to.
 #[inline(always)]
-pub(crate) unsafe fn last_halves<V: Lanes<N>, const N: usize, B: Block>(rows: [&B; N]) -> V::Floats {
+pub(crate) unsafe fn last_halves<'a, V: Lanes<N>, const N: usize, B: Block + 'a>(
+    rows: impl Rows<'a, B, N>,
+) -> V::Floats {
     // SAFETY: the CPU's features are promised by the caller.
     unsafe { V::words(rows.map(|row| *last(row))).shr(16, 0xffff).halves() }
 }

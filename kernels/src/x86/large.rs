@@ -11,14 +11,17 @@ impl Unpack for BlockQ2K {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (d, dmin) = V::half_pairs(rows.map(|row| [row.d, row.dmin]));
             let dmin = dmin.neg();
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
-                let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
+                let qs = bytes_32::<V, N, S, _>(rows.map(|row| part(&row.qs, 32 * h)));
                 let half = Half { h, low: [qs; 2], high: qs, scales: [scales[2 * h], scales[2 * h + 1]] };
                 half.q2_k::<0>((d, dmin), sink);
                 half.q2_k::<1>((d, dmin), sink);
@@ -35,13 +38,16 @@ impl Unpack for BlockQ3K {
     const TERM: Term = Term::Offset(4);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (scales, d) = scales_q3_k(V::transpose(rows.map(last)));
-            let high = transpose_32::<V, N, _>(rows.map(|row| &row.hmask));
+            let high = bytes_32::<V, N, S, _>(rows.map(|row| &row.hmask));
             for h in 0..2 {
-                let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * h)));
+                let qs = bytes_32::<V, N, S, _>(rows.map(|row| part(&row.qs, 32 * h)));
                 let mut four = high;
                 for i in 0..STEPS {
                     four[i] = high[i].bits(4 * h, 15);
@@ -63,14 +69,17 @@ impl Unpack for BlockQ4K {
     const COMMON: bool = true;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let head = V::transpose(rows.map(first));
             let (scales, mins) = scales_and_mins(head);
             let (d, dmin) = (head[0].halves(), head[0].shr(16, 0xffff).halves().neg());
             for p in 0..4 {
-                let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
+                let qs = bytes_32::<V, N, S, _>(rows.map(|row| part(&row.qs, 32 * p)));
                 for s in [2 * p, 2 * p + 1] {
                     let mut w = qs;
                     for i in 0..STEPS {
@@ -92,15 +101,18 @@ impl Unpack for BlockQ5K {
     const COMMON: bool = true;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let head = V::transpose(rows.map(first));
             let (scales, mins) = scales_and_mins(head);
             let (d, dmin) = (head[0].halves(), head[0].shr(16, 0xffff).halves().neg());
-            let high = transpose_32::<V, N, _>(rows.map(|row| &row.qh));
+            let high = bytes_32::<V, N, S, _>(rows.map(|row| &row.qh));
             for p in 0..4 {
-                let qs = transpose_32::<V, N, _>(rows.map(|row| part(&row.qs, 32 * p)));
+                let qs = bytes_32::<V, N, S, _>(rows.map(|row| part(&row.qs, 32 * p)));
                 for s in [2 * p, 2 * p + 1] {
                     let mut w = qs;
                     for i in 0..STEPS {
@@ -121,16 +133,19 @@ impl Unpack for BlockQ6K {
     const TERM: Term = Term::Offset(32);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let d = last_halves::<V, N, _>(rows);
+            let d = last_halves::<V, N, Self>(rows);
             let scales = V::transpose(rows.map(|row| &row.scales));
             for h in 0..2 {
-                let high = transpose_32::<V, N, _>(rows.map(|row| part(&row.qh, 32 * h)));
+                let high = bytes_32::<V, N, S, _>(rows.map(|row| part(&row.qh, 32 * h)));
                 let low = [
-                    transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h))),
-                    transpose_32::<V, N, _>(rows.map(|row| part(&row.ql, 64 * h + 32))),
+                    bytes_32::<V, N, S, _>(rows.map(|row| part(&row.ql, 64 * h))),
+                    bytes_32::<V, N, S, _>(rows.map(|row| part(&row.ql, 64 * h + 32))),
                 ];
                 let half = Half { h, low, high, scales: [scales[2 * h], scales[2 * h + 1]] };
                 half.q6_k::<0>(d, sink);
@@ -148,12 +163,15 @@ impl Unpack for BlockIQ4XS {
     const TERM: Term = Term::Offset(0);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
             let (scales, d) = scales_iq4_xs(V::transpose(rows.map(first)));
             for s in 0..8 {
-                let mut w = nibbles::<V, N>(rows.map(|row| part(&row.qs, 16 * s)));
+                let mut w = nibbles::<V, N, S>(rows.map(|row| part(&row.qs, 16 * s)));
                 for i in 0..STEPS {
                     w[i] = w[i].lookup(&IQ4_VALUES);
                 }

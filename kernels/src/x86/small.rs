@@ -12,12 +12,15 @@ impl Unpack for BlockQ8_0 {
     const COMMON: bool = true;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let [a, b, c, d] = V::transpose(rows.map(|row| part(&row.qs, 0)));
-            let [e, f, g, h] = V::transpose(rows.map(|row| part(&row.qs, 16)));
-            let scale = first_halves::<V, N, _>(rows);
+            let [a, b, c, d] = S::half(rows.map(|row| part(&row.qs, 0)));
+            let [e, f, g, h] = S::half(rows.map(|row| part(&row.qs, 16)));
+            let scale = first_halves::<V, N, Self>(rows);
             sink.take::<Self>(0, Chunk::new([a, b, c, d, e, f, g, h], scale));
         }
     }
@@ -30,11 +33,14 @@ impl Unpack for BlockQ4_0 {
     const COMMON: bool = true;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let w = nibbles::<V, N>(rows.map(|row| &row.qs));
-            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
+            let w = nibbles::<V, N, S>(rows.map(|row| &row.qs));
+            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, Self>(rows)));
         }
     }
 }
@@ -46,10 +52,13 @@ impl Unpack for BlockQ4_1 {
     const COMMON: bool = true;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let w = nibbles::<V, N, S>(rows.map(|row| &row.qs));
             let (d, m) = V::half_pairs(rows.map(|row| [row.d, row.m]));
             sink.take::<Self>(0, Chunk::new(w, d).with_minima([m; 2]));
         }
@@ -63,15 +72,18 @@ impl Unpack for BlockQ5_0 {
     const COMMON: bool = true;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let mut w = nibbles::<V, N, S>(rows.map(|row| &row.qs));
             let high = V::words(rows.map(|row| row.qh));
             for i in 0..STEPS {
-                w[i] = w[i].or(high.fifth_bits(i));
+                w[i] = w[i].or(S::fifth_bits(high, i));
             }
-            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
+            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, Self>(rows)));
         }
     }
 }
@@ -82,13 +94,16 @@ impl Unpack for BlockQ5_1 {
     const TERM: Term = Term::Minimum;
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let mut w = nibbles::<V, N, S>(rows.map(|row| &row.qs));
             let high = V::words(rows.map(|row| row.qh));
             for i in 0..STEPS {
-                w[i] = w[i].or(high.fifth_bits(i));
+                w[i] = w[i].or(S::fifth_bits(high, i));
             }
             let (d, m) = V::half_pairs(rows.map(|row| [row.d, row.m]));
             sink.take::<Self>(0, Chunk::new(w, d).with_minima([m; 2]));
@@ -102,14 +117,17 @@ impl Unpack for BlockIQ4NL {
     const TERM: Term = Term::Offset(0);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let mut w = nibbles::<V, N, S>(rows.map(|row| &row.qs));
             for i in 0..STEPS {
                 w[i] = w[i].lookup(&IQ4_VALUES);
             }
-            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, _>(rows)));
+            sink.take::<Self>(0, Chunk::new(w, first_halves::<V, N, Self>(rows)));
         }
     }
 }
@@ -120,12 +138,15 @@ impl Unpack for BlockMXFP4 {
     const TERM: Term = Term::Offset(12);
 
     #[inline(always)]
-    unsafe fn unpack<V: Lanes<N>, const N: usize>(rows: [&Self; N], sink: &mut impl Sink<V, N>) {
+    unsafe fn unpack<'a, V: Lanes<N>, const N: usize, S: Sink<V, N>>(
+        rows: impl Rows<'a, Self, N>,
+        sink: &mut S,
+    ) {
         // Without a sign, since products with signed weights take longer.
         const LEVELS: [i8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
         // SAFETY: the CPU's features are promised by the caller.
         unsafe {
-            let mut w = nibbles::<V, N>(rows.map(|row| &row.qs));
+            let mut w = nibbles::<V, N, S>(rows.map(|row| &row.qs));
             for i in 0..STEPS {
                 w[i] = w[i].lookup(&LEVELS);
             }

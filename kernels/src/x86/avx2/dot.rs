@@ -4,18 +4,15 @@
 use core::arch::x86_64::*;
 
 use super::Avx2;
+use super::pairs::Pairs;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
+use crate::x86::matmul::{self, Corner, Dot, Place, Strip, Tier, Whole, compile_for};
 
 /// Strips of eight rows.
 impl Dot<8> for Avx2 {
     type V = __m256i;
-    type Panels = Self;
-    const FEW: usize = 2;
-    const PANEL: usize = 2048;
-    const COLUMNS: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
     const SPLITS: bool = true;
     const BASES: bool = false;
@@ -58,6 +55,14 @@ impl Dot<8> for Avx2 {
             }
         }
     }
+}
+
+impl Tier<8> for Avx2 {
+    type Few = Pairs;
+    type Panels = Self;
+    const FEW: usize = 2;
+    const PANEL: usize = 2048;
+    const COLUMNS: usize = 4;
 
     compile_for!("avx2,fma,f16c", 8, 1);
 }

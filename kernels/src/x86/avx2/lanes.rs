@@ -25,10 +25,10 @@ impl Lanes<8> for __m256i {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn transpose<T>(rows: [&[T; 16]; 8]) -> [__m256i; 4] {
         // Each holds | row j, words 0 1 2 3 | row j + 4, words 0 1 2 3 |.
-        let r0 = join(rows[0], rows[4]);
-        let r1 = join(rows[1], rows[5]);
-        let r2 = join(rows[2], rows[6]);
-        let r3 = join(rows[3], rows[7]);
+        let r0 = two(rows[0], rows[4]);
+        let r1 = two(rows[1], rows[5]);
+        let r2 = two(rows[2], rows[6]);
+        let r3 = two(rows[3], rows[7]);
         // Words 0, 0, 1, 1 of two rows, and words 2, 2, 3, 3.
         let (r01_low, r01_high) = (_mm256_unpacklo_epi32(r0, r1), _mm256_unpackhi_epi32(r0, r1));
         let (r23_low, r23_high) = (_mm256_unpacklo_epi32(r2, r3), _mm256_unpackhi_epi32(r2, r3));
@@ -134,7 +134,7 @@ impl Lanes<8> for __m256i {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn lookup(self, table: &[i8; 16]) -> __m256i {
-        _mm256_shuffle_epi8(join(table, table), self)
+        _mm256_shuffle_epi8(two(table, table), self)
     }
 
     #[inline]
@@ -156,7 +156,7 @@ impl Lanes<8> for __m256i {
 /// Two runs of 16 bytes in one register.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn join<T>(low: &[T; 16], high: &[T; 16]) -> __m256i {
+pub(super) fn two<T>(low: &[T; 16], high: &[T; 16]) -> __m256i {
     const { assert!(size_of::<T>() == 1) };
     // SAFETY: both are references to 16 elements, which are bytes, as was just checked.
     unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }

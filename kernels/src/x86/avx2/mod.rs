@@ -4,6 +4,7 @@ pub(crate) mod attention;
 pub(super) mod ceiling;
 mod dot;
 mod lanes;
+mod pairs;
 pub(super) mod registers;
 pub(crate) mod vectors;
 

@@ -6,16 +6,12 @@ use super::Avx512;
 use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
+use crate::x86::matmul::{self, Corner, Dot, Place, Strip, Tier, Whole, compile_for};
 use crate::x86::vnni::{self, Vnni};
 
 /// Strips of sixteen rows.
 impl Dot<16> for Avx512 {
     type V = __m512i;
-    type Panels = Self;
-    const FEW: usize = 8;
-    const PANEL: usize = 2048;
-    const COLUMNS: usize = 6;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
     const SPLITS: bool = false;
     const BASES: bool = true;
@@ -32,6 +28,14 @@ impl Dot<16> for Avx512 {
         // SAFETY: the same promises.
         unsafe { vnni::dots::<Self, K, 16, S, C>(chunks, columns, b, g, dots) }
     }
+}
+
+impl Tier<16> for Avx512 {
+    type Few = Self;
+    type Panels = Self;
+    const FEW: usize = 8;
+    const PANEL: usize = 2048;
+    const COLUMNS: usize = 6;
 
     compile_for!("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c", 16, 2);
 }

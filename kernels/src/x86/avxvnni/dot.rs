@@ -7,16 +7,12 @@ use crate::tile::TileMut;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::avx2::Avx2;
 use crate::x86::chunk::*;
-use crate::x86::matmul::{self, Corner, Dot, Place, Strip, compile_for};
+use crate::x86::matmul::{self, Corner, Dot, Place, Strip, Tier, Whole, compile_for};
 use crate::x86::vnni::{self, Vnni};
 
 /// Strips of eight rows.
 impl Dot<8> for AvxVnni {
     type V = __m256i;
-    type Panels = Avx2;
-    const FEW: usize = 2;
-    const PANEL: usize = 1024;
-    const COLUMNS: usize = 3;
     const SIGNED_OFFSET: i32 = vnni::SIGNED_OFFSET;
     const SPLITS: bool = false;
     const BASES: bool = false;
@@ -33,6 +29,14 @@ impl Dot<8> for AvxVnni {
         // SAFETY: the same promises.
         unsafe { vnni::dots::<Self, K, 8, S, C>(chunks, columns, b, g, dots) }
     }
+}
+
+impl Tier<8> for AvxVnni {
+    type Few = Self;
+    type Panels = Avx2;
+    const FEW: usize = 2;
+    const PANEL: usize = 1024;
+    const COLUMNS: usize = 3;
 
     compile_for!("avxvnni,avx2,fma,f16c", 8, 2);
 }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::_MM_HINT_T1;
 
 use super::Dot;
-use super::rows::{Strip, prefetch};
+use super::rows::{Whole, prefetch};
 use super::sums::add;
 use crate::x86::activations::{Activations, Column};
 use crate::x86::chunk::*;
@@ -21,10 +21,10 @@ pub(crate) struct Corner {
 /// are asked for.
 ///
 /// # Safety
-/// As [`Dot::few`].
+/// As [`Tier::few`](super::Tier::few).
 #[inline(always)]
 pub(crate) unsafe fn few<T: Dot<N>, B: Unpack, const N: usize, const C: usize>(
-    strip: &Strip,
+    strip: Whole,
     x: &Activations<'_>,
     ahead: *const u8,
     corner: Corner,
@@ -36,7 +36,7 @@ pub(crate) unsafe fn few<T: Dot<N>, B: Unpack, const N: usize, const C: usize>(
         let mut products = Products::<T, N, C> { columns: x.columns(0, 0), block: 0, acc, ahead };
         for b in 0..x.blocks / (B::LEN / CHUNK) {
             products.ahead = ahead.wrapping_add(b * N * size_of::<B>());
-            B::unpack(strip.blocks::<B, N>(b), &mut products);
+            B::unpack::<T::V, N, _>(strip.blocks::<B>(b), &mut products);
             products.block += B::LEN / CHUNK;
         }
         for c in 0..C {
@@ -66,5 +66,17 @@ impl<T: Dot<N>, const N: usize, const C: usize> Sink<T::V, N> for Products<'_, T
         let is_minimum = const { matches!(B::TERM, Term::Minimum) };
         // SAFETY: the CPU's features are promised by the caller; activations have a block for each chunk of the weights.
         unsafe { add::<T, B, N, 1, C>([&chunk], is_minimum, &self.columns, self.block + i, &mut self.acc) }
+    }
+
+    #[inline(always)]
+    unsafe fn half<W>(rows: [&[W; 16]; N]) -> [T::V; 4] {
+        // SAFETY: the same promises.
+        unsafe { T::half(rows) }
+    }
+
+    #[inline(always)]
+    unsafe fn fifth_bits(words: T::V, i: usize) -> T::V {
+        // SAFETY: the same promises.
+        unsafe { T::fifth_bits(words, i) }
     }
 }

@@ -36,7 +36,7 @@ use crate::tile::TileMut;
 pub(crate) use few::{Corner, few};
 pub(crate) use panel::{Place, panel, tile};
 use rows::Bytes;
-pub(crate) use rows::{Strip, prefetch};
+pub(crate) use rows::{Strip, Whole, prefetch};
 pub(crate) use sums::{get, put};
 
 /// Columns that a panel is unpacked for at once.
@@ -48,23 +48,10 @@ const TILES: usize = 16;
 /// at most: all stay in the first cache.
 const NARROW_PANEL: usize = 40 << 10;
 
-/// How a tier multiplies, with registers of `N` rows.
-///
-/// `few`, `panel` and `tile` are this folder's functions of the same name, which [`compile_for!`] compiles for the tier's features.
-pub(crate) trait Dot<const N: usize>: Sized {
+/// How chunks are multiplied, with registers of `N` rows.
+pub(crate) trait Dot<const N: usize> {
     /// The tier's register.
     type V: Lanes<N>;
-    /// Columns of a common format that are multiplied straight with what was unpacked, at most: 2, or 8 where registers are many.
-    const FEW: usize;
-    /// Whose panels the tier multiplies with: one of the same registers, which every CPU of this tier runs as well.
-    type Panels: Dot<N, V = Self::V>;
-    /// Weights along `k` of a panel: it stays in the cache, together with the activations of
-    /// [`PANEL_COLUMNS`].
-    const PANEL: usize;
-    /// Strips of a panel.
-    const STRIPS: usize;
-    /// Columns of a tile, at most: 3, 4 or 6.
-    const COLUMNS: usize;
     /// Whether sums of products are of 16 bits, see [`Kind::SPLIT`].
     const SPLITS: bool;
     /// Whether sums begin with a base, where the scales of the activations are powers of two, for chunks of one group
@@ -85,13 +72,52 @@ pub(crate) trait Dot<const N: usize>: Sized {
         dots: &mut [[Self::V; S]; C],
     );
 
+    /// See [`Sink::half`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features.
+    #[inline(always)]
+    unsafe fn half<T>(rows: [&[T; 16]; N]) -> [Self::V; 4] {
+        // SAFETY: the same promises.
+        unsafe { Self::V::transpose(rows) }
+    }
+
+    /// See [`Sink::fifth_bits`].
+    ///
+    /// # Safety
+    /// The CPU must have the tier's features.
+    #[inline(always)]
+    unsafe fn fifth_bits(words: Self::V, i: usize) -> Self::V {
+        // SAFETY: the same promises.
+        unsafe { words.fifth_bits(i) }
+    }
+}
+
+/// How a tier cuts rows and columns; it multiplies the chunks of panels as its [`Dot`] does.
+///
+/// `few`, `panel` and `tile` are this folder's functions of the same name, which [`compile_for!`] compiles for the tier's features.
+pub(crate) trait Tier<const N: usize>: Dot<N> {
+    /// Who multiplies chunks straight as they were unpacked.
+    type Few: Dot<N, V = Self::V>;
+    /// Columns of a common format that are multiplied straight, at most: 2, or 8 where registers are many.
+    const FEW: usize;
+    /// Whose panels the tier multiplies with: one of the same registers, which every CPU of this tier runs as well.
+    type Panels: Tier<N, V = Self::V>;
+    /// Weights along `k` of a panel: it stays in the cache, together with the activations of
+    /// [`PANEL_COLUMNS`].
+    const PANEL: usize;
+    /// Strips of a panel.
+    const STRIPS: usize;
+    /// Columns of a tile, at most: 3, 4 or 6.
+    const COLUMNS: usize;
+
     /// See [`few()`].
     ///
     /// # Safety
     /// The CPU must have the tier's features; the rows of the strip are of `B` and each as long as a column, and there is room at
     /// the corner for a float of each row and column.
     unsafe fn few<B: Unpack, const C: usize>(
-        strip: &Strip,
+        strip: Whole,
         x: &Activations<'_>,
         ahead: *const u8,
         corner: Corner,
@@ -117,7 +143,7 @@ pub(crate) trait Dot<const N: usize>: Sized {
     );
 }
 
-/// Writes `few`, `panel` and `tile` of a [`Dot`] with registers of so many rows: what is inlined into a function must
+/// Writes `few`, `panel` and `tile` of a [`Tier`] with registers of so many rows: what is inlined into a function must
 /// not have more features than that, and these cannot be a parameter.
 macro_rules! compile_for {
     ($features:literal, $rows:literal, $strips:literal) => {
@@ -125,13 +151,13 @@ macro_rules! compile_for {
 
         #[target_feature(enable = $features)]
         unsafe fn few<B: Unpack, const C: usize>(
-            strip: &Strip,
+            strip: Whole,
             x: &Activations<'_>,
             ahead: *const u8,
             corner: Corner,
         ) {
             // SAFETY: the same promises.
-            unsafe { matmul::few::<Self, B, $rows, C>(strip, x, ahead, corner) }
+            unsafe { matmul::few::<Self::Few, B, $rows, C>(strip, x, ahead, corner) }
         }
 
         #[target_feature(enable = $features)]
@@ -157,7 +183,7 @@ pub(crate) use compile_for;
 
 impl Table {
     /// The table with a tier's products of every quantised format.
-    pub(in crate::x86) const fn with_quantized<T: Dot<N>, const N: usize>(self) -> Table {
+    pub(in crate::x86) const fn with_quantized<T: Tier<N>, const N: usize>(self) -> Table {
         Table { scratch_bytes: scratch_bytes::<T, N>, ..self }
             .with_block::<T, BlockQ8_0, N>()
             .with_block::<T, BlockQ4_0, N>()
@@ -174,13 +200,13 @@ impl Table {
             .with_block::<T, BlockMXFP4, N>()
     }
 
-    const fn with_block<T: Dot<N>, B: Unpack, const N: usize>(self) -> Table {
+    const fn with_block<T: Tier<N>, B: Unpack, const N: usize>(self) -> Table {
         self.with(B::FORMAT, matmul::<T, B, N>)
     }
 }
 
 /// See [`crate::Backend::scratch_bytes`]: a panel, and the terms of a run of activations.
-fn scratch_bytes<T: Dot<N>, const N: usize>(k: usize) -> usize {
+fn scratch_bytes<T: Tier<N>, const N: usize>(k: usize) -> usize {
     // Two groups with a base have the most words.
     let words = usize::max(NARROW * k, PANEL_COLUMNS * T::PANEL) / CHUNK * words_of(2, true);
     let panel = T::PANEL / CHUNK * T::STRIPS * size_of::<Chunk<T::V, N>>();
@@ -191,7 +217,7 @@ fn scratch_bytes<T: Dot<N>, const N: usize>(k: usize) -> usize {
 ///
 /// # Safety
 /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks.
-unsafe fn matmul<T: Dot<N>, B: Unpack, const N: usize>(
+unsafe fn matmul<T: Tier<N>, B: Unpack, const N: usize>(
     weights: &[u8],
     x: &Columns<'_>,
     out: &mut TileMut<'_>,
@@ -202,7 +228,7 @@ unsafe fn matmul<T: Dot<N>, B: Unpack, const N: usize>(
 }
 
 /// A product of a strip with a few columns.
-type Few = unsafe fn(&Strip, &Activations<'_>, *const u8, Corner);
+type Few = unsafe fn(Whole, &Activations<'_>, *const u8, Corner);
 /// A product of a panel with the columns of a tile.
 type Tile = unsafe fn(&[u8], bool, &Activations<'_>, Place, &mut TileMut<'_>);
 
@@ -233,7 +259,9 @@ struct Product {
 }
 
 impl Product {
-    const fn of<T: Dot<N>, B: Unpack, const N: usize>() -> Product {
+    const fn of<T: Tier<N>, B: Unpack, const N: usize>() -> Product {
+        // The terms of the activations are the same for both.
+        const { assert!(T::BASES == T::Few::BASES && T::SIGNED_OFFSET == T::Few::SIGNED_OFFSET) };
         Product {
             few: few_of::<T, B, N>(),
             panel: T::Panels::panel::<B>,
@@ -262,7 +290,7 @@ impl Product {
 }
 
 /// The functions for few columns. What is not common is multiplied with a narrow panel from two columns on.
-const fn few_of<T: Dot<N>, B: Unpack, const N: usize>() -> [Option<Few>; 8] {
+const fn few_of<T: Tier<N>, B: Unpack, const N: usize>() -> [Option<Few>; 8] {
     let mut few: [Option<Few>; 8] = [None; 8];
     few[0] = Some(T::few::<B, 1>);
     if B::COMMON {
@@ -278,7 +306,7 @@ const fn few_of<T: Dot<N>, B: Unpack, const N: usize>() -> [Option<Few>; 8] {
 }
 
 /// The tiles of a kind: of 2 columns and 3, and of 4 and 6 where registers are many.
-const fn tiles<T: Dot<N>, B: Unpack, K: Kind, const N: usize>() -> [Tile; 6] {
+const fn tiles<T: Tier<N>, B: Unpack, K: Kind, const N: usize>() -> [Tile; 6] {
     match (T::COLUMNS == 6, B::TERM) {
         // What branches keeps the sums of so large a tile in memory.
         (true, Term::Minimum) => tiles_of::<T, With<K, true>, N>(),
@@ -287,7 +315,7 @@ const fn tiles<T: Dot<N>, B: Unpack, K: Kind, const N: usize>() -> [Tile; 6] {
     }
 }
 
-const fn tiles_of<T: Dot<N>, K: Kind, const N: usize>() -> [Tile; 6] {
+const fn tiles_of<T: Tier<N>, K: Kind, const N: usize>() -> [Tile; 6] {
     let [two, three]: [Tile; 2] = [T::tile::<K, 2>, T::tile::<K, 3>];
     if T::COLUMNS == 3 {
         return [two, two, three, three, three, three];
@@ -343,6 +371,7 @@ unsafe fn multiply(
                 let few = (x.n..9).find_map(|c| Some((product.few[c - 1]?, product.rows, c)));
                 if let Some(few) = few
                     && run == x.k
+                    && out.rows() >= product.rows
                 {
                     narrow(few, &rows, bytes, activations, out);
                 } else {
@@ -364,23 +393,25 @@ unsafe fn narrow(
     x: &Activations<'_>,
     out: &mut TileMut<'_>,
 ) {
-    let mut strip = Strip::NONE;
     let mut edge = [0.0; 16 * 8];
+    let last = out.rows() - height;
     for row in (0..out.rows()).step_by(height) {
-        rows.strip(row, height, bytes, &mut strip);
-        let (left, stride) = (out.rows() - row, out.stride());
+        // The last strip has some rows again, which come out as they were.
+        let row = row.min(last);
+        let strip = Whole { start: rows.at(row, 0, bytes), stride: rows.len * bytes };
+        let stride = out.stride();
         let start = out.column(0)[row..].as_mut_ptr();
         // SAFETY: the CPU's features and the lengths are promised by the caller; a strip has at most 16 rows and 8
         // columns.
         unsafe {
             // The strip behind the next: the next one of eight rows is too near.
             let ahead = rows.at(row + 2 * height, 0, bytes);
-            if left >= height && columns == x.n {
-                few(&strip, x, ahead, Corner { start, stride });
+            if columns == x.n {
+                few(strip, x, ahead, Corner { start, stride });
             } else {
-                few(&strip, x, ahead, Corner { start: edge.as_mut_ptr(), stride: height });
+                few(strip, x, ahead, Corner { start: edge.as_mut_ptr(), stride: height });
                 for (c, edge) in edge.chunks_exact(height).enumerate().take(x.n) {
-                    out.column(c)[row..].iter_mut().zip(edge).for_each(|(out, float)| *out = *float);
+                    out.column(c)[row..][..height].copy_from_slice(edge);
                 }
             }
         }

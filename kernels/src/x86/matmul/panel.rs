@@ -15,7 +15,7 @@ use crate::x86::register::Floats;
 /// bytes from `ahead` on, unless that is null.
 ///
 /// # Safety
-/// As [`Dot::panel`].
+/// As [`Tier::panel`](super::Tier::panel).
 #[inline(always)]
 pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize>(
     strip: &Strip,
@@ -35,7 +35,7 @@ pub(crate) unsafe fn panel<V: Lanes<N>, B: Unpack, const N: usize>(
             sink.ahead = ahead.wrapping_add(b * N * size_of::<B>() / 2);
         }
         // SAFETY: the CPU's features are promised by the caller, and every row has that many blocks.
-        unsafe { B::unpack(strip.blocks::<B, N>(opaque(from + b)), &mut sink) }
+        unsafe { B::unpack::<V, N, _>(strip.blocks::<B, N>(opaque(from + b)), &mut sink) }
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Place {
 /// Adds the product of a panel and `C` columns, or as many as there are, to a tile.
 ///
 /// # Safety
-/// As [`Dot::tile`].
+/// As [`Tier::tile`](super::Tier::tile).
 #[inline(always)]
 pub(crate) unsafe fn tile<T: Dot<N>, K: Kind, const N: usize, const S: usize, const C: usize>(
     panel: &[u8],

@@ -1,10 +1,12 @@
 //! Rows of a matrix as they lie in the file, and how they are asked for before they are needed.
 
 use core::arch::x86_64::*;
+use core::array;
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::blocks::Block;
-use crate::x86::chunk::CHUNK;
+use crate::x86::chunk::{CHUNK, Rows};
 
 /// Rows of a matrix, each of `len` blocks, as bytes.
 pub(crate) struct Bytes<'a> {
@@ -53,7 +55,7 @@ impl Strip {
         let b = if B::LEN == CHUNK { opaque(b) } else { b };
         let at = b * size_of::<B>();
         // SAFETY: promised by the caller; a block is nothing but bytes.
-        core::array::from_fn(|r| unsafe { &*self.rows[r].add(at).cast() })
+        array::from_fn(|r| unsafe { &*self.rows[r].add(at).cast() })
     }
 
     /// Asks again for block `b` of each row, if it is long, shortly before it is used: those of a strip may be more than the
@@ -66,6 +68,60 @@ impl Strip {
                 .iter()
                 .for_each(|row| prefetch::<_, _MM_HINT_T0>(row.wrapping_add(at), size_of::<B>()));
         }
+    }
+}
+
+/// A strip of rows that are all there, one as far behind the other as the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole {
+    pub(super) start: *const u8,
+    pub(super) stride: usize,
+}
+
+impl Whole {
+    /// Block `b` of each row.
+    ///
+    /// # Safety
+    /// There must be one.
+    #[inline(always)]
+    pub(super) unsafe fn blocks<'a, B: Block>(&self, b: usize) -> Spaced<'a, B> {
+        Spaced {
+            start: self.start.wrapping_add(b * size_of::<B>()),
+            stride: self.stride,
+            three: 3 * self.stride,
+            blocks: PhantomData,
+        }
+    }
+}
+
+/// A block of each row of a [`Whole`] strip: that of the first, and how far the next ones are.
+///
+/// A pointer for each row would be more than there are registers. So two numbers, and one pointer of every fourth row, give all
+/// of them in the way in which instructions name a place:
+/// ```text
+/// row 4 i       row 4 i + 1            row 4 i + 2                row 4 i + 3
+/// base[i]       base[i] + stride       base[i] + 2 * stride       base[i] + three
+/// ```
+#[derive(Clone, Copy)]
+pub(crate) struct Spaced<'a, B> {
+    start: *const u8,
+    stride: usize,
+    three: usize,
+    blocks: PhantomData<&'a B>,
+}
+
+impl<'a, B: Block, const N: usize> Rows<'a, B, N> for Spaced<'a, B> {
+    #[inline(always)]
+    fn map<R>(self, f: impl Fn(&'a B) -> R) -> [R; N] {
+        let mut bases = [self.start; 4];
+        for i in 0..N / 4 {
+            bases[i] = fresh(self.start.wrapping_add(4 * i * self.stride));
+        }
+        array::from_fn(|r| {
+            let offset = [0, self.stride, 2 * self.stride, self.three][r % 4];
+            // SAFETY: there is a block, promised the caller of `Whole::blocks`; a block is nothing but bytes.
+            f(unsafe { &*bases[r / 4].wrapping_add(offset).cast() })
+        })
     }
 }
 
@@ -87,4 +143,14 @@ pub(super) fn opaque(mut index: usize) -> usize {
         core::arch::asm!("/* {0} */", inout(reg) index, options(pure, nomem, nostack, preserves_flags))
     };
     index
+}
+
+/// The same pointer, of which the compiler knows nothing, not even that it is the same as the last time: what is computed from it is
+/// computed anew, and not kept.
+#[inline(always)]
+#[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written there")]
+fn fresh(mut place: *const u8) -> *const u8 {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {0} */", inout(reg) place, options(nomem, nostack, preserves_flags)) };
+    place
 }
