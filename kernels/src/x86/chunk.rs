@@ -20,8 +20,8 @@ pub(crate) const STEPS: usize = CHUNK / 4;
 /// d[g]    | row 0 | row 1 | ..                        scale of group g, one f32 per row
 /// m[g]    | row 0 | row 1 | ..                        minimum of group g, for formats that have one
 /// ```
-/// A group is the whole chunk, or half of it where a format has a scale per 16 weights. Who takes the chunk may want the weights
-/// otherwise, see [`Sink::half`].
+/// A group is the whole chunk, or half of it where a format has a scale per 16 weights. The weights of a half may lie in its four
+/// registers in another way, if who takes the chunk wants them so: see [`Sink::half`].
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Chunk<V: Lanes<N>, const N: usize> {
@@ -169,7 +169,8 @@ pub(crate) trait Unpack: Block {
     /// costs size, so formats have them in which models have much of their weights.
     const COMMON: bool = false;
 
-    /// Unpacks one block of each row of a strip into `LEN / 32` chunks.
+    /// Unpacks one block of each row of a strip into `LEN / 32` chunks. Bytes that become weights are read by [`Sink::half`], scales
+    /// by [`Lanes::transpose`].
     ///
     /// # Safety
     /// The CPU must have the features of the tier that `V` belongs to.
