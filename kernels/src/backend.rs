@@ -13,7 +13,7 @@ use crate::scalar;
 use crate::scan::{SCAN_BLOCK, SpreadMut};
 use crate::tile::TileMut;
 
-/// Columns of a product that go through kernels for few of them. A column's result has the same bits whatever the number of
+/// The most columns of a product that are few: kernels for a few columns take no more, and panels for no more are short. A column's result has the same bits whatever the number of
 /// columns: a prompt read at once, drafted tokens that are checked, and tokens decoded one by one agree. Products of float
 /// weights promise that up to this many columns only.
 pub const NARROW: usize = 16;

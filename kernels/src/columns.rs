@@ -41,7 +41,8 @@ impl Scales {
             }
             Scales::Powers => (least, 0.0),
         };
-        // Of the least numbers the inverse would be infinite; as it is, no product leaves -127..=127, and a NaN turns into 0.
+        // Of the least numbers the inverse would be infinite; as it is, no product leaves -127..=127. What a NaN turns into
+        // is the backend's affair, but that it is no -128.
         (scale, if max > 0.0 { inverse.min(f32::MAX) } else { 0.0 })
     }
 }

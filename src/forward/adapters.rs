@@ -25,7 +25,7 @@ pub(crate) const ADAPTERS_MAX: usize = 8;
 /// The most that they add to in one step.
 const LOWS_MAX: usize = PROJECTIONS_MAX * ADAPTERS_MAX;
 /// Rows of inner values that a thread takes at a time, and of B: their sums lie on the stack.
-const INNER_PANEL: usize = 8;
+const INNER_PANEL: usize = 16;
 const OUTER_ROWS: usize = 64;
 
 /// The adapters of a session, and the memory of their products.
@@ -174,17 +174,16 @@ impl Part {
 
 impl Forward<'_> {
     /// Multiplies the input of a step with the A of each adapter of each of its matrices. `scales` are those of the
-    /// input, if it is there in blocks; the hidden values are there as floats only if they are not.
+    /// input, if it is there in blocks; the hidden values are there as floats only if they are not. `None` if no adapter has
+    /// such a matrix.
     pub(super) fn lower<'m>(
         &mut self,
         n: usize,
         (from, k, scales): (Buffer, usize, Option<Scales>),
         weights: impl Iterator<Item = &'m Matrix>,
-    ) -> Lows {
+    ) -> Option<Lows> {
+        self.scratch.adapters.set[0].as_ref()?;
         let mut lows = Lows::none(n);
-        if self.scratch.adapters.set[0].is_none() {
-            return lows;
-        }
         for (projection, weight) in weights.enumerate() {
             for (adapter, (found, scale)) in self.scratch.adapters.iter().enumerate() {
                 if let Some(low) = found.low(weight, scale) {
@@ -193,7 +192,7 @@ impl Forward<'_> {
             }
         }
         if lows.len == 0 {
-            return lows;
+            return None;
         }
         let range = self.scratch.range(from, n);
         let scratch = &mut *self.scratch;
@@ -254,7 +253,7 @@ impl Forward<'_> {
             });
         }
         self.quantize_inner(&lows);
-        lows
+        Some(lows)
     }
 
     /// Adds to the streams that `tokens` start with.

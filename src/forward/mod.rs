@@ -195,14 +195,16 @@ impl<'a> Forward<'a> {
         let scratch = &mut *self.scratch;
         let parts = &mut scratch.buffers[start..start + n * len * count];
         let own = &mut scratch.threads.floats;
-        self.pool.parts((parts, len), own, None, &|_, part, own| {
+        self.pool.parts((parts, len * count), own, None, &|_, column, own| {
             let (from, ones) = own.split_at_mut(len);
-            from.copy_from_slice(part);
             let gain = gain.unwrap_or_else(|| {
                 ones[..len].fill(1.0);
                 &ones[..len]
             });
-            backend.rms_norm(from, gain, eps, part);
+            for part in column.chunks_exact_mut(len) {
+                from.copy_from_slice(part);
+                backend.rms_norm(from, gain, eps, part);
+            }
         });
     }
 

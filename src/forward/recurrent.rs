@@ -23,11 +23,14 @@ impl Forward<'_> {
         let ranges =
             [Buffer::Joint, Buffer::Query, Buffer::Gates].map(|buffer| self.scratch.range(buffer, n));
         let [joint, query, gates] = self.scratch.buffers.get_disjoint_mut(ranges).expect("three buffers");
-        let heads = query.len() / len;
-        self.pool.zip(heads, (query, len), (gates, len), (&mut [0.0; 0], 0), &|i, query, gate, _| {
-            let (first, second) = joint[2 * i * len..][..2 * len].split_at(len);
-            query.copy_from_slice(first);
-            gate.copy_from_slice(second);
+        let width = query.len() / n;
+        self.pool.zip(n, (query, width), (gates, width), (&mut [0.0; 0], 0), &|c, query, gates, _| {
+            let heads = joint[2 * c * width..][..2 * width].chunks_exact(2 * len);
+            let parts = query.chunks_exact_mut(len).zip(gates.chunks_exact_mut(len));
+            for (head, (query, gate)) in heads.zip(parts) {
+                query.copy_from_slice(&head[..len]);
+                gate.copy_from_slice(&head[len..]);
+            }
         });
     }
 

@@ -74,7 +74,8 @@ impl Workers {
     /// Makes the workers 1 to `count` look at the loops.
     pub(super) fn summon(&self, count: usize) {
         for (worker, thread) in self.shared.each.iter().zip(&self.threads).take(count) {
-            if worker.parked.swap(false, Ordering::SeqCst) {
+            // Most spin: they are looked at, which leaves their cache lines as they are.
+            if worker.parked.load(Ordering::SeqCst) && worker.parked.swap(false, Ordering::SeqCst) {
                 thread.unpark();
             }
         }

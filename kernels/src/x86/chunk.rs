@@ -169,8 +169,8 @@ pub(crate) trait Unpack: Block {
     /// costs size, so formats have them in which models have much of their weights.
     const COMMON: bool = false;
 
-    /// Unpacks one block of each row of a strip into `LEN / 32` chunks. Bytes that become weights are read by [`Sink::half`], scales
-    /// by [`Lanes::transpose`].
+    /// Unpacks one block of each row of a strip into `LEN / 32` chunks. Bytes that become weights are read by [`Sink::half`], the
+    /// fifth bits of weights by [`Sink::fifth_bits`], and scales by [`Lanes::transpose`].
     ///
     /// # Safety
     /// The CPU must have the features of the tier that `V` belongs to.

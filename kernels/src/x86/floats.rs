@@ -200,8 +200,7 @@ unsafe fn few<T: FloatDot<N>, B: Float, const N: usize, const R: usize, const MO
 }
 
 /// Multiplies the `R` rows from `r` on with up to `C` columns; what lies behind the last row or column is filled up with it.
-/// Meanwhile the next rows are asked for, in the order of memory: into the first cache, unless more columns have that for
-/// themselves.
+/// Meanwhile the next rows are asked for, in the order of memory: into the second cache.
 ///
 /// # Safety
 /// The CPU must have the tier's features, and the lengths must be what [`crate::Backend::matmul`] checks; there must be

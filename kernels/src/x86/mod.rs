@@ -4,7 +4,8 @@
 //! a sum over `k` never crosses lanes ([`small`], [`large`]: one function per format, for registers of any width, whose
 //! operations are a tier's [`lanes::Lanes`]). One micro-kernel of each tier multiplies chunks of any format with columns
 //! ([`matmul::Dot`]): straight after unpacking for a few columns, else from a panel of rows in the thread's scratch,
-//! unpacked once for all columns. For a few columns AVX2 leaves weights where they lie, and moves sums ([`avx2`], `pairs`). Weights that are floats multiply likewise ([`floats`]).
+//! unpacked once for all columns. For a few columns AVX2 leaves weights where they lie, and moves sums ([`avx2`],
+//! `pairs`). Weights that are floats multiply likewise ([`floats`]).
 //!
 //! Attention is written once for all tiers likewise, on registers of floats ([`attention`], [`register::Floats`]).
 //!

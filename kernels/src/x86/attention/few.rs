@@ -133,7 +133,7 @@ pub(crate) unsafe fn weigh<F: Floats<N>, const N: usize>(
     let whole = n.div_ceil(N);
     // SAFETY: the CPU's features are promised by the caller.
     let scale = unsafe { cap_scores::<F, N>(&mut scores.as_chunks_mut::<N>().0[..whole], score) };
-    scores[n..].fill(f32::NEG_INFINITY);
+    scores[n..whole * N].fill(f32::NEG_INFINITY);
     scores[..score.hidden].fill(f32::NEG_INFINITY);
     let scores = &mut scores.as_chunks_mut::<N>().0[..whole];
     // SAFETY: the CPU's features are promised by the caller.

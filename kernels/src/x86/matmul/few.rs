@@ -36,7 +36,7 @@ pub(crate) unsafe fn few<T: Dot<N>, B: Unpack, const N: usize, const C: usize>(
         let mut products = Products::<T, N, C> { columns: x.columns(0, 0), block: 0, acc, ahead };
         for b in 0..x.blocks / (B::LEN / CHUNK) {
             products.ahead = ahead.wrapping_add(b * N * size_of::<B>());
-            B::unpack::<T::V, N, _>(strip.blocks::<B>(b), &mut products);
+            B::unpack::<T::V, N, _>(strip.blocks::<B, N>(b), &mut products);
             products.block += B::LEN / CHUNK;
         }
         for c in 0..C {

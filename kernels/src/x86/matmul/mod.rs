@@ -44,8 +44,9 @@ const PANEL_COLUMNS: usize = 256;
 /// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, half of it
 /// while a panel is unpacked, which takes as long.
 const TILES: usize = 16;
-/// Bytes of a panel for up to [`NARROW`] columns, the weights that it is unpacked from, and those asked for meanwhile,
-/// at most: all stay in the first cache.
+/// About the bytes of a panel for up to [`NARROW`] columns, the weights that it is unpacked from, and those asked for meanwhile,
+/// which the first cache is to hold. Super-blocks may bring a quarter more: as whole blocks below that, their panels would be
+/// so short that products are up to a tenth slower.
 const NARROW_PANEL: usize = 40 << 10;
 
 /// How chunks are multiplied, with registers of `N` rows.
@@ -126,7 +127,8 @@ pub(crate) trait Tier<const N: usize>: Dot<N> {
     /// See [`panel()`].
     ///
     /// # Safety
-    /// The CPU must have the tier's features, the rows be of `B` and as long as the panel, and the panel be aligned.
+    /// The CPU must have the tier's features; the rows are of `B` and have as many blocks from block `from` on as the panel has
+    /// room for, and the panel is aligned.
     unsafe fn panel<B: Unpack>(strip: &Strip, from: usize, panel: &mut [u8], ahead: *const u8);
 
     /// See [`tile`].
@@ -344,7 +346,7 @@ unsafe fn multiply(
         return;
     }
     let (len, bytes) = product.block;
-    let rows = Bytes { weights, len: x.k / len };
+    let rows = Bytes { weights, stride: x.k / len * bytes };
     let (panel, terms) = scratch.split_at_mut(product.k / CHUNK * product.strips * product.chunk);
     // SAFETY: any bits are integers.
     let terms = unsafe { terms.align_to_mut().1 };
@@ -357,7 +359,7 @@ unsafe fn multiply(
             let used = product.strips * (product.chunk + 2 * product.rows * bytes * CHUNK / len);
             let most = usize::min(NARROW_PANEL / used, product.k / CHUNK);
             let panels = (x.k / CHUNK).div_ceil(most);
-            (x.k, rows.len.div_ceil(panels) * len / CHUNK)
+            (x.k, (x.k / len).div_ceil(panels) * len / CHUNK)
         } else {
             (product.k, product.k / CHUNK)
         };
@@ -373,7 +375,7 @@ unsafe fn multiply(
                     && run == x.k
                     && out.rows() >= product.rows
                 {
-                    narrow(few, &rows, bytes, activations, out);
+                    narrow(few, &rows, activations, out);
                 } else {
                     many(product, &rows, activations, blocks.0, out, panel);
                 }
@@ -385,11 +387,10 @@ unsafe fn multiply(
 /// Multiplies with a few columns, strip by strip, of so many rows and columns.
 ///
 /// # Safety
-/// As [`multiply`], with a function for `x.n` columns or more.
+/// As [`multiply`], with a function for `x.n` columns or more, and at least `height` rows.
 unsafe fn narrow(
     (few, height, columns): (Few, usize, usize),
     rows: &Bytes<'_>,
-    bytes: usize,
     x: &Activations<'_>,
     out: &mut TileMut<'_>,
 ) {
@@ -398,14 +399,14 @@ unsafe fn narrow(
     for row in (0..out.rows()).step_by(height) {
         // The last strip has some rows again, which come out as they were.
         let row = row.min(last);
-        let strip = Whole { start: rows.at(row, 0, bytes), stride: rows.len * bytes };
+        let strip = Whole { start: rows.at(row), stride: rows.stride };
         let stride = out.stride();
-        let start = out.column(0)[row..].as_mut_ptr();
-        // SAFETY: the CPU's features and the lengths are promised by the caller; a strip has at most 16 rows and 8
-        // columns.
+        let start = out.as_mut_ptr().wrapping_add(row);
+        // SAFETY: the CPU's features and the lengths are promised by the caller. Of every column the tile has the rows of the
+        // strip, as `last` sees to; the edge has room for 16 rows of 8 columns, and a strip has no more.
         unsafe {
             // The strip behind the next: the next one of eight rows is too near.
-            let ahead = rows.at(row + 2 * height, 0, bytes);
+            let ahead = rows.at(row + 2 * height);
             if columns == x.n {
                 few(strip, x, ahead, Corner { start, stride });
             } else {
@@ -441,7 +442,7 @@ unsafe fn many(
     let strips = &mut strips[..product.strips];
     for row in (0..out.rows()).step_by(height) {
         for (s, strip) in strips.iter_mut().enumerate() {
-            rows.strip(row + s * product.rows, product.rows, bytes, strip);
+            rows.strip(row + s * product.rows, product.rows, strip);
         }
         let (mut block, mut from) = (0, first / in_block);
         while block < x.blocks {
@@ -450,7 +451,7 @@ unsafe fn many(
             let size = chunks * product.chunk;
             // As much as is used of the next rows, in the order of memory: half of it while strips are unpacked, the
             // rest with the first tile.
-            let next = rows.at(row + height, 0, bytes).wrapping_add(from * height * bytes);
+            let next = rows.at(row + height).wrapping_add(from * height * bytes);
             let half = blocks * product.rows * bytes / 2;
             for (s, strip) in strips.iter().enumerate() {
                 let ahead = if tiles < TILES { next.wrapping_add(s * half) } else { core::ptr::null() };
@@ -461,7 +462,7 @@ unsafe fn many(
             for t in 0..tiles {
                 if tiles >= TILES {
                     let next = |t: usize| row + height + height * t / tiles;
-                    rows.ask_panel(next(t)..next(t + 1), from * bytes, blocks * bytes, bytes);
+                    rows.ask_panel(next(t)..next(t + 1), from * bytes, blocks * bytes);
                 }
                 // Of those that there are; only the last may take a column again.
                 let width = width + usize::from(t < wider);

@@ -6,34 +6,32 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::blocks::Block;
-use crate::x86::chunk::{CHUNK, Rows};
+use crate::x86::chunk::Rows;
 
-/// Rows of a matrix, each of `len` blocks, as bytes.
+/// Rows of a matrix, each of `stride` bytes.
 pub(crate) struct Bytes<'a> {
     pub(super) weights: &'a [u8],
-    pub(super) len: usize,
+    pub(super) stride: usize,
 }
 
 impl Bytes<'_> {
-    /// Makes `strip` that of the `n` rows from row `from` on, of blocks of `bytes` each; what lies behind the last row
-    /// is filled up with it.
+    /// Makes `strip` that of the `n` rows from row `from` on; what lies behind the last row is filled up with it.
     #[inline(always)]
-    pub(super) fn strip(&self, from: usize, n: usize, bytes: usize, strip: &mut Strip) {
-        let stride = self.len * bytes;
-        let last = self.weights.len() - stride;
+    pub(super) fn strip(&self, from: usize, n: usize, strip: &mut Strip) {
+        let last = self.weights.len() - self.stride;
         for (r, row) in strip.rows[..n].iter_mut().enumerate() {
-            *row = self.weights.as_ptr().wrapping_add(((from + r) * stride).min(last));
+            *row = self.weights.as_ptr().wrapping_add(((from + r) * self.stride).min(last));
         }
     }
 
-    /// Where block `b` of a row of blocks of `bytes` each lies, if there is such a row.
-    pub(super) fn at(&self, row: usize, b: usize, bytes: usize) -> *const u8 {
-        self.weights.as_ptr().wrapping_add((row * self.len + b) * bytes)
+    /// Where a row lies, if there is such a row.
+    pub(super) fn at(&self, row: usize) -> *const u8 {
+        self.weights.as_ptr().wrapping_add(row * self.stride)
     }
 
-    /// Asks for `n` bytes of some rows of a panel, blocks of `bytes` each, from byte `from` on.
-    pub(super) fn ask_panel(&self, rows: Range<usize>, from: usize, n: usize, bytes: usize) {
-        rows.for_each(|r| prefetch::<_, _MM_HINT_T1>(self.at(r, 0, bytes).wrapping_add(from), n));
+    /// Asks for `n` bytes of some rows of a panel, from byte `from` on.
+    pub(super) fn ask_panel(&self, rows: Range<usize>, from: usize, n: usize) {
+        rows.for_each(|r| prefetch::<_, _MM_HINT_T1>(self.at(r).wrapping_add(from), n));
     }
 }
 
@@ -51,8 +49,6 @@ impl Strip {
     /// There must be one.
     #[inline(always)]
     pub(super) unsafe fn blocks<B: Block, const N: usize>(&self, b: usize) -> [&B; N] {
-        // Blocks of a long kind are used long enough for their pointers to be kept.
-        let b = if B::LEN == CHUNK { opaque(b) } else { b };
         let at = b * size_of::<B>();
         // SAFETY: promised by the caller; a block is nothing but bytes.
         array::from_fn(|r| unsafe { &*self.rows[r].add(at).cast() })
@@ -82,9 +78,9 @@ impl Whole {
     /// Block `b` of each row.
     ///
     /// # Safety
-    /// There must be one.
+    /// Each of `N` rows must have one, for `'a`.
     #[inline(always)]
-    pub(super) unsafe fn blocks<'a, B: Block>(&self, b: usize) -> Spaced<'a, B> {
+    pub(super) unsafe fn blocks<'a, B: Block, const N: usize>(&self, b: usize) -> Spaced<'a, B, N> {
         Spaced {
             start: self.start.wrapping_add(b * size_of::<B>()),
             stride: self.stride,
@@ -94,7 +90,7 @@ impl Whole {
     }
 }
 
-/// A block of each row of a [`Whole`] strip: that of the first, and how far the next ones are.
+/// A block of each of the `N` rows of a [`Whole`] strip: that of the first, and how far the next ones are.
 ///
 /// A pointer for each row would be more than there are registers. So two numbers, and one pointer of every fourth row, give all
 /// of them in the way in which instructions name a place:
@@ -103,23 +99,24 @@ impl Whole {
 /// base[i]       base[i] + stride       base[i] + 2 * stride       base[i] + three
 /// ```
 #[derive(Clone, Copy)]
-pub(crate) struct Spaced<'a, B> {
+pub(crate) struct Spaced<'a, B, const N: usize> {
     start: *const u8,
     stride: usize,
     three: usize,
     blocks: PhantomData<&'a B>,
 }
 
-impl<'a, B: Block, const N: usize> Rows<'a, B, N> for Spaced<'a, B> {
+impl<'a, B: Block, const N: usize> Rows<'a, B, N> for Spaced<'a, B, N> {
     #[inline(always)]
     fn map<R>(self, f: impl Fn(&'a B) -> R) -> [R; N] {
+        const { assert!(N <= 16 && N.is_multiple_of(4)) };
         let mut bases = [self.start; 4];
         for i in 0..N / 4 {
             bases[i] = fresh(self.start.wrapping_add(4 * i * self.stride));
         }
         array::from_fn(|r| {
             let offset = [0, self.stride, 2 * self.stride, self.three][r % 4];
-            // SAFETY: there is a block, promised the caller of `Whole::blocks`; a block is nothing but bytes.
+            // SAFETY: each row has that block, promised the caller of `Whole::blocks`; a block is nothing but bytes.
             f(unsafe { &*bases[r / 4].wrapping_add(offset).cast() })
         })
     }
