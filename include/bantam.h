@@ -1595,8 +1595,8 @@ bantam_status bantam_embedder_set_cancel(struct bantam_embedder *embedder,
 //
 // Ownership: none taken. Threads: one at a time.
 // Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_CHANGED; BANTAM_CONTEXT_FULL for a text of more tokens than the
-// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED: what is in
-// `out` means nothing.
+// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED, and
+// BANTAM_INCONSISTENT for weights that make values which are no numbers: what is in `out` means nothing.
 bantam_status bantam_embedder_embed(struct bantam_embedder *embedder,
                                     const struct bantam_embed_text *texts,
                                     size_t count,
@@ -1710,8 +1710,8 @@ bantam_status bantam_chat_prompt(struct bantam_chat *chat,
                                  size_t *read,
                                  struct bantam_error *error);
 
-// The grammar of answers that may call the chat's tools: `choice` is "auto", "required", "none", or the name of the tool that has to be called. Every
-// call is of a tool that there is, with arguments that its schema accepts. `model` is that of the chat. `out` is NULL if anything goes.
+// The grammar of answers that may call the chat's tools: `choice` is "auto", "required", "none", or the name of the tool that has to be called, once. Every
+// call is of a tool that there is, with arguments that its schema accepts, and none that it does not list unless it says `additionalProperties`. `model` is that of the chat. `out` is NULL if anything goes.
 //
 // Ownership: the caller frees it with bantam_grammar_free. Threads: one at a time.
 // Errors: BANTAM_BUSY, and as bantam_grammar_new; BANTAM_ARGUMENT also for a tool that there is none, and for another model.

@@ -319,6 +319,21 @@ fn what_cannot_be_embedded_is_an_error_that_says_what_to_do() {
     embedder.embed(&[Input::from(&[1][..])], &mut out).unwrap();
 }
 
+#[test]
+fn vectors_that_are_no_numbers_are_an_error() {
+    let (mut variant, golden) = pairs().into_iter().find(|(variant, _)| variant.name == "qwen3").unwrap();
+    for bytes in variant.file.tensor("output_norm.weight").bytes.as_chunks_mut::<4>().0 {
+        *bytes = f32::NAN.to_le_bytes();
+    }
+    let model = Model::from_bytes(variant.file.write()).unwrap();
+    for normalize in [false, true] {
+        let mut embedder = open(&model, 1, &EmbedOptions { normalize, ..raw(Pooling::Mean) });
+        let mut out = vec![0.0; embedder.dim()];
+        let error = embedder.embed(&[Input::from(&golden.texts[1][..])], &mut out).unwrap_err();
+        assert!(matches!(error, bantam::Error::Inconsistent(_)), "{error}");
+    }
+}
+
 /// Not a test: writes the models into the folder `MODELS`, for llama.cpp. `make golden` runs it.
 #[test]
 #[ignore = "writes files for `make golden`"]

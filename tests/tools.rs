@@ -227,12 +227,54 @@ fn required_calls_are_calls_for_any_choice_of_tokens() {
                 let answer = syntax.read(&tools, &said);
                 assert!(!answer.calls.is_empty(), "{name}: {said}");
                 assert_eq!(answer.content, "", "{name}: {said}");
+                assert!(choice == ToolChoice::Required || answer.calls.len() == 1, "{name}: {said}");
                 for call in &answer.calls {
                     let at = tools.iter().position(|tool| tool.name() == call.name).unwrap();
                     assert!(validators[at].is_valid(&json(&call.arguments)), "{name}: {said}");
                     assert!(choice == ToolChoice::Required || call.name == "add", "{name}: {said}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_call_has_no_arguments_that_its_tool_does_not_list() {
+    let Some((model, constrainer)) = demo() else { return };
+    let tools = Tool::list_from_json(
+        r##"[{ "name": "book", "parameters": { "type": "object", "required": ["from", "seat"],
+            "properties": { "from": { "enum": ["Rome", "Oslo"] }, "note": { "type": "object" },
+                "seat": { "type": "object", "required": ["row"], "properties": { "row": { "enum": [1, 2] } } },
+                "bags": { "type": "array", "maxItems": 2, "items": { "$ref": "#/$defs/bag" } } },
+            "$defs": { "bag": { "type": "object", "properties": { "kg": { "enum": [5, 10] } } } } } }]"##,
+    )
+    .unwrap();
+    // They are told as they were given.
+    assert!(!tools[0].parameters().contains("additionalProperties"));
+    for (name, template, _) in FAMILIES {
+        let syntax = syntax(template);
+        let grammar =
+            syntax.grammar(model.tokenizer(), &tools, ToolChoice::Required, false).unwrap().unwrap();
+        for (arguments, is_right) in [
+            (r#"{"from": "Rome", "note": {"any": 1}, "seat": {"row": 1}, "bags": [{"kg": 5}]}"#, true),
+            (r#"{"from": "Rome", "to": "Oslo", "seat": {"row": 1}}"#, false),
+            (r#"{"from": "Rome", "seat": {"row": 1, "side": 2}}"#, false),
+            (r#"{"from": "Rome", "seat": {"row": 1}, "bags": [{"kg": 5, "size": 1}]}"#, false),
+        ] {
+            // Of the others, arguments are no JSON.
+            let said = match *name {
+                "hermes" => {
+                    format!("<tool_call>\n{{\"name\": \"book\", \"arguments\": {arguments}}}\n</tool_call>")
+                }
+                "functions" => format!("<function=book>{arguments}</function>"),
+                _ => continue,
+            };
+            let mut constraint = constrainer.constraint(&grammar).unwrap();
+            let mut tokens = Vec::new();
+            let options = EncodeOptions { parse_special: true, ..EncodeOptions::default() };
+            model.tokenizer().encode(&said, options, &mut tokens).unwrap();
+            let accepted = tokens.iter().all(|&id| constraint.accept(id).is_ok());
+            assert_eq!(accepted && constraint.is_complete().unwrap(), is_right, "{name}: {arguments}");
         }
     }
 }

@@ -248,8 +248,8 @@ pub unsafe extern "C" fn bantam_embedder_set_cancel(
 ///
 /// Ownership: none taken. Threads: one at a time.
 /// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_MEMORY, BANTAM_CHANGED; BANTAM_CONTEXT_FULL for a text of more tokens than the
-/// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED: what is in
-/// `out` means nothing.
+/// embedder's context; BANTAM_TOO_SMALL, with the number of values in `detail`: nothing is written then. BANTAM_CANCELLED, and
+/// BANTAM_INCONSISTENT for weights that make values which are no numbers: what is in `out` means nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_embedder_embed(
     embedder: *mut bantam_embedder,

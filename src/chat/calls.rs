@@ -34,7 +34,7 @@ pub enum ToolChoice<'a> {
     Required,
     /// It calls none.
     None,
-    /// It calls this one.
+    /// It calls this one, once.
     Named(&'a str),
 }
 

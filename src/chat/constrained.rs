@@ -70,7 +70,9 @@ impl CallSyntax {
             _ => (None, begin.clone()),
         };
         let calls = |begin: &[Piece]| {
-            let more = if self.is_many { format!(" ({} call)*", lark(&between)) } else { String::new() };
+            // Who names a tool wants one call of it.
+            let is_many = self.is_many && !matches!(choice, ToolChoice::Named(_));
+            let more = if is_many { format!(" ({} call)*", lark(&between)) } else { String::new() };
             let close = pieces(tokenizer, self.close)?;
             Ok::<String, crate::Error>(format!("{} call{more} {}", lark(begin), lark(&close)))
         };

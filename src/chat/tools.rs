@@ -15,6 +15,8 @@ pub struct Tool {
     /// As it was given.
     source: Value,
     parameters: Value,
+    /// What calls are held to: see [`closed`].
+    schema: Value,
 }
 
 impl Tool {
@@ -61,7 +63,7 @@ impl Tool {
             }
             Some(_) => return Err("its parameters are no JSON schema"),
         };
-        Ok(Tool { name: name.to_string(), parameters, source })
+        Ok(Tool { name: name.to_string(), schema: closed(parameters.clone()), parameters, source })
     }
 
     /// Its name: letters, digits and `_ - . : /`.
@@ -79,9 +81,46 @@ impl Tool {
         &self.source
     }
 
-    /// The JSON schema of its arguments.
+    /// The JSON schema that calls are held to.
     pub(super) fn schema(&self) -> &Value {
-        &self.parameters
+        &self.schema
+    }
+}
+
+/// Words by which a schema says more about properties than it lists.
+const OPEN: [&str; 9] = [
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "else",
+    "oneOf",
+    "patternProperties",
+    "then",
+    "unevaluatedProperties",
+    "$ref",
+];
+
+/// The schema with its objects closed: an object that lists properties and says nothing of others has no others. By the letter of
+/// JSON Schema it may have any, and a model that is held to that goes on and on; the function has no use for them. Definitions stay
+/// as they are where `allOf` may make one object of several.
+fn closed(mut schema: Value) -> Value {
+    let is_composed = schema.to_string().contains("\"allOf\"");
+    close(&mut schema, !is_composed);
+    schema
+}
+
+fn close(schema: &mut Value, with_definitions: bool) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    if fields.contains_key("properties") && !OPEN.iter().any(|word| fields.contains_key(*word)) {
+        fields.insert("additionalProperties".into(), Value::Bool(false));
+    }
+    if let Some(items) = fields.get_mut("items") {
+        close(items, with_definitions);
+    }
+    let definitions = if with_definitions { &["$defs", "definitions"][..] } else { &[] };
+    for name in ["properties"].iter().chain(definitions) {
+        let parts = fields.get_mut(*name).and_then(Value::as_object_mut);
+        parts.into_iter().flat_map(Map::values_mut).for_each(|part| close(part, with_definitions));
     }
 }
 

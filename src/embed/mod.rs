@@ -204,7 +204,8 @@ impl Embedder {
     /// # Errors
     /// [`Error::Argument`] for a text without tokens, a token outside the vocabulary, or an `out` that does not have the length
     /// that [`Embedder::values`] tells, [`Error::ContextFull`] for a text of more tokens than [`Embedder::context`], [`Error::Changed`]
-    /// if the model's file was cut short: nothing has happened then. [`Error::Cancelled`]: what is in `out` means nothing.
+    /// if the model's file was cut short: nothing has happened then. [`Error::Cancelled`], and [`Error::Inconsistent`] for weights that
+    /// make values which are no numbers: what is in `out` means nothing.
     pub fn embed(&mut self, texts: &[Input<'_>], out: &mut [f32]) -> Result<()> {
         self.model.file().mapping().check()?;
         self.check(texts, out)?;
@@ -278,6 +279,12 @@ impl Embedder {
         out.copy_from_slice(forward.pool(&texts, self.pooling)?);
         if self.normalize && self.pooling != Pooling::Rank {
             out.chunks_exact_mut(self.model.hyper().dim).for_each(normalize);
+        }
+        // In a database they would look like vectors for as long as it is kept.
+        if !out.iter().all(|value| value.is_finite()) {
+            return Err(Error::Inconsistent(text!(
+                "a vector has values that are no numbers: weights are damaged"
+            )));
         }
         Ok(())
     }
