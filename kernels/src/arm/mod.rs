@@ -9,7 +9,8 @@
 //! goes. Weights that are floats multiply likewise on all tiers, and so does attention (`neon/floats.rs`,
 //! `neon/attention/`).
 //!
-//! Single instructions that stable Rust lacks, and runs of them whose order and registers decide the speed, are in [`insn`].
+//! Single instructions that stable Rust lacks are in [`insn`], runs of instructions whose order and registers decide the speed in
+//! [`runs`], and what else the compiler is told in [`hint`].
 //!
 //! Words: a *quad* is four rows, a *group* 32 weights of a row, and a *part* what has a scale of its own: a group, or
 //! each half of it.
@@ -17,10 +18,12 @@
 #![allow(clippy::needless_range_loop, reason = "the loops over a tile index several arrays alike")]
 
 pub mod dotprod;
+mod hint;
 pub mod i8mm;
 mod insn;
 mod narrow;
 pub mod neon;
 mod panel;
 mod product;
+mod runs;
 mod unpack;

@@ -5,7 +5,7 @@
 use core::arch::aarch64::*;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use crate::arm::insn;
+use crate::arm::hint;
 use crate::arm::unpack::{Factors, Unpack, map4, zero};
 use crate::blocks::as_blocks;
 use crate::columns::Columns;
@@ -99,7 +99,7 @@ impl<const C: usize> Cursor<C> {
                     groups[0].terms[c] = [vgetq_lane_f32::<0>(terms); 2];
                     groups[1].terms[c] = [vgetq_lane_f32::<1>(terms); 2];
                 } else {
-                    let terms = insn::whole(vld1q_f32(self.terms[c].add(2 * g)));
+                    let terms = hint::whole(vld1q_f32(self.terms[c].add(2 * g)));
                     groups[0].terms[c] = [vgetq_lane_f32::<0>(terms), vgetq_lane_f32::<1>(terms)];
                     groups[1].terms[c] = [vgetq_lane_f32::<2>(terms), vgetq_lane_f32::<3>(terms)];
                 }
@@ -136,10 +136,10 @@ impl<const C: usize> Cursor<C> {
         for c in 0..C {
             // SAFETY: as in tile, whose loops stay inside the columns, or end with them.
             unsafe {
-                self.q[c] = insn::opaque(self.q[c].add(values));
-                self.d[c] = insn::opaque(self.d[c].add(values / 32));
+                self.q[c] = hint::opaque(self.q[c].add(values));
+                self.d[c] = hint::opaque(self.d[c].add(values / 32));
                 if B::OFFSET != 0 || B::MINIMA {
-                    self.terms[c] = insn::opaque(self.terms[c].add(values / 32 * B::SCALES));
+                    self.terms[c] = hint::opaque(self.terms[c].add(values / 32 * B::SCALES));
                 }
             }
         }
@@ -153,7 +153,7 @@ impl<const C: usize> Cursor<C> {
 #[inline(always)]
 unsafe fn two(floats: *const f32) -> float32x4_t {
     // SAFETY: the caller has two; NEON is baseline.
-    insn::whole(unsafe { vcombine_f32(vld1_f32(floats), vdup_n_f32(0.0)) })
+    hint::whole(unsafe { vcombine_f32(vld1_f32(floats), vdup_n_f32(0.0)) })
 }
 
 /// The outputs of `4 * QUADS` rows from `r` on and of all `C` columns.
@@ -236,13 +236,13 @@ unsafe fn block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
     unsafe {
         let head = heads(row);
         // A load moves its pointer on by its own length, or by what a register holds.
-        let head_bytes = if B::HEAD.is_power_of_two() { B::HEAD } else { insn::unknown(B::HEAD) };
+        let head_bytes = if B::HEAD.is_power_of_two() { B::HEAD } else { hint::unknown(B::HEAD) };
         for row in row.as_flattened_mut() {
-            *row = insn::opaque(row.byte_add(head_bytes)).byte_sub(B::HEAD);
+            *row = hint::opaque(row.byte_add(head_bytes)).byte_sub(B::HEAD);
         }
         group::<B, D, QUADS, C>(row, &head, 0, x.q, g, factors, sums);
         for row in row.as_flattened_mut() {
-            *row = insn::opaque(row.add(1));
+            *row = hint::opaque(row.add(1));
         }
     }
 }
@@ -268,7 +268,7 @@ unsafe fn super_block<B: Unpack, D: Dot, const QUADS: usize, const C: usize>(
             }
         }
         for row in row.as_flattened_mut() {
-            *row = insn::opaque(row.add(1));
+            *row = hint::opaque(row.add(1));
         }
         x.move_on::<B>(B::LEN);
     }

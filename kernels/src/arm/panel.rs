@@ -6,8 +6,9 @@
 use core::arch::aarch64::*;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use crate::arm::insn;
+use crate::arm::hint;
 use crate::arm::narrow::store;
+use crate::arm::runs;
 use crate::arm::unpack::{Factors, Unpack, map2, map4, zero};
 use crate::columns::Columns;
 use crate::tile::TileMut;
@@ -97,7 +98,7 @@ pub(crate) trait Engine: Sized {
     /// What lies behind the scales of the columns at `at`, of which these were used for all rows.
     #[inline(always)]
     fn behind(_scales: Self::Scales, at: *const u8) -> *const u8 {
-        insn::opaque(at.wrapping_add(16 * Self::VECTORS))
+        hint::opaque(at.wrapping_add(16 * Self::VECTORS))
     }
     /// Factors of four rows, as they lie beside the lanes of the output.
     #[inline(always)]
@@ -241,7 +242,7 @@ unsafe fn unpack<B: Unpack, E: Engine>(weights: *const u8, rows: usize, k: usize
     let blocks = k / B::LEN;
     let (quads, minima_bytes) = (E::ROWS / 4, minima_bytes::<B, E>());
     let group_bytes = quads * (minima_bytes + weights_bytes::<B, E>());
-    for q in 0..insn::unknown(quads) {
+    for q in 0..hint::unknown(quads) {
         // SAFETY: the rows exist, and each is so many blocks long; a group is no longer than what `bytes` counts for it.
         unsafe {
             let row = |i: usize| weights.cast::<B>().add((4 * q + i).min(rows - 1) * blocks);
@@ -253,7 +254,7 @@ unsafe fn unpack<B: Unpack, E: Engine>(weights: *const u8, rows: usize, k: usize
                 let head = B::head(block);
                 let mut first = 0;
                 // Not unrolled farther than the groups that share their bytes.
-                let groups = if B::LEN == 32 { 1 } else { insn::unknown(B::LEN / 32) };
+                let groups = if B::LEN == 32 { 1 } else { hint::unknown(B::LEN / 32) };
                 while first < groups {
                     for g in first..first + B::STEP {
                         if B::MINIMA {
@@ -352,15 +353,15 @@ unsafe fn pack<E: Engine, const SUMS: usize>(x: &Columns<'_>, c: usize, columns:
                 for part in 0..SUMS {
                     to = write(to, sums[part]);
                 }
-                s = map4(s, |s| insn::opaque(s.add(2)));
+                s = map4(s, |s| hint::opaque(s.add(2)));
             }
             let values = E::columns(map4(q, |q| [vld1q_s8(q), vld1q_s8(q.add(16))]));
-            q = map4(q, |q| insn::opaque(q.add(32)));
+            q = map4(q, |q| hint::opaque(q.add(32)));
             for (i, vector) in values.as_flattened().iter().enumerate() {
                 vst1q_s8(to.add(16 * i).cast(), *vector);
             }
             to = write(to.add(COLUMNS * 32), gather(d));
-            d = map4(d, |d| insn::opaque(d.add(1)));
+            d = map4(d, |d| hint::opaque(d.add(1)));
         }
     }
 }
@@ -498,13 +499,13 @@ unsafe fn multiply_group<
                     E::add_outer(&mut sums[quad], minima, s);
                 }
             }
-            *columns = insn::opaque(columns.add(SCALES * factor));
-            *panel = insn::opaque(panel.add(QUADS * SCALES * factor));
+            *columns = hint::opaque(columns.add(SCALES * factor));
+            *panel = hint::opaque(panel.add(QUADS * SCALES * factor));
             // Before the values are loaded, which want these registers.
-            insn::settle(sums.as_flattened_mut());
+            hint::settle(sums.as_flattened_mut());
             compiler_fence(Ordering::SeqCst);
         }
-        let x = insn::next_values(columns);
+        let x = runs::next_values(columns);
         let d = *columns;
         let mut scales = E::scales(d);
         // Written out, lest the compiler makes it a loop, and keeps the outputs in memory.
@@ -514,7 +515,7 @@ unsafe fn multiply_group<
             multiply_quad::<E, SCALES, SMALL, false>(&mut sums[2], panel, &x, d, &mut scales);
         }
         multiply_quad::<E, SCALES, SMALL, true>(&mut sums[QUADS - 1], panel, &x, d, &mut scales);
-        *columns = if SCALES == 1 { E::behind(scales, d) } else { insn::opaque(d.add(factor)) };
+        *columns = if SCALES == 1 { E::behind(scales, d) } else { hint::opaque(d.add(factor)) };
     }
 }
 
@@ -543,9 +544,9 @@ unsafe fn multiply_quad<E: Engine, const SCALES: usize, const SMALL: bool, const
             E::add_by_columns(sums, E::by_rows(first, load::<E>(scales)), load::<E>(d));
             let last = map4(E::products::<1, 2, SMALL>(panel, x), |products| vcvtq_f32_s32(products));
             E::add_by_columns(sums, E::by_rows(last, load::<E>(scales.add(E::VECTORS * 16))), load::<E>(d));
-            *panel = insn::opaque(scales.add(2 * E::VECTORS * 16));
+            *panel = hint::opaque(scales.add(2 * E::VECTORS * 16));
         }
-        insn::settle(sums);
+        hint::settle(sums);
     }
 }
 

@@ -3,8 +3,8 @@
 use core::arch::aarch64::*;
 
 use super::Sdot;
-use crate::arm::insn::{self, sdot_steps};
 use crate::arm::panel::{self, Engine};
+use crate::arm::runs::{self, sdot_steps};
 use crate::arm::unpack::{map2, map4};
 use crate::tile::TileMut;
 
@@ -39,7 +39,7 @@ impl Engine for Sdot {
     unsafe fn write_scales(scales: float32x4_t, to: *mut u8) {
         // SAFETY: the caller has room for two vectors; NEON is baseline.
         unsafe {
-            vst1q_f32(to.cast(), vmulq_n_f32(scales, -insn::START));
+            vst1q_f32(to.cast(), vmulq_n_f32(scales, -runs::START));
             vst1q_f32(to.add(16).cast(), scales);
         }
     }
@@ -53,7 +53,7 @@ impl Engine for Sdot {
         scales: &mut float32x4_t,
     ) {
         // SAFETY: the caller has the weights of a group, and their factors.
-        unsafe { insn::sdot_quad(sums, weights, x, *scales) }
+        unsafe { runs::sdot_quad(sums, weights, x, *scales) }
     }
 
     #[inline]

@@ -7,9 +7,11 @@
 
 use core::arch::aarch64::*;
 
-use crate::arm::insn::{self, START};
+use crate::arm::hint;
+use crate::arm::insn;
 use crate::arm::narrow::store;
 use crate::arm::product::Few;
+use crate::arm::runs::{self, START};
 use crate::arm::unpack::{Factors, FifthBits, Unpack, pairs, zero};
 use crate::blocks::*;
 use crate::columns::Columns;
@@ -44,7 +46,7 @@ impl Quad for BlockQ4_0 {
 
     #[inline(always)]
     fn constants() -> uint8x16_t {
-        insn::kept([15; 16])
+        hint::kept([15; 16])
     }
 
     #[inline]
@@ -57,8 +59,8 @@ impl Quad for BlockQ4_0 {
     ) -> float32x4_t {
         // SAFETY: the caller has these blocks and dot products.
         unsafe {
-            let d = insn::next_halves(rows);
-            insn::sdot_nibbles(sums, rows, x, low);
+            let d = runs::next_halves(rows);
+            runs::sdot_nibbles(sums, rows, x, low);
             insn::f16_low_to_f32(d)
         }
     }
@@ -70,7 +72,7 @@ impl Quad for BlockQ4_1 {
 
     #[inline(always)]
     fn constants() -> uint8x16_t {
-        insn::kept([15; 16])
+        hint::kept([15; 16])
     }
 
     #[inline]
@@ -83,8 +85,8 @@ impl Quad for BlockQ4_1 {
     ) -> [float32x4_t; 2] {
         // SAFETY: the caller has these blocks and dot products.
         unsafe {
-            let dm = insn::next_words(rows);
-            insn::sdot_nibbles(sums, rows, x, low);
+            let dm = runs::next_words(rows);
+            runs::sdot_nibbles(sums, rows, x, low);
             pairs(dm)
         }
     }
@@ -109,8 +111,8 @@ impl Quad for BlockQ5_0 {
     ) -> FifthBits<2> {
         // SAFETY: the caller has these blocks and dot products.
         unsafe {
-            let head = insn::next_heads::<6>(rows);
-            insn::sdot_five_bits(sums, rows, x, head, byte, bit);
+            let head = runs::next_heads::<6>(rows);
+            runs::sdot_five_bits(sums, rows, x, head, byte, bit);
             FifthBits(head)
         }
     }
@@ -135,8 +137,8 @@ impl Quad for BlockQ5_1 {
     ) -> FifthBits<4> {
         // SAFETY: the caller has these blocks and dot products.
         unsafe {
-            let head = insn::next_heads::<8>(rows);
-            insn::sdot_five_bits(sums, rows, x, head, byte, bit);
+            let head = runs::next_heads::<8>(rows);
+            runs::sdot_five_bits(sums, rows, x, head, byte, bit);
             FifthBits(head)
         }
     }
@@ -159,8 +161,8 @@ impl Quad for BlockQ8_0 {
     ) -> float32x4_t {
         // SAFETY: the caller has these blocks and dot products.
         unsafe {
-            let d = insn::next_halves(rows);
-            insn::sdot_bytes(sums, rows, x);
+            let d = runs::next_halves(rows);
+            runs::sdot_bytes(sums, rows, x);
             insn::f16_low_to_f32(d)
         }
     }
@@ -256,9 +258,9 @@ unsafe fn tile<B: Quad, const QUADS: usize>(
                 block::<B, QUADS, 1>(&mut tile, values(q.add(32)), d4, terms4, constants);
                 block::<B, QUADS, 2>(&mut tile, values(q.add(64)), d4, terms4, constants);
                 block::<B, QUADS, 3>(&mut tile, values(q.add(96)), d4, terms4, constants);
-                (q, d) = (insn::opaque(q.add(128)), insn::opaque(d.add(4)));
+                (q, d) = (hint::opaque(q.add(128)), hint::opaque(d.add(4)));
                 if has_terms::<B>() {
-                    terms = insn::opaque(terms.add(4));
+                    terms = hint::opaque(terms.add(4));
                 }
             }
             if now % 4 >= 2 {
@@ -333,5 +335,5 @@ unsafe fn block<B: Quad, const QUADS: usize, const LANE: i32>(
             *out = vfmaq_laneq_f32::<LANE>(*out, vmulq_f32(sum, head.scale(0)), d);
         }
     }
-    insn::settle(&mut tile.out);
+    hint::settle(&mut tile.out);
 }

@@ -3,8 +3,8 @@
 use core::arch::aarch64::*;
 
 use super::Smmla;
-use crate::arm::insn::{self, smmla_step};
 use crate::arm::panel::{self, Engine, Spread};
+use crate::arm::runs::{self, smmla_step};
 use crate::arm::unpack::map4;
 use crate::tile::TileMut;
 
@@ -58,7 +58,7 @@ impl Engine for Smmla {
         // SAFETY: the caller has room for six vectors; NEON is baseline.
         unsafe {
             for (i, scale) in Self::row_factors(scales).into_iter().enumerate() {
-                let start = vmulq_n_f32(scale, -insn::START);
+                let start = vmulq_n_f32(scale, -runs::START);
                 for (j, vector) in [scale, start, start].into_iter().enumerate() {
                     vst1q_f32(to.add(16 * (3 * i + j)).cast(), vector);
                 }
@@ -75,7 +75,7 @@ impl Engine for Smmla {
         scales: &mut *const u8,
     ) {
         // SAFETY: the caller has the weights of a group, and their factors.
-        unsafe { insn::smmla_quad::<LAST>(sums, weights, x, scales) }
+        unsafe { runs::smmla_quad::<LAST>(sums, weights, x, scales) }
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::Smull;
-use crate::arm::insn;
+use crate::arm::hint;
 use crate::arm::panel::{self, Engine};
 use crate::arm::unpack::map4;
 use crate::tile::TileMut;
@@ -66,7 +66,7 @@ impl Engine for Smull {
             let products =
                 map4(Self::products::<0, 2, SMALL>(weights, x), |products| vcvtq_f32_s32(products));
             let rows = vld1q_f32(weights.cast());
-            *weights = insn::opaque(weights.add(16));
+            *weights = hint::opaque(weights.add(16));
             Self::add_by_columns(sums, Self::by_rows(products, [rows; 2]), [*scales; 2]);
         }
     }

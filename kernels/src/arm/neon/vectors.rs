@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 
 use half::f16;
 
+use crate::arm::hint;
 use crate::arm::insn;
 use crate::arm::unpack::map2;
 use crate::backend::RopePairs;
@@ -173,10 +174,10 @@ impl Exp {
     #[target_feature(enable = "neon")]
     pub(crate) fn new() -> Exp {
         const P: [f32; 5] = math::EXP;
-        let all = |value| insn::whole(vdupq_n_f32(value));
+        let all = |value| hint::whole(vdupq_n_f32(value));
         Exp {
-            factors: insn::whole(load(&[core::f32::consts::LOG2_E, math::LN_2[0], math::LN_2[1], 0.0])),
-            odd: insn::whole(load(&[P[1], P[3], P[4], 0.0])),
+            factors: hint::whole(load(&[core::f32::consts::LOG2_E, math::LN_2[0], math::LN_2[1], 0.0])),
+            odd: hint::whole(load(&[P[1], P[3], P[4], 0.0])),
             even: [all(P[0]), all(P[2])],
             one: all(1.0),
             // The bits of a float this large end in its integer, here the exponent of 2^n: 127 for n = 0.

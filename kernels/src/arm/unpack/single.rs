@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 use super::{
     Factors, Unpack, halves, halves8, levels, load, map2, map4, nibbles, pairs_of_halves, pairs_of_halves8,
 };
+use crate::arm::hint;
 use crate::arm::insn;
 use crate::blocks::*;
 
@@ -186,8 +187,8 @@ impl<const AT: usize> FifthBits<AT> {
             }
             byte
         };
-        let bit = insn::kept([1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128]);
-        (map2(byte, |row| map2(row, insn::kept)), bit)
+        let bit = hint::kept([1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128]);
+        (map2(byte, |row| map2(row, hint::kept)), bit)
     }
 
     /// `q - 16` of 32 weights of five bits: bit `i` of the fifth bits is bit 4 of `q[i]`.

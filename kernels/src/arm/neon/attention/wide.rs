@@ -16,7 +16,7 @@ use core::arch::aarch64::*;
 
 use super::cached::Cached;
 use super::cap_scores;
-use crate::arm::insn;
+use crate::arm::hint;
 use crate::arm::neon::vectors::{Exp, load, store};
 use crate::arm::unpack::map4;
 use crate::attention::{ATTEND_KEYS, Piece, Queries};
@@ -385,7 +385,7 @@ unsafe fn add_four<const FIRST: bool>(sums: &mut Products, at: &mut At) {
         let mut four = [vdupq_n_f32(0.0); KEYS];
         for j in 0..KEYS {
             four[j] = vld1q_f32(at.keys[j]);
-            at.keys[j] = insn::opaque(at.keys[j].add(4));
+            at.keys[j] = hint::opaque(at.keys[j].add(4));
         }
         score_value::<0, FIRST>(sums, &four, at.query);
         score_value::<1, false>(sums, &four, at.query.add(HEADS));
