@@ -114,11 +114,13 @@ impl<'a> Activations<'a> {
         let (terms, bases) = words.split_at_mut(x.n * blocks * groups);
         // SAFETY: any bits are floats.
         let bases: &mut [f32] = unsafe { bases.align_to_mut().1 };
-        for (c, terms) in terms.chunks_exact_mut(blocks * groups).enumerate() {
-            let run = c * stride + from..c * stride + to;
+        // Whole columns are one long run: loops over short ones would be nothing but beginnings and ends.
+        let len = if blocks == stride { x.n * blocks } else { blocks };
+        for (c, terms) in terms.chunks_exact_mut(len * groups).enumerate() {
+            let run = c * stride + from..c * stride + from + len;
             let (sums, d) = (&x.s.as_chunks::<2>().0[run.clone()], &x.d[run]);
             if has_bases {
-                let bases = &mut bases[c * blocks..][..blocks];
+                let bases = &mut bases[c * blocks..][..len];
                 bases.iter_mut().zip(d).for_each(|(base, d)| *base = INTEGERS * d);
             }
             match (term, groups) {
