@@ -29,19 +29,19 @@ pub(crate) struct Constraining {
 #[group(id = "GrammarSource", multiple = false)]
 struct GrammarSource {
     /// Answer in JSON that this schema accepts; {} accepts any
-    #[arg(short = 'j', long, value_name = "SCHEMA")]
+    #[arg(short = 'j', long, value_name = "SCHEMA", allow_hyphen_values = true)]
     json_schema: Option<String>,
     /// The same, with the schema in a file
     #[arg(long, visible_alias = "jf", value_name = "FILE")]
     json_schema_file: Option<PathBuf>,
     /// Answer in a text of this grammar, in GBNF
-    #[arg(long, value_name = "GRAMMAR")]
+    #[arg(long, value_name = "GRAMMAR", allow_hyphen_values = true)]
     grammar: Option<String>,
     /// The same, with the grammar in a file
     #[arg(long, value_name = "FILE")]
     grammar_file: Option<PathBuf>,
     /// Answer in a text that this regular expression matches, in the syntax of Rust; \d, \w and \s are of ASCII
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     regex: Option<String>,
     /// Answer in a text of the grammar in this file, in Lark
     #[arg(long, value_name = "FILE")]

@@ -58,7 +58,7 @@ pub(crate) struct Embed {
     /// Show how well each text answers a query, the best first, instead of vectors
     ///
     /// A model that ranks scores each pair of query and text. Any other compares their vectors: the score is the cosine.
-    #[arg(short = 'q', long, value_name = "TEXT")]
+    #[arg(short = 'q', long, value_name = "TEXT", allow_hyphen_values = true)]
     query: Option<String>,
     /// How the vectors of a text's tokens become one [default: what the model's file says]
     #[arg(long, value_name = "HOW", value_parser = pooling())]

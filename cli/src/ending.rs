@@ -14,7 +14,13 @@ pub(crate) struct Ending {
     #[arg(short = 'n', long = "max", visible_alias = "n-predict", value_name = "TOKENS", default_value_t = -1, value_parser = clap::value_parser!(i64).range(-1..), allow_negative_numbers = true)]
     limit: i64,
     /// End the answer before this text; may be given several times
-    #[arg(short = 'r', long, visible_alias = "reverse-prompt", value_name = "TEXT")]
+    #[arg(
+        short = 'r',
+        long,
+        visible_alias = "reverse-prompt",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
     stop: Vec<String>,
     /// Go on behind the tokens with which the model ends its answers
     #[arg(long)]

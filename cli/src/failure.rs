@@ -80,10 +80,11 @@ pub(crate) fn usage(explanation: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// The lines before the usage summary, joined. The tip to put `--` in front of what is no option is left out: no argument
-/// but a model begins like one.
+/// The lines before the usage summary, joined. The tip to put `--` in front of what looks like an option is told where it helps,
+/// to the texts of `embed`: the other commands take no argument that may begin so, and would refuse it in other words.
 fn told(explanation: &str) -> String {
-    let is_told = |line: &&str| !line.is_empty() && !line.starts_with("tip: to pass ");
+    let takes_texts = explanation.lines().any(|line| line.starts_with("Usage: bantam embed "));
+    let is_told = |line: &&str| !line.is_empty() && (takes_texts || !line.starts_with("tip: to pass "));
     let lines = explanation.lines().map(str::trim).filter(is_told);
     let mut told = String::new();
     for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
@@ -111,6 +112,11 @@ mod tests {
         assert_eq!(told(explanation), "error: the following were not provided: <MODEL>; tip: think");
         let explanation = "error: unexpected argument '--x' found\n\n  tip: to pass '--x' as a value, use '-- --x'\n\nUsage: y";
         assert_eq!(told(explanation), "error: unexpected argument '--x' found");
+        let explanation = explanation.replace("Usage: y", "Usage: bantam embed <MODEL> <TEXT>...");
+        assert_eq!(
+            told(&explanation),
+            "error: unexpected argument '--x' found; tip: to pass '--x' as a value, use '-- --x'"
+        );
         let explanation = "error: invalid value 'x' for '--y'\n  [possible values: a, b]\n\nFor more";
         assert_eq!(told(explanation), "error: invalid value 'x' for '--y' [possible values: a, b]");
     }

@@ -6,7 +6,6 @@ mod adapters;
 mod answer;
 mod bench;
 mod chat;
-#[allow(dead_code, reason = "`run` takes these options next")]
 mod constraining;
 mod conversation;
 mod detokenize;

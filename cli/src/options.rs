@@ -31,7 +31,7 @@ Examples:
 
 `bantam COMMAND --help` explains each command's options.
 
-Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.";
+Exit codes: 0 success, 1 error, 2 wrong usage, 3 an answer that ended before its schema or grammar did, 130 interrupted.";
 
 /// Runs 4-bit GGUF language models: the weights are used where the file is mapped, and never copied.
 #[derive(Parser)]
@@ -58,7 +58,9 @@ pub(crate) fn parse() -> std::result::Result<Options, ExitCode> {
         true => argument,
         false => argument.allow_negative_numbers(true),
     };
-    let command = Options::command().mut_subcommands(|command| command.mut_args(negative));
+    // Of an option that is given twice the last one counts, so that a script's can be overridden; lists gather.
+    let command =
+        Options::command().mut_subcommands(|command| command.mut_args(negative).args_override_self(true));
     let parsed = command.try_get_matches().and_then(|matches| Options::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

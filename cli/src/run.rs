@@ -50,7 +50,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     prompt: Prompt,
     /// Say how to answer, instead of what the model's template says by default
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     /// Continue the text as it stands, without the model's chat template; print only the continuation
     #[arg(long)]

@@ -79,7 +79,7 @@ pub(crate) struct Sampling {
     dry_penalty_last_n: i64,
     /// A text behind which DRY looks for no repetition, instead of line break, colon, quote and asterisk; may be given several times,
     /// with \n for a line break; "none" for none
-    #[arg(long, value_name = "TEXT", value_parser = breaker)]
+    #[arg(long, value_name = "TEXT", value_parser = breaker, allow_hyphen_values = true)]
     dry_sequence_breaker: Vec<String>,
     /// Add a number to the logit of a token, as 15043+1 or 15043-0.5; 15043-inf forbids it; may be given several times
     #[arg(short = 'l', long, value_name = "TOKEN(+/-)BIAS", value_parser = bias)]

@@ -76,6 +76,58 @@ fn values_without_sense_are_wrong_usage() {
 }
 
 #[test]
+fn a_text_may_begin_like_an_option() {
+    let Some(demo) = demo() else { return };
+    // That they get further than the command line is told by what is wrong behind it.
+    for arguments in [
+        &["--stop", "---"][..],
+        &["-r", "-n"],
+        &["--system", "- be brief"],
+        &["--regex", "-?[0-9]+"],
+        &["--dry-sequence-breaker", "--"],
+    ] {
+        run(&demo, &[&["-p", " "], arguments].concat()).fails(1, &["the prompt is empty"]);
+    }
+    for option in ["--json-schema", "--grammar"] {
+        run(&demo, &["-p", "hi", option, "-x"]).fails(2, &[&format!("{option}: ")]);
+    }
+    let query = ["-q", "-n", "a hen", "--pooling", "mean"];
+    assert!(bantam("embed", &demo, &query).succeeds().ends_with("  a hen\n"));
+    // Among the texts of embed they stand behind `--`, which is told; nothing else takes any there.
+    bantam("embed", &demo, &["-n"]).fails(2, &["unexpected argument '-n'", "use '-- -n'"]);
+    bantam("embed", &demo, &["--pooling", "mean", "--", "-n"]).succeeds();
+    let told = run(&demo, &["--nope"]);
+    told.fails(2, &["unexpected argument '--nope'"]);
+    assert!(!told.stderr.contains("tip"), "{}", told.stderr);
+}
+
+#[test]
+fn of_an_option_given_twice_the_last_counts_and_lists_gather() {
+    let Some(demo) = demo() else { return };
+    let twice =
+        ["-p", "", "-p", "1, 2, 3,", "--raw", "--raw", "-n", "0", "-n", "3", "--temp", "0", "--temp", "0"];
+    let once = ["-p", "1, 2, 3,", "--raw", "-n", "3", "--temp", "0"];
+    assert_eq!(run(&demo, &twice).succeeds(), run(&demo, &once).succeeds());
+    // The last of all stops would do no harm.
+    run(&demo, &["-p", "hi", "--stop", "", "--stop", "a"]).fails(2, &["--stop", "empty"]);
+    run(&demo, &["-p", "hi", "--lora", "no/such.gguf", "--lora", demo.to_str().unwrap()])
+        .fails(1, &["no/such.gguf"]);
+    run(&demo, &["-p", "hi", "-n", "1", "-n", "-2"]).fails(2, &["invalid value '-2'"]);
+    let ids = bantam("tokenize", &demo, &["--ids", "-t", "a", "--ids", "-t", "Hello world"]).succeeds();
+    assert_eq!(ids, "19556 905\n");
+}
+
+#[test]
+fn every_exit_code_is_in_the_help() {
+    for arguments in [&["--help"][..], &["run", "--help"]] {
+        let help = Run::of(command().args(arguments).output().unwrap()).succeeds();
+        for part in ["0 success", "1 error", "2 wrong usage", "3 an answer", "130 interrupted"] {
+            assert!(help.contains(part), "no {part:?} in {help}");
+        }
+    }
+}
+
+#[test]
 fn a_backend_of_the_environment_is_checked_too() {
     let Some(demo) = demo() else { return };
     let output =
