@@ -151,7 +151,7 @@ impl Conversation {
     pub(crate) fn load(&mut self, path: &Path) -> Result<Option<bantam::Error>> {
         let failed = |what: &str| Failure::Message(format!("cannot load {}: {what}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| failed(&error.to_string()))?;
-        let messages = input::messages(&text).map_err(|what| failed(&what))?;
+        let messages = input::messages(input::without_mark(&text)).map_err(|what| failed(&what))?;
         let saved: Vec<SavedMessage> =
             serde_json::from_value(messages).map_err(|error| failed(&error.to_string()))?;
         let (mut system, mut messages) = (None, Vec::new());

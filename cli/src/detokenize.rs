@@ -28,7 +28,7 @@ pub(crate) struct Detokenize {
     /// The ids [default: standard input]
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Read the ids from a file
+    /// Read the ids from a file; - is standard input
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "ids")]
     file: Option<PathBuf>,
 }

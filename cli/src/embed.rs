@@ -12,7 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Failure, Result};
-use crate::input::read_text;
+use crate::input::{name_of, read_text};
 use crate::interrupt::on_interrupt;
 use crate::options::{Machine, ModelFile};
 use crate::output::{self, note};
@@ -149,7 +149,7 @@ impl Embed {
             self.lines(None, &mut items)?;
         }
         for file in &self.files {
-            self.lines(Some(file).filter(|file| file.as_os_str() != "-").map(PathBuf::as_path), &mut items)?;
+            self.lines(Some(file), &mut items)?;
         }
         if items.is_empty() {
             return Err(Failure::Message("there are no texts: every line is empty".into()));
@@ -159,7 +159,7 @@ impl Embed {
 
     /// The texts of a file's lines, or of standard input's.
     fn lines(&self, file: Option<&Path>, items: &mut Vec<Item>) -> Result<()> {
-        let name = file.map_or_else(|| "standard input".into(), |path| path.display().to_string());
+        let name = name_of(file);
         for (i, line) in read_text(file)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let place = format!("line {} of {name}", i + 1);
             let (text, rest) = match self.jsonl {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bantam::chat::{ChatTemplate, Conversation as Talk};
+use bantam::chat::{ChatTemplate, Conversation as Talk, Speaker};
 use bantam::constrain::{Constrainer, Grammar};
 use bantam::{EncodeOptions, Model, Pool, Sampler, Session, SessionOptions, StopReason};
 use clap::Args;
@@ -20,7 +20,7 @@ use crate::failure::{self, Failure, Result};
 use crate::interrupt::on_interrupt;
 use crate::options::{Cache, Machine, ModelFile};
 use crate::output::note;
-use crate::prompt::{Input, Prompt};
+use crate::prompt::{Input, Prompt, empty};
 use crate::prompt_cache::PromptCache;
 use crate::report::Report;
 use crate::sampling::Sampling;
@@ -35,6 +35,7 @@ Examples:
   bantam run model.gguf -p \"Why is the sky blue?\"
   bantam run model.gguf -f question.txt --temp 0 -n 200 > answer.txt
   git diff | bantam run model.gguf --system \"Write a commit message for this change.\" -
+  bantam run model.gguf --messages chat.json -p \"Why?\"  the next question of a conversation
   bantam run model.gguf --raw -p \"Once upon a time\"     continue a text
   bantam run large.gguf --model-draft small.gguf -v     guess with a smaller model
   bantam run model.gguf --lora tone.gguf=0.5            with a LoRA adapter, at half its strength
@@ -49,7 +50,8 @@ pub(crate) struct Run {
     file: ModelFile,
     #[command(flatten)]
     prompt: Prompt,
-    /// Say how to answer, instead of what the model's template says by default
+    /// Say how to answer, instead of what the model's template says by default; not beside --messages that begin with a system
+    /// message
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     /// Continue the text as it stands, without the model's chat template; print only the continuation
@@ -97,6 +99,15 @@ impl Run {
         let tools = self.constraining.tools()?;
         let variables = self.templating.variables()?;
         let prompt = self.prompt.read()?;
+        if let Input::Messages(messages) = &prompt
+            && self.system.is_some()
+            && messages.first().is_some_and(|first| first.speaker == Speaker::System)
+        {
+            return Err(Failure::Usage(
+                "--system and the first of the --messages both say how to answer: leave one of them out"
+                    .into(),
+            ));
+        }
         // After the prompt, whose reading may take Ctrl-C for itself.
         let cancel = on_interrupt()?;
         let start = Instant::now();
@@ -256,8 +267,4 @@ fn rule(model: &Model, grammar: Grammar) -> bantam::Result<Rule> {
     let constrainer = Constrainer::new(model)?;
     constrainer.constraint(&grammar)?;
     Ok(Box::new(move || Ok(Box::new(constrainer.constraint(&grammar)?))))
-}
-
-fn empty() -> Failure {
-    Failure::Message("the prompt is empty: there is nothing to answer".into())
 }

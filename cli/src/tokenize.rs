@@ -13,7 +13,7 @@ use crate::options::ModelFile;
 use crate::output;
 
 const EXPLANATION: &str = "\
-The text is taken as it stands. Without --ids each token is a line: its id and its bytes, those that are no text as \\x \
+The text is taken as it stands, but for a byte order mark at its start. Without --ids each token is a line: its id and its bytes, those that are no text as \\x \
 escapes. A file with a vocabulary and no weights is enough.
 
 Examples:
@@ -30,7 +30,7 @@ pub(crate) struct Tokenize {
     /// The text [default: standard input]
     #[arg(short = 't', long, value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
-    /// Read the text from a file
+    /// Read the text from a file; - is standard input
     #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
     /// Print the ids alone, in one line with single spaces between

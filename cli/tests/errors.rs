@@ -174,7 +174,27 @@ fn an_empty_prompt_is_an_error() {
 fn a_prompt_that_is_no_text_is_an_error() {
     let Some(demo) = demo() else { return };
     bantam_reading("run", &demo, &["-"], b"caf\xe9").fails(1, &["standard input", "byte 3"]);
+    bantam_reading("run", &demo, &["-f", "-"], b"caf\xe9").fails(1, &["standard input", "byte 3"]);
     run(&demo, &["-f", "no/such.txt"]).fails(1, &["no/such.txt"]);
+}
+
+#[test]
+fn messages_that_leave_nothing_to_answer_are_an_error() {
+    let Some(demo) = demo() else { return };
+    let messages = |input: &str, more: &[&str]| {
+        bantam_reading("run", &demo, &[&["--messages", "-"], more].concat(), input.as_bytes())
+    };
+    let message = |role: &str| format!("{{\"role\": \"{role}\", \"content\": \"a\"}}");
+    let (system, user, assistant) = (message("system"), message("user"), message("assistant"));
+    messages(&format!("[{user}, {assistant}]"), &[])
+        .fails(1, &["standard input: the last message is the assistant's", "with -p"]);
+    messages("[]", &[]).fails(1, &["standard input: there are no messages"]);
+    messages("[]", &["-p", "hi"]).fails(1, &["there are no messages"]);
+    messages(&format!("[{user}, {assistant}]"), &["-p", " "]).fails(1, &["the prompt is empty"]);
+    messages(&format!("[{user}, {}]", message("assitant")), &[])
+        .fails(1, &["standard input: message 2 has the role \"assitant\"", "user, assistant"]);
+    messages(&format!("[{system}, {user}]"), &["--system", "b"]).fails(2, &["--system", "--messages"]);
+    messages("[", &["-f", "-"]).fails(2, &["--file"]);
 }
 
 #[test]

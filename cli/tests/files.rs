@@ -112,3 +112,12 @@ fn a_token_is_a_line() {
     assert!(told.split(' ').count() > 1, "{told}");
     assert_eq!(bantam("tokenize", &demo, &["--text", "", "--ids"]).succeeds(), "\n");
 }
+
+#[test]
+fn a_dash_is_standard_input() {
+    let Some(demo) = demo() else { return };
+    let told = bantam_reading("tokenize", &demo, &["-f", "-", "--ids"], "\u{feff}Hello world".as_bytes());
+    assert_eq!(told.succeeds(), "19556 905\n");
+    let told = bantam_reading("detokenize", &demo, &["-f", "-"], b"19556 905\n");
+    assert_eq!(told.succeeds(), "Hello world");
+}

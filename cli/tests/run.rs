@@ -336,6 +336,40 @@ fn tools_are_called_and_their_results_are_answered() {
         .fails(2, &["--tool-choice: ", "get_time", "get_weather"]);
 }
 
+#[test]
+fn the_next_question_stands_behind_the_messages() {
+    let Some(model) = demo() else { return };
+    let said = [("system", "Be brief."), ("user", "Hello!"), ("assistant", "Hi."), ("user", "And now?")];
+    let json = |said: &[(&str, &str)]| -> Vec<u8> {
+        let message =
+            |(role, content): &(&str, &str)| serde_json::json!({ "role": role, "content": content });
+        serde_json::to_vec(&said.iter().map(message).collect::<Vec<Value>>()).unwrap()
+    };
+    let greedy = ["--temp", "0", "-n", "8"];
+    let all = file("all.json", &json(&said));
+    let whole = [&greedy[..], &["--messages", all.to_str().unwrap()]].concat();
+    let answer = bantam("run", &model, &whole).succeeds();
+    let begun = file("begun.json", &json(&said[..3]));
+    let next = ["--messages", begun.to_str().unwrap(), "-p", "And now?"];
+    assert_eq!(bantam("run", &model, &[&greedy[..], &next].concat()).succeeds(), answer);
+    // From standard input, with the byte order mark of a Windows editor, and with the system text as an option.
+    let marked = ["\u{feff}".as_bytes(), &json(&said[1..])].concat();
+    let from_input = [&greedy[..], &["--messages", "-", "--system", "Be brief."]].concat();
+    assert_eq!(bantam_reading("run", &model, &from_input, &marked).succeeds(), answer);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_prompt() {
+    let Some(model) = demo() else { return };
+    let marked = file("marked.txt", "\u{feff}1, 2, 3,\n".as_bytes());
+    let arguments = ["--raw", "--temp", "0", "-n", "6"];
+    let plain = bantam("run", &model, &[&arguments[..], &["-p", "1, 2, 3,"]].concat()).succeeds();
+    let from_file = [&arguments[..], &["-f", marked.to_str().unwrap()]].concat();
+    assert_eq!(bantam("run", &model, &from_file).succeeds(), plain);
+    let from_input = [&arguments[..], &["-f", "-"]].concat();
+    assert_eq!(bantam_reading("run", &model, &from_input, &std::fs::read(marked).unwrap()).succeeds(), plain);
+}
+
 /// An adapter of zeros for one matrix of the demo model, of rank 4.
 fn adapter(name: &str, architecture: &str, b: f32) -> std::path::PathBuf {
     let mut bytes = b"GGUF\x03\0\0\0".to_vec();
