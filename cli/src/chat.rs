@@ -19,7 +19,7 @@ const HELP: &str = "\
 /clear          forget the conversation, but not the system text
 /undo           take the last question and its answer back
 /system [TEXT]  show how to answer, or say so from here on
-/save FILE      save the conversation
+/save FILE      save the conversation; no file but a saved one is replaced
 /load FILE      go on with a saved conversation
 /stats          tokens, memory and speed since the chat began or was loaded
 /help           show this
@@ -214,7 +214,7 @@ fn say(
             return Ok(None);
         }
         Err(Failure::Message(message)) => {
-            note(&format!("error: {message}; /clear forgets the conversation"));
+            note(&format!("error: {message}"));
             return Ok(None);
         }
         Err(failure) => return Err(failure),
@@ -222,7 +222,12 @@ fn say(
     if verbose {
         turn.describe();
     }
-    turn.warn(conversation.session().context(), "--ctx asks for more, --context-shift forgets what is old");
+    // A question that is too long by itself is an error, and /clear does not help it: older turns are left out already.
+    let remedy = match conversation.has_past() {
+        false => "--ctx asks for more, --context-shift forgets what is old",
+        true => "--ctx asks for more, --context-shift forgets what is old, /clear the whole conversation",
+    };
+    turn.warn(conversation.session().context(), remedy);
     Ok(Some(turn))
 }
 

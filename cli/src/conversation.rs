@@ -2,20 +2,22 @@
 //! outgrows the context, its oldest turns are left out.
 #![forbid(unsafe_code)]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bantam::chat::{Conversation as Talk, Message, Speaker};
 use bantam::{Session, TokenId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::answer::{Drawing, Turn, generate};
 use crate::failure::{Failure, Result};
 use crate::input;
 use crate::output::note;
+use crate::progress;
 use crate::prompt_cache::PromptCache;
-use crate::{progress, units};
 
 /// Messages, and the session that has read them.
 pub(crate) struct Conversation {
@@ -26,7 +28,7 @@ pub(crate) struct Conversation {
 }
 
 /// A conversation as a file.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Saved {
     messages: Vec<SavedMessage>,
 }
@@ -67,6 +69,11 @@ impl Conversation {
     /// Questions that were answered.
     pub(crate) fn turns(&self) -> usize {
         self.talk.messages().len() / 2
+    }
+
+    /// Whether the model sees turns before the last one.
+    pub(crate) fn has_past(&self) -> bool {
+        self.turns() > self.talk.left_out() / 2 + 1
     }
 
     /// Forgets everything but the system text.
@@ -121,8 +128,11 @@ impl Conversation {
         let before = self.talk.left_out();
         let prompt = self.talk.fitting_tokens(self.session.model().tokenizer(), self.session.context())?;
         if self.talk.left_out() > before {
-            let turns = units::plural(self.talk.left_out() / 2, "turn");
-            note(&format!("note: the context is full; the first {turns} of the conversation are left out"));
+            let turns = match self.talk.left_out() / 2 {
+                1 => "turn of the conversation is".to_owned(),
+                turns => format!("{turns} turns of the conversation are"),
+            };
+            note(&format!("note: the context is full; the first {turns} left out"));
         }
         self.check_length(&prompt)?;
         Ok(prompt)
@@ -133,7 +143,8 @@ impl Conversation {
         if prompt.len() > context { Err(too_long(prompt.len(), context)) } else { Ok(()) }
     }
 
-    /// Saves the messages to a file of JSON, and what the session has read of them beside it.
+    /// Saves the messages to a file of JSON, and what the session has read of them beside it. Only a saved chat is replaced, and
+    /// when all is written.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let saved = |message: &Message| SavedMessage {
             role: message.speaker.name().into(),
@@ -143,7 +154,7 @@ impl Conversation {
         let failed = |error: String| Failure::Message(format!("cannot save {}: {error}", path.display()));
         let json =
             serde_json::to_string_pretty(&Saved { messages }).map_err(|error| failed(error.to_string()))?;
-        fs::write(path, json + "\n").map_err(|error| failed(error.to_string()))?;
+        replace(path, &(json + "\n")).map_err(failed)?;
         Ok(self.session.save(session_path(path))?)
     }
 
@@ -179,6 +190,35 @@ impl Conversation {
     }
 }
 
+/// Writes `text` to a file, in place of a saved conversation if there is one.
+fn replace(path: &Path, text: &str) -> std::result::Result<(), String> {
+    // What a link leads to is replaced, and not the link.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if path.exists() && !is_saved(path) {
+        return Err("the file is there and is no saved chat: it stays as it is, name another".into());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(|error| {
+        // What is left of it is of no use; that it cannot be removed either is not worth another error.
+        let _ = fs::remove_file(&new);
+        error.to_string()
+    })
+}
+
+/// Whether the file is a saved conversation, with nothing in it that another would not have; or empty. What is no JSON is not
+/// read to its end.
+fn is_saved(path: &Path) -> bool {
+    let Ok(found) = fs::metadata(path) else { return false };
+    let saved = |file| {
+        let read: Value = serde_json::from_reader(BufReader::new(file)).unwrap_or_default();
+        let again = serde_json::from_value::<Saved>(read.clone()).and_then(serde_json::to_value);
+        again.is_ok_and(|again| again == read)
+    };
+    found.is_file() && (found.len() == 0 || File::open(path).is_ok_and(saved))
+}
+
 /// Where the session of a saved conversation is.
 fn session_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -191,4 +231,38 @@ pub(crate) fn too_long(tokens: usize, context: usize) -> Failure {
     Failure::Message(format!(
         "the prompt has {tokens} tokens and the context holds {context}: shorten it, or ask for more with --ctx"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_saved_conversations_are_replaced() {
+        let folder = tempfile::tempdir().expect("there is room for files");
+        let path = folder.path().join("chat.json");
+        let text = r#"{"messages": [{"role": "user", "content": "a"}]}"#;
+        assert_eq!(replace(&path, text), Ok(()));
+        assert_eq!(replace(&path, text), Ok(()));
+        for other in [
+            "GGUF\u{3}",
+            "a diary",
+            "[]",
+            r#"{"messages": [], "model": "m"}"#,
+            r#"{"messages": [1]}"#,
+            r#"{"messages": [{"role": "user", "content": "a", "name": "Eva"}]}"#,
+        ] {
+            fs::write(&path, other).expect("the file can be written");
+            assert!(replace(&path, text).is_err_and(|error| error.contains("no saved chat")), "{other}");
+            assert_eq!(fs::read_to_string(&path).expect("the file is there"), other);
+        }
+        fs::write(&path, "").expect("the file can be written");
+        assert_eq!(replace(&path, text), Ok(()));
+        assert!(replace(folder.path(), text).is_err());
+        assert!(
+            replace(&folder.path().join("no/such"), text).is_err_and(|error| error.contains("No such file"))
+        );
+        // Nothing is left of what failed.
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 1);
+    }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bantam, bantam_reading, demo, model, root, vocabulary};
+use common::{bantam, bantam_reading, demo, file, model, root, vocabulary};
 use serde_json::{Value, json};
 
 #[test]
@@ -66,6 +66,16 @@ fn the_kernels_of_every_tensor_are_shown() {
     assert!(line.contains("x30") && line.contains("Q4_1") && line.ends_with("scalar"), "{line}");
     assert!(told.lines().any(|line| line.contains("keys and values") && line.contains("q8_0")), "{told}");
     assert!(!told.contains("metadata"));
+}
+
+#[test]
+fn what_a_file_does_not_state_is_said_once_a_line() {
+    // "GGUF", version 3, no tensors and no metadata.
+    let empty = file("bare.gguf", &[&b"GGUF\x03\0\0\0"[..], &[0; 16]].concat());
+    let told = bantam("inspect", &empty, &[]).succeeds();
+    for what in ["context", "layers", "heads", "vocabulary"] {
+        assert!(told.lines().any(|line| line == format!("{what:<14} not stated")), "no {what:?} in {told}");
+    }
 }
 
 #[test]

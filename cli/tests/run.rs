@@ -427,7 +427,7 @@ fn adapters_are_told_from_models() {
     let Some(demo) = demo() else { return };
     let path = adapter("shown.gguf", "llama", 0.0);
     let told = bantam("inspect", &path, &[]).succeeds();
-    assert!(told.contains("adapter        lora, rank 4, alpha 8, for 1 matrices"), "{told}");
+    assert!(told.contains("adapter        lora, rank 4, alpha 8, for 1 matrix\n"), "{told}");
     let json: Value = serde_json::from_str(&bantam("inspect", &path, &["--json"]).succeeds()).unwrap();
     assert_eq!(json["adapter"]["matrices"], 1);
     bantam("run", &path, &["-p", "Hi"]).fails(1, &["shown.gguf", "is an adapter", "--lora"]);

@@ -86,6 +86,9 @@ def main():
     # A turn that does not fit is told, and the chat goes on; cleared, it begins as at first.
     chat.type(b"word " * 300 + b"\r")
     chat.wait_for(lambda chat: b"the context holds 256" in chat.seen, "refusal")
+    chat.wait_for(lambda chat: chat.prompt.search(chat.seen), "prompt")
+    # Nothing that could be forgotten would make room for it.
+    assert b"/clear" not in chat.seen, chat.seen
     chat.wait_for_prompt()
     chat.type(b"/clear\r")
     chat.wait_for(lambda chat: b"starts over" in chat.seen, "new start")
@@ -130,6 +133,15 @@ def main():
         command(b"/undo", b"Taken back: And?")
         assert ask(b"And?") == second
         command(b"/load " + file + b".session", b"cannot load")
+        # Saved again it replaces what it was, and nothing that is something else.
+        command(b"/save " + file, b"Saved to")
+        diary = os.path.join(folder, "diary").encode()
+        with open(diary, "wb") as other:
+            other.write(b"Dear diary")
+        command(b"/save " + diary, b"is no saved chat")
+        with open(diary, "rb") as other:
+            assert other.read() == b"Dear diary"
+        assert not os.path.exists(diary + b".session")
         os.remove(file + b".session")
         command(b"/load " + file, b"which will be read again")
         command(b"/load", b"name a file")
@@ -147,9 +159,23 @@ def main():
             break
         chat.wait_for_prompt()
     assert left_out, chat.seen
+    assert re.search(rb"the first (turn of the conversation is|\d+ turns of the conversation are) left out", chat.seen), chat.seen
     chat.wait_for_prompt()
     chat.type(b"\x04")
     chat.leave(0)
+
+    # Where an answer fills the context, forgetting helps only if there is something to forget.
+    for before in [], [b"Hello!"]:
+        chat = Chat("-v", "--ctx", "128", "--system", "Be brief.")
+        for question in before + [b"Count from 1 to 1000 in steps of 1, and write every number down."]:
+            chat.wait_for_prompt()
+            chat.type(question + b"\r")
+            chat.wait_for(lambda chat: b"answer: " in chat.seen, "answer")
+        chat.wait_for(lambda chat: b"context of 128 tokens is full" in chat.seen, "note")
+        chat.wait_for(lambda chat: chat.prompt.search(chat.seen), "prompt")
+        assert (b"/clear" in chat.seen) == bool(before), chat.seen
+        chat.type(b"\x04")
+        chat.leave(0)
 
     # Ctrl-C stops an answer, and twice at the prompt it leaves.
     chat = Chat("--ctx", "2048")

@@ -4,6 +4,8 @@
 use bantam::gguf::File;
 use serde::Serialize;
 
+use crate::units;
+
 /// What is told of an adapter; the names are the keys of the JSON.
 #[derive(Serialize)]
 pub(super) struct Adapter {
@@ -48,8 +50,11 @@ impl Adapter {
             Some((least, greatest)) => format!("ranks {least} to {greatest}"),
         };
         let alpha = self.alpha.map_or_else(String::new, |alpha| format!(", alpha {alpha}"));
-        let rest =
-            if self.left_out > 0 { format!(", {} tensors left out", self.left_out) } else { String::new() };
-        format!("adapter        {kind}, {ranks}{alpha}, for {} matrices{rest}", self.matrices)
+        let rest = match self.left_out {
+            0 => String::new(),
+            count => format!(", {} left out", units::plural(count, "tensor")),
+        };
+        let matrices = if self.matrices == 1 { "matrix" } else { "matrices" };
+        format!("adapter        {kind}, {ranks}{alpha}, for {} {matrices}{rest}", self.matrices)
     }
 }

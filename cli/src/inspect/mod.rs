@@ -182,7 +182,14 @@ impl Summary {
     fn lines(&self) -> Vec<String> {
         let unknown = || "not stated".to_owned();
         let text = |text: &Option<String>| text.as_ref().map_or_else(unknown, |text| escape(text.as_bytes()));
-        let number = |number: Option<u32>| number.map_or_else(unknown, |number| number.to_string());
+        // Two of them in a line, of which the second may go without saying.
+        let both = |first: Option<u32>, second: Option<u32>, words: &str| match (first, second) {
+            (Some(first), Some(second)) => format!("{first}, {second} {words}"),
+            (Some(first), None) => first.to_string(),
+            (None, Some(second)) => format!("not stated, {second} {words}"),
+            (None, None) => unknown(),
+        };
+        let tokens = |count: Option<u64>| count.map_or_else(unknown, |count| format!("{count} tokens"));
         let mut lines = vec![
             format!("file           {}", escape(self.path.as_bytes())),
             format!("size           {}, GGUF version {}", units::bytes(self.size_bytes), self.gguf_version),
@@ -204,16 +211,12 @@ impl Summary {
             lines.push(adapter.line());
             return lines;
         }
-        lines.push(format!("context        {} tokens", number(self.context_length)));
-        lines.push(format!("layers         {}, {} wide", number(self.layers), number(self.dim)));
+        lines.push(format!("context        {}", tokens(self.context_length.map(u64::from))));
+        lines.push(format!("layers         {}", both(self.layers, self.dim, "wide")));
         // A file that does not state the number of key and value heads has one for each head.
-        lines.push(format!(
-            "heads          {}, {} of keys and values",
-            number(self.heads),
-            number(self.kv_heads.or(self.heads))
-        ));
-        let tokens = self.vocab_size.map_or_else(unknown, |size| size.to_string());
-        lines.push(format!("vocabulary     {tokens} tokens"));
+        let kv_heads = self.kv_heads.or(self.heads);
+        lines.push(format!("heads          {}", both(self.heads, kv_heads, "of keys and values")));
+        lines.push(format!("vocabulary     {}", tokens(self.vocab_size)));
         lines.push(format!(
             "tokenizer      {}, pre-tokenizer {}",
             text(&self.tokenizer),
