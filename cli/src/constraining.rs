@@ -17,6 +17,8 @@ pub(crate) struct Constraining {
     #[command(flatten)]
     grammar: GrammarSource,
     /// Let the model call the tools of this file: a JSON array as in OpenAI's API. Its calls hold to their schemas
+    ///
+    /// The answer is then one JSON message, with its calls under `tool_calls`, that is printed when it is whole and not streamed.
     #[arg(long, value_name = "FILE", conflicts_with = "GrammarSource")]
     tools: Option<PathBuf>,
     /// Whether it calls a tool: auto, required, none, or the name of one
@@ -29,6 +31,9 @@ pub(crate) struct Constraining {
 #[group(id = "GrammarSource", multiple = false)]
 struct GrammarSource {
     /// Answer in JSON that this schema accepts; {} accepts any
+    ///
+    /// Objects may have properties beyond those that are listed, and lack them, unless the schema says otherwise:
+    /// "additionalProperties": false, "required": [...].
     #[arg(short = 'j', long, value_name = "SCHEMA", allow_hyphen_values = true)]
     json_schema: Option<String>,
     /// The same, with the schema in a file

@@ -26,7 +26,7 @@ Some models want to be told what a text is for; what they were trained with stan
 \"query: ...\" and \"passage: ...\", or \"search_query: ...\" and \"search_document: ...\".
 
 With --jsonl every line of input is a JSON string, or an object with the text under `text`, and every line of output an object:
-the same with `embedding` added, or `score` with --query.
+the same, in the same order, with `embedding` added, or `score` with --query; one that it has already is replaced.
 
 Examples:
   bantam embed minilm.gguf \"a hen\" \"a bird\" \"a share\" --matrix     how near they are to each other
@@ -303,7 +303,8 @@ impl Embed {
 fn text_of(line: &str) -> std::result::Result<(String, Map<String, Value>), String> {
     match serde_json::from_str(line).map_err(|error| format!("it is not JSON: {error}"))? {
         Value::String(text) => Ok((text, Map::new())),
-        Value::Object(mut object) => match object.remove("text") {
+        Value::Object(mut object) => match object.get_mut("text").map(Value::take) {
+            // What is left in its place keeps it until the line is written.
             Some(Value::String(text)) => Ok((text, object)),
             _ => Err("the object has no text under `text`".into()),
         },

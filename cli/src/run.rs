@@ -55,6 +55,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     /// Continue the text as it stands, without the model's chat template; print only the continuation
+    ///
+    /// Control tokens that are written in the text, such as <|im_end|>, are read as such: a text of strangers could speak as the
+    /// system does. Give it without --raw, where it cannot.
     #[arg(long)]
     raw: bool,
     /// Say on standard error what runs, with which seed, how fast and in how much memory
@@ -95,6 +98,7 @@ struct Memory {
 impl Run {
     pub(crate) fn execute(&self) -> Result<()> {
         self.check()?;
+        self.prompt_cache.check()?;
         let grammar = self.constraining.grammar()?;
         let tools = self.constraining.tools()?;
         let variables = self.templating.variables()?;

@@ -20,6 +20,10 @@ fn the_json_has_the_keys_that_are_promised() {
         assert!(told[key].as_f64().unwrap() > 0.0);
     }
     assert_eq!(told["threads"], 2);
+    for (key, value) in [("prompt", 4), ("generate", 2), ("depth", 0), ("repeat", 2)] {
+        assert_eq!(told[key], value, "{key}");
+    }
+    assert_eq!(told["cache_type"], "f16");
     let cpus = |key: &str| told[key].as_u64().unwrap();
     assert!(1 <= cpus("fast_cpus") && cpus("fast_cpus") <= cpus("cpus"));
     assert_eq!(told["model"].as_str(), demo.to_str());
@@ -109,6 +113,8 @@ fn what_makes_no_sense_with_kernels_is_wrong_usage() {
         (&["--format", "Q9"], "possible values: "),
         (&["--only", "cooking"], "possible values: "),
         (&["--prompt", "3"], "--prompt"),
+        (&["--format", "Q4_0", "--only", "rope"], "no kernel to measure"),
+        (&["--format", "Q4_K", "--k", "64"], "--k 64 leave no kernel"),
         (&["--cache-type", "q8_0"], "--cache-type"),
         (&["model.gguf"], "MODEL"),
     ] {

@@ -57,6 +57,13 @@ fn lines_of_json_keep_what_they_have() {
     let told = lines(&bantam_reading("embed", &demo, &options, input).succeeds());
     assert_eq!((&told[0]["id"], &told[0]["text"]), (&7.into(), &"a hen".into()));
     assert_eq!(vector(&told[1]["embedding"]).len(), 576);
+    // Everything stays where it is, and an older vector makes way.
+    let input_again = b"{\"text\": \"a hen\", \"embedding\": 3, \"id\": 7}";
+    let again = bantam_reading("embed", &demo, &options, input_again).succeeds();
+    assert!(
+        again.starts_with("{\"text\":\"a hen\",\"embedding\":[") && again.ends_with("],\"id\":7}\n"),
+        "{again}"
+    );
     let query = [&options[..], &["--query", "a hen"]].concat();
     let told = lines(&bantam_reading("embed", &demo, &query, input).succeeds());
     assert_eq!(told[0]["id"], 7);

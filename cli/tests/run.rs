@@ -232,6 +232,41 @@ fn a_prompt_cache_is_read_once_and_never_lost() {
 }
 
 #[test]
+fn a_prompt_cache_that_cannot_be_written_is_told_first_and_costs_no_answer() {
+    let Some(model) = demo() else { return };
+    let cached = |path: &str, more: &[&str]| {
+        bantam("run", &model, &[&["-p", "hi", "-n", "2", "--prompt-cache", path], more].concat())
+    };
+    cached("/nonexistent/pc", &[])
+        .fails(1, &["--prompt-cache /nonexistent/pc", "folder /nonexistent", "can be written to"]);
+    cached(env!("CARGO_MANIFEST_DIR"), &[]).fails(1, &["--prompt-cache", "it is not a file"]);
+    // Before the model is opened, and so before anything is read.
+    bantam("run", std::path::Path::new("no/such.gguf"), &["-p", "hi", "--prompt-cache", "/nonexistent/pc"])
+        .fails(1, &["folder /nonexistent"]);
+    // Nothing is written with this one, and what is not there cannot be read.
+    cached("/nonexistent/pc", &["--prompt-cache-ro"]).fails(1, &["/nonexistent/pc", "No such file"]);
+    if cfg!(target_os = "linux") {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        // As a full disk: no file may grow beyond a block, and the signal for that is ignored.
+        let script = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+        let output = std::process::Command::new("sh")
+            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_bantam"), "run", model.to_str().unwrap()])
+            .args(["-p", "hi", "-n", "2", "--prompt-cache-all", "--prompt-cache", path.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        assert!(
+            !output.stdout.is_empty() && stderr.starts_with("note: cannot save the session to "),
+            "{stderr}"
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn a_full_context_is_told_or_shifted() {
     let Some(model) = demo() else { return };
     let arguments =

@@ -85,7 +85,7 @@ pub(crate) struct Bench {
     cache: Cache,
     #[command(flatten)]
     machine: Machine,
-    /// Print JSON: tokens per second as {median, min, max}, null for a part that was not measured
+    /// Print JSON: what was asked for, and tokens per second as {median, min, max}, null for a part that was not measured
     #[arg(long)]
     json: bool,
 }
@@ -99,6 +99,12 @@ struct Measurement {
     /// CPUs that may be used, and those of them that are fast.
     cpus: usize,
     fast_cpus: usize,
+    /// What was asked for.
+    prompt: u32,
+    generate: u32,
+    depth: u32,
+    repeat: u32,
+    cache_type: &'static str,
     prefill_tps: Option<Spread>,
     decode_tps: Option<Spread>,
     load_ms: f64,
@@ -194,6 +200,11 @@ impl Bench {
             threads: session.threads(),
             cpus: cpus.usable(),
             fast_cpus: cpus.fast(),
+            prompt: self.prompt,
+            generate: self.generate,
+            depth: self.depth,
+            repeat: self.repeat,
+            cache_type: kv_format.name(),
             prefill_tps: Spread::of_rates(prompt.len(), &times.prefill),
             decode_tps: Spread::of_rates(self.generate as usize, &times.decode),
             load_ms,

@@ -106,10 +106,17 @@ impl Kernels {
                 self.rows, self.k
             )));
         }
+        let jobs = self.kernels();
+        if jobs.is_empty() {
+            return Err(Failure::Usage(format!(
+                "--only, --format and --k {} leave no kernel to measure: those of vectors have no format, and a row is whole blocks of its \
+                 format",
+                self.k
+            )));
+        }
         let copies = self.copies.map_or(usize::MAX, |copies| copies as usize);
         let product = Product { k: self.k, rows: self.rows as usize, copies, quantize: self.quantize };
         let machine = Machine::new(threads, product);
-        let jobs = self.kernels();
         let mut progress = Progress::new("measuring", backends.len() * jobs.len());
         let mut report = Report {
             threads,
