@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 
-/// The roles that the library tells apart; `function` and `ipython` are older names of `tool`. It would take any other for
-/// the user's.
-const ROLES: [&str; 7] = ["system", "developer", "user", "assistant", "tool", "function", "ipython"];
+/// The roles that are known; `function` and `ipython` are older names of `tool`, and `document` and `observation` are those of
+/// templates that have more than the usual ones. The library takes any other for the user's, so a slip would go unnoticed.
+const ROLES: [&str; 9] =
+    ["system", "developer", "user", "assistant", "tool", "function", "ipython", "document", "observation"];
 
 /// The file that is read; none is standard input, and so is `-`.
 fn file_of(file: Option<&Path>) -> Option<&Path> {
