@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bantam::chat::{Conversation as Talk, Message, Speaker};
-use bantam::{Session, TokenId};
+use bantam::{Session, StopReason, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -114,7 +114,10 @@ impl Conversation {
         let reading = start.elapsed();
         self.cache.save_prompt(&self.session, read)?;
         let answer = generate(&mut self.session, drawing)?;
-        self.cache.save_answer(&self.session)?;
+        // A session that was cancelled saves nothing; the beginning of the answer counts all the same.
+        if answer.stop != StopReason::Cancelled {
+            self.cache.save_answer(&self.session)?;
+        }
         // Another one for each answer of the conversation, and for each run unless its seed is given.
         let salt = drawing.generator.sampler().seed().wrapping_add(self.talk.messages().len() as u64);
         let said = self.talk.read(&answer.text, answer.complete != Some(false), salt);

@@ -177,19 +177,21 @@ def main():
         chat.type(b"\x04")
         chat.leave(0)
 
-    # Ctrl-C stops an answer, and twice at the prompt it leaves.
-    chat = Chat("--ctx", "2048")
-    chat.wait_for_prompt()
-    chat.type(b"Count from 1 to 1000 in steps of 1, and write every number down.\r")
-    chat.wait_for(lambda chat: len(chat.stdout) > 20, "answer")
-    chat.type(b"\x03")
-    chat.wait_for(lambda chat: b"Stopped." in chat.seen, "stop")
-    chat.wait_for_prompt()
-    chat.type(b"\x03")
-    chat.wait_for(lambda chat: b"again leaves" in chat.seen, "warning")
-    chat.wait_for_prompt()
-    chat.type(b"\x03")
-    chat.leave(130)
+    # Ctrl-C stops an answer, whose beginning counts whatever is kept of it, and twice at the prompt it leaves.
+    with tempfile.TemporaryDirectory() as folder:
+        for options in [], ["--prompt-cache", os.path.join(folder, "cache"), "--prompt-cache-all"]:
+            chat = Chat("--ctx", "2048", *options)
+            chat.wait_for_prompt()
+            chat.type(b"Count from 1 to 1000 in steps of 1, and write every number down.\r")
+            chat.wait_for(lambda chat: len(chat.stdout) > 20, "answer")
+            chat.type(b"\x03")
+            chat.wait_for(lambda chat: b"Stopped." in chat.seen, "stop")
+            chat.wait_for_prompt()
+            chat.type(b"\x03")
+            chat.wait_for(lambda chat: b"again leaves" in chat.seen, "warning")
+            chat.wait_for_prompt()
+            chat.type(b"\x03")
+            chat.leave(130)
 
     # A terminal that cannot edit lines: standard output has the answers alone there too.
     chat = Chat("-n", "3", "--ctx", "256", "--system", "Be brief.", TERM="dumb")
