@@ -309,8 +309,9 @@ pub unsafe extern "C" fn bantam_chat_prompt(
     unsafe { call(error, body) }
 }
 
-/// The grammar of answers that may call the chat's tools: `choice` is "auto", "required", "none", or the name of the tool that has to be called, once. Every
-/// call is of a tool that there is, with arguments that its schema accepts, and none that it does not list unless it says `additionalProperties`. `model` is that of the chat. `out` is NULL if anything goes.
+/// The grammar of answers that may call the chat's tools: `choice` is "auto", "required", "none", or the name of the tool that has to be called, once.
+/// Every call is of a tool that there is, with arguments that its schema accepts, and none that it does not list unless it says `additionalProperties`.
+/// `model` is that of the chat. `out` is NULL if anything goes.
 ///
 /// Ownership: the caller frees it with bantam_grammar_free. Threads: one at a time.
 /// Errors: BANTAM_BUSY, and as bantam_grammar_new; BANTAM_ARGUMENT also for a tool that there is none, and for another model.

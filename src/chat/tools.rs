@@ -22,6 +22,7 @@ pub struct Tool {
 impl Tool {
     /// The tools of a JSON array as APIs in OpenAI's style have them: `{"type": "function", "function": {"name", "description",
     /// "parameters"}}`, or the inner objects alone. `parameters` is a JSON schema; without it a tool takes nothing.
+    /// Calls have no arguments that it does not list, unless it says `additionalProperties`.
     ///
     /// # Errors
     /// [`Error::Argument`] if it is not that, or two tools have one name.

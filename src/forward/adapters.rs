@@ -24,7 +24,8 @@ use crate::tokenizer::TokenId;
 pub(crate) const ADAPTERS_MAX: usize = 8;
 /// The most that they add to in one step.
 const LOWS_MAX: usize = PROJECTIONS_MAX * ADAPTERS_MAX;
-/// Rows of inner values that a thread takes at a time, and of B: their sums lie on the stack.
+/// Rows of inner values that a thread takes at a time, as many as the longest strip of any kernel has, since fewer would cost as
+/// much; and of B, whose sums lie on the stack.
 const INNER_PANEL: usize = 16;
 const OUTER_ROWS: usize = 64;
 
@@ -83,6 +84,37 @@ impl Adapters {
         self.set = core::array::from_fn(|_| all.next());
     }
 
+    /// Adds what there is to add to the rows from `from` on of a projection, as many as `out` has.
+    pub(super) fn add(
+        &self,
+        lows: Option<&Lows>,
+        backend: Backend,
+        (projection, from): (usize, usize),
+        out: &mut TileMut<'_>,
+        own: &mut [u8],
+    ) {
+        let Some(lows) = lows else { return };
+        for part in lows.iter().filter(|part| part.projection == projection) {
+            let Some((adapter, _)) = &self.set[part.adapter] else { continue };
+            let Low { b, factor, .. } = &part.low;
+            let x = part.inner(self, lows.n);
+            let mut sums = [0.0; OUTER_ROWS * NARROW];
+            for first in (0..out.rows()).step_by(OUTER_ROWS) {
+                let rows = OUTER_ROWS.min(out.rows() - first);
+                let weights = b.rows(adapter.bytes(), from + first, from + first + rows);
+                for c in (0..lows.n).step_by(NARROW) {
+                    let to = lows.n.min(c + NARROW);
+                    let mut tile = TileMut::new(&mut sums, rows, to - c);
+                    backend.matmul(b.format, weights, &x.range(c, to), &mut tile, own);
+                    for column in c..to {
+                        let sum = &mut out.column(column)[first..first + rows];
+                        backend.add_scaled(sum, tile.column(column - c), *factor);
+                    }
+                }
+            }
+        }
+    }
+
     /// Gives the memory of products back to the system; how many bytes.
     pub(crate) fn release(&mut self) -> usize {
         let floats = self.inner.release() + self.input.release();
@@ -123,36 +155,6 @@ impl Lows {
 
     fn iter(&self) -> impl Iterator<Item = &Part> + Clone {
         self.all[..self.len].iter().flatten()
-    }
-
-    /// Adds to the rows from `from` on of a projection, as many as `out` has.
-    pub(super) fn add(
-        &self,
-        adapters: &Adapters,
-        backend: Backend,
-        (projection, from): (usize, usize),
-        out: &mut TileMut<'_>,
-        own: &mut [u8],
-    ) {
-        for part in self.iter().filter(|part| part.projection == projection) {
-            let Some((adapter, _)) = &adapters.set[part.adapter] else { continue };
-            let Low { b, factor, .. } = &part.low;
-            let x = part.inner(adapters, self.n);
-            let mut sums = [0.0; OUTER_ROWS * NARROW];
-            for first in (0..out.rows()).step_by(OUTER_ROWS) {
-                let rows = OUTER_ROWS.min(out.rows() - first);
-                let weights = b.rows(adapter.bytes(), from + first, from + first + rows);
-                for c in (0..self.n).step_by(NARROW) {
-                    let to = self.n.min(c + NARROW);
-                    let mut tile = TileMut::new(&mut sums, rows, to - c);
-                    backend.matmul(b.format, weights, &x.range(c, to), &mut tile, own);
-                    for column in c..to {
-                        let sum = &mut out.column(column)[first..first + rows];
-                        backend.add_scaled(sum, tile.column(column - c), *factor);
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -284,7 +286,7 @@ impl Forward<'_> {
         let mut tiles = [TileMut::new(&mut scratch.buffers[range], dim, n)];
         let own = (&mut scratch.threads.kernels[..], &mut [0.0; 0][..]);
         self.pool.tiles(&mut tiles, (OUTER_ROWS, 1), own, self.cancel, &|_, from, out, own, _| {
-            lows.add(adapters, backend, (0, from), out, own);
+            adapters.add(Some(&lows), backend, (0, from), out, own);
         });
     }
 

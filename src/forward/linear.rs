@@ -59,9 +59,7 @@ impl Forward<'_> {
         let tiles = &mut tiles[..projections.len()];
         self.pool.tiles(tiles, (PANEL, PANELS), own, self.cancel, &|p, from, out, own, _| {
             projections[p].0.rows(file, backend, from, &x, out, own);
-            if let Some(lows) = &lows {
-                lows.add(adapters, backend, (p, from), out, own);
-            }
+            adapters.add(lows.as_ref(), backend, (p, from), out, own);
         });
     }
 
@@ -96,15 +94,11 @@ impl Forward<'_> {
             let (gates, rest) = floats.split_at_mut(rows * n);
             let (mut gates, mut ups) = (TileMut::new(gates, rows, n), TileMut::new(rest, rows, n));
             gate.rows(file, backend, from, &x, &mut gates, own);
-            if let Some(lows) = &lows {
-                lows.add(adapters, backend, (0, from), &mut gates, own);
-            }
+            adapters.add(lows.as_ref(), backend, (0, from), &mut gates, own);
             match up {
                 Some(up) => {
                     up.rows(file, backend, from, &x, &mut ups, own);
-                    if let Some(lows) = &lows {
-                        lows.add(adapters, backend, (1, from), &mut ups, own);
-                    }
+                    adapters.add(lows.as_ref(), backend, (1, from), &mut ups, own);
                 }
                 None => ups.column(0).fill(1.0),
             }
@@ -136,9 +130,7 @@ impl Forward<'_> {
         let mut tiles = [TileMut::new(out, weight.rows, n)];
         self.pool.tiles(&mut tiles, (PANEL, PANELS), own, self.cancel, &|_, from, out, own, _| {
             backend.matmul(weight.format, weight.rows(file, from, from + out.rows()), &x, out, own);
-            if let Some(lows) = &lows {
-                lows.add(adapters, backend, (0, from), out, own);
-            }
+            adapters.add(lows.as_ref(), backend, (0, from), out, own);
             for c in 0..n {
                 match logits {
                     Logits { scale: 1.0, cap: None } => {}

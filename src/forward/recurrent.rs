@@ -20,10 +20,10 @@ const ONES: [f32; PANEL] = [1.0; PANEL];
 impl Forward<'_> {
     /// Gives the first half of every `2 * len` values of `Joint` to the queries and the second to the gates.
     pub(super) fn part(&mut self, n: usize, len: usize) {
+        let width = self.scratch.width(Buffer::Query);
         let ranges =
             [Buffer::Joint, Buffer::Query, Buffer::Gates].map(|buffer| self.scratch.range(buffer, n));
         let [joint, query, gates] = self.scratch.buffers.get_disjoint_mut(ranges).expect("three buffers");
-        let width = query.len() / n;
         self.pool.zip(n, (query, width), (gates, width), (&mut [0.0; 0], 0), &|c, query, gates, _| {
             let heads = joint[2 * c * width..][..2 * width].chunks_exact(2 * len);
             let parts = query.chunks_exact_mut(len).zip(gates.chunks_exact_mut(len));

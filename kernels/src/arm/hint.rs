@@ -1,5 +1,5 @@
 //! What the compiler is told so that values stay in the registers they belong in. Invariant: there is no instruction behind
-//! any of it.
+//! any of it, but the load of what is to be kept.
 
 use core::arch::aarch64::*;
 use core::arch::asm;

@@ -46,7 +46,7 @@ impl Strip {
     /// Block `b` of each row.
     ///
     /// # Safety
-    /// There must be one.
+    /// Each of `N` rows must have one.
     #[inline(always)]
     pub(super) unsafe fn blocks<B: Block, const N: usize>(&self, b: usize) -> [&B; N] {
         let at = b * size_of::<B>();
