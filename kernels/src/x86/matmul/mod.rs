@@ -23,8 +23,6 @@ mod panel;
 mod rows;
 mod sums;
 
-use core::arch::x86_64::_MM_HINT_T0;
-
 use super::activations::{Activations, Column, words_of};
 use super::chunk::*;
 use super::floats;
@@ -36,7 +34,7 @@ use crate::tile::TileMut;
 pub(crate) use few::{Corner, few};
 pub(crate) use panel::{Place, panel, tile};
 use rows::Bytes;
-pub(crate) use rows::{Strip, Whole, prefetch};
+pub(crate) use rows::{Strip, Whole, prefetch, prefetch_to_write};
 pub(crate) use sums::{get, put};
 
 /// Columns that a panel is unpacked for at once.
@@ -471,10 +469,10 @@ unsafe fn many(
                 let ahead = (next.wrapping_add(product.strips * half), part);
                 let place = Place { row, column, block, is_first: first + block == 0, ahead };
                 column += width;
-                if tiles >= TILES && !place.is_first {
-                    // Sums so far of many columns may lie in as few sets of a cache as columns share, hence far away.
+                if tiles >= TILES {
+                    // Where the next sums go: columns lie far apart, and may share few sets of a cache.
                     for c in column..x.n.min(column + product.columns) {
-                        prefetch::<_, _MM_HINT_T0>(out.column(c).as_ptr().wrapping_add(row), height);
+                        prefetch_to_write(out.column(c).as_ptr().wrapping_add(row), height);
                     }
                 }
                 // SAFETY: as above.
