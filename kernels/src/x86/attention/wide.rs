@@ -22,8 +22,8 @@ use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
 use crate::x86::lanes::Lanes;
 
-/// Keys that are multiplied at once with a strip.
-const KEYS: usize = 4;
+/// Keys that are multiplied at once with a strip: with AVX-512 more would not leave registers for the sums of four lanes.
+const KEYS: usize = 2;
 
 /// One float for each head of a strip, in two registers.
 pub(crate) type Heads<const N: usize> = [[f32; N]; 2];
@@ -273,23 +273,34 @@ unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
     let dim = queries.len();
     for (products, keys) in products.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * dim)) {
         let keys: [&[f32]; KEYS] = runs(keys, dim);
-        // SAFETY: the CPU's features are promised by the caller.
+        // SAFETY: the CPU's features are promised by the caller, and a query and a key have so many registers.
         unsafe {
-            // In memory: the registers are needed for four lanes.
-            let mut quarters = [[[[0.0; N]; 2]; KEYS]; 4];
-            let quarters = &mut quarters[..F::ORDER.len()];
-            for (quarter, &[a, b, c, d]) in quarters.iter_mut().zip(F::ORDER) {
-                let low = add::<F, N>(lane::<F, N, R>(queries, &keys, a), lane::<F, N, R>(queries, &keys, b));
-                let high =
-                    add::<F, N>(lane::<F, N, R>(queries, &keys, c), lane::<F, N, R>(queries, &keys, d));
-                store(add::<F, N>(low, high), quarter);
-            }
-            let mut sums = add::<F, N>(load(&quarters[0]), load(&quarters[1]));
-            if let [_, _, third, fourth] = quarters {
-                sums = add::<F, N>(sums, add::<F, N>(load(third), load(fourth)));
+            let quarter = |i: usize| quarter::<F, N, R>(queries, &keys, i);
+            let mut sums = add::<F, N>(quarter(0), quarter(1));
+            if const { F::ORDER.len() == 4 } {
+                sums = add::<F, N>(sums, add::<F, N>(quarter(2), quarter(3)));
             }
             store(sums, products);
         }
+    }
+}
+
+/// The products of four lanes, the `i`th of [`Floats::ORDER`].
+///
+/// # Safety
+/// As [`lane`].
+#[inline(always)]
+unsafe fn quarter<F: Floats<N>, const N: usize, const R: usize>(
+    queries: &[Heads<N>],
+    keys: &[&[f32]; KEYS],
+    i: usize,
+) -> Products<F> {
+    let [a, b, c, d] = F::ORDER[i];
+    // SAFETY: the same promises.
+    unsafe {
+        let low = add::<F, N>(lane::<F, N, R>(queries, keys, a), lane::<F, N, R>(queries, keys, b));
+        let high = add::<F, N>(lane::<F, N, R>(queries, keys, c), lane::<F, N, R>(queries, keys, d));
+        add::<F, N>(low, high)
     }
 }
 
@@ -335,22 +346,6 @@ unsafe fn store<F: Floats<N>, const N: usize>(sums: Products<F>, out: &mut [Head
             sums[0].store(&mut out[0]);
             sums[1].store(&mut out[1]);
         }
-    }
-}
-
-/// Reads what [`store`] wrote.
-///
-/// # Safety
-/// The CPU must have the features of `F`.
-#[inline(always)]
-unsafe fn load<F: Floats<N>, const N: usize>(sums: &[Heads<N>; KEYS]) -> Products<F> {
-    // SAFETY: the CPU's features are promised by the caller.
-    unsafe {
-        let mut loaded = [[F::splat(0.0); 2]; KEYS];
-        for (loaded, sums) in loaded.iter_mut().zip(sums) {
-            *loaded = [F::load(&sums[0]), F::load(&sums[1])];
-        }
-        loaded
     }
 }
 

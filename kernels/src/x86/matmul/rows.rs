@@ -150,9 +150,7 @@ pub(crate) fn prefetch_to_write(floats: *const f32, n: usize) {
 #[inline(always)]
 pub(super) fn opaque(mut index: usize) -> usize {
     // SAFETY: no instruction at all.
-    unsafe {
-        asm!("/* {0} */", inout(reg) index, options(pure, nomem, nostack, preserves_flags))
-    };
+    unsafe { asm!("/* {0} */", inout(reg) index, options(pure, nomem, nostack, preserves_flags)) };
     index
 }
 
