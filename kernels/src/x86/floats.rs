@@ -8,7 +8,7 @@ use core::arch::x86_64::_MM_HINT_T1;
 use core::ops::Range;
 
 use super::lanes::Lanes;
-use super::matmul::{get, prefetch, put};
+use super::matmul::{ask, get, prefetch, put};
 use super::register::Floats;
 use crate::backend::{NARROW, Table};
 use crate::blocks::{BlockBF16, BlockF16, BlockF32, Format, as_blocks};
@@ -302,6 +302,7 @@ unsafe fn many<T: FloatDot<N>, B: Float, const N: usize>(
                 for t in 0..tiles {
                     // Of about the same width; only the last may take a column again.
                     let width = (x.n - c).div_ceil(tiles - t).next_multiple_of(2);
+                    ask(out, r..r + STRIPS * N, c + width, 6);
                     match width {
                         2 => T::many_tile::<2>(panel, x, from, out, r, c),
                         4 => T::many_tile::<4>(panel, x, from, out, r, c),

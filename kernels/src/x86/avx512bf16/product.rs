@@ -19,7 +19,7 @@ use crate::columns::Columns;
 use crate::tile::TileMut;
 use crate::x86::avx512;
 use crate::x86::lanes::Lanes;
-use crate::x86::matmul::{get, prefetch, put};
+use crate::x86::matmul::{ask, get, prefetch, put};
 use crate::x86::register::Floats;
 
 /// Values of a cache line.
@@ -196,6 +196,7 @@ fn many(
         for t in 0..tiles {
             // Of about the same width; only the last may take a column again.
             let width = (n - c).div_ceil(tiles - t).next_multiple_of(2);
+            ask(out, r..r + PANEL_ROWS, c + width, 6);
             match width {
                 2 => many_tile::<2>(panel, lines, from == 0, out, r, c),
                 4 => many_tile::<4>(panel, lines, from == 0, out, r, c),

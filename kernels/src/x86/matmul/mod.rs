@@ -34,8 +34,8 @@ use crate::tile::TileMut;
 pub(crate) use few::{Corner, few};
 pub(crate) use panel::{Place, panel, tile};
 use rows::Bytes;
-pub(crate) use rows::{Strip, Whole, prefetch, prefetch_to_write};
-pub(crate) use sums::{get, put};
+pub(crate) use rows::{Strip, Whole, prefetch};
+pub(crate) use sums::{ask, get, put};
 
 /// Columns that a panel is unpacked for at once.
 const PANEL_COLUMNS: usize = 256;
@@ -470,10 +470,7 @@ unsafe fn many(
                 let place = Place { row, column, block, is_first: first + block == 0, ahead };
                 column += width;
                 if tiles >= TILES {
-                    // Where the next sums go: columns lie far apart, and may share few sets of a cache.
-                    for c in column..x.n.min(column + product.columns) {
-                        prefetch_to_write(out.column(c).as_ptr().wrapping_add(row), height);
-                    }
+                    ask(out, row..row + height, column, product.columns);
                 }
                 // SAFETY: as above.
                 unsafe {

@@ -1,6 +1,5 @@
 //! Rows of a matrix as they lie in the file, and how they are asked for before they are needed.
 
-use core::arch::asm;
 use core::arch::x86_64::*;
 use core::array;
 use core::marker::PhantomData;
@@ -132,25 +131,14 @@ pub(crate) fn prefetch<B, const HINT: i32>(blocks: *const B, n: usize) {
     }
 }
 
-/// Asks for the lines of some floats, to write them: a store that misses the cache has to wait for its line as a load has, and the stores
-/// behind it wait with it.
-///
-/// `prefetchw` does nothing where a CPU does not have it.
-#[inline(always)]
-pub(crate) fn prefetch_to_write(floats: *const f32, n: usize) {
-    for at in (0..n).step_by(64 / size_of::<f32>()) {
-        let line = floats.wrapping_add(at);
-        // SAFETY: a prefetch of any address does nothing that can be seen.
-        unsafe { asm!("prefetchw [{0}]", in(reg) line, options(nostack, preserves_flags)) };
-    }
-}
-
 /// The same number, of which the compiler knows nothing: seeing that it grows by one, it would keep a pointer to each row
 /// of a strip, more than there are registers, and move all of them on with every block.
 #[inline(always)]
 pub(super) fn opaque(mut index: usize) -> usize {
     // SAFETY: no instruction at all.
-    unsafe { asm!("/* {0} */", inout(reg) index, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) index, options(pure, nomem, nostack, preserves_flags))
+    };
     index
 }
 
@@ -160,6 +148,6 @@ pub(super) fn opaque(mut index: usize) -> usize {
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written there")]
 fn fresh(mut place: *const u8) -> *const u8 {
     // SAFETY: no instruction at all.
-    unsafe { asm!("/* {0} */", inout(reg) place, options(nomem, nostack, preserves_flags)) };
+    unsafe { core::arch::asm!("/* {0} */", inout(reg) place, options(nomem, nostack, preserves_flags)) };
     place
 }

@@ -1,5 +1,8 @@
 //! The sums of a tile: how products are added to them, and how they get into the output and out of it again.
 
+use core::arch::asm;
+use core::ops::Range;
+
 use super::Dot;
 use crate::tile::TileMut;
 use crate::x86::activations::Column;
@@ -81,6 +84,22 @@ pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, con
                     }
                 }
             }
+        }
+    }
+}
+
+/// Asks for some rows of the next `n` columns, as far as there are any, to be written soon.
+///
+/// Columns are as far apart as a matrix has rows, and may share few sets of a cache, so their lines are seldom near; and a store waits for its
+/// line as a load does, which the stores behind it wait for. `prefetchw` does nothing on a CPU without it.
+#[inline(always)]
+pub(crate) fn ask(out: &mut TileMut<'_>, rows: Range<usize>, column: usize, n: usize) {
+    for c in column..out.cols().min(column + n) {
+        let start = out.column(c).as_ptr();
+        for row in rows.clone().step_by(64 / size_of::<f32>()) {
+            let line = start.wrapping_add(row);
+            // SAFETY: a prefetch of any address does nothing that can be seen.
+            unsafe { asm!("prefetchw [{0}]", in(reg) line, options(nostack, preserves_flags)) };
         }
     }
 }
