@@ -1359,7 +1359,7 @@ bantam_status bantam_session_shift(struct bantam_session *session,
 // Chooses the next token; it is not read yet.
 //
 // Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
-// read yet, or nothing since a rewind.
+// read yet, or nothing since a rewind; BANTAM_INCONSISTENT if no token has a logit that is a number, as damaged weights make them.
 bantam_status bantam_session_sample(struct bantam_session *session,
                                     struct bantam_sampler *sampler,
                                     struct bantam_choice *choice,
@@ -1465,7 +1465,7 @@ bantam_status bantam_session_begin(struct bantam_session *session,
 //
 // Ownership: the text is the session's, and stays until the next call with it. Threads: one at a time.
 // Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_GRAMMAR, BANTAM_STATE if no answer is in progress: none was begun, it is over,
-// or another call gave it up.
+// or another call gave it up; BANTAM_INCONSISTENT as bantam_session_sample.
 bantam_status bantam_session_next(struct bantam_session *session,
                                   struct bantam_piece *piece,
                                   struct bantam_error *error);

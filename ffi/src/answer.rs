@@ -216,7 +216,7 @@ fn begin(caller: Caller, open: &mut OpenSession, options: *const bantam_answer_o
 ///
 /// Ownership: the text is the session's, and stays until the next call with it. Threads: one at a time.
 /// Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_GRAMMAR, BANTAM_STATE if no answer is in progress: none was begun, it is over,
-/// or another call gave it up.
+/// or another call gave it up; BANTAM_INCONSISTENT as bantam_session_sample.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_next(
     session: *mut bantam_session,

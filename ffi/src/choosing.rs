@@ -33,7 +33,7 @@ unsafe impl Struct for bantam_choice {
 /// Chooses the next token; it is not read yet.
 ///
 /// Ownership: none taken. Threads: one at a time each. Errors: BANTAM_HANDLE, BANTAM_BUSY, BANTAM_ARGUMENT, BANTAM_STRUCT, BANTAM_STATE if nothing was
-/// read yet, or nothing since a rewind.
+/// read yet, or nothing since a rewind; BANTAM_INCONSISTENT if no token has a logit that is a number, as damaged weights make them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bantam_session_sample(
     session: *mut bantam_session,

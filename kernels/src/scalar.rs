@@ -161,9 +161,8 @@ fn dot(a: &[f32], b: impl Iterator<Item = f32>) -> f32 {
 fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     let blocks = x.chunks_exact(Q8_BLOCK).zip(out.q.chunks_exact_mut(Q8_BLOCK));
     for (((x, q), d), s) in blocks.zip(out.d.iter_mut()).zip(out.s.chunks_exact_mut(Q8_BLOCK / Q8_SUM)) {
-        let max = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
         let inverse;
-        (*d, inverse) = scales.of(max);
+        (*d, inverse) = scales.of(greatest(x));
         for (x, q) in x.iter().zip(q.iter_mut()) {
             // `as` saturates and takes a NaN to 0; the clamp keeps -128 out.
             *q = (math::round(x * inverse) as i8).max(-127);
@@ -172,6 +171,12 @@ fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
             *s = *d * q.iter().map(|&q| i32::from(q)).sum::<i32>() as f32;
         }
     }
+}
+
+/// The greatest magnitude; none if there is a value that is none.
+fn greatest(x: &[f32]) -> f32 {
+    // As integers, floats that are not negative have their order, and what is no number is greater than all.
+    f32::from_bits(x.iter().fold(0, |max, x| max.max(x.abs().to_bits())))
 }
 
 /// See [`crate::Backend::rms_norm`].
@@ -271,7 +276,7 @@ pub(crate) fn store_f16(x: &[f32], out: &mut [u8]) {
 /// See [`crate::Backend::store_kv`]: `d = max|x| / 127`, `q = round(x / d)`.
 fn store_q8_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<34>().0) {
-        let max = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        let max = greatest(x);
         let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
         let ([d0, d1], q) = out.split_first_chunk_mut().expect("a block begins with its scale");
         [*d0, *d1] = f16::from_f32(max / 127.0).to_le_bytes();
@@ -286,7 +291,9 @@ fn store_q8_0(x: &[f32], out: &mut [u8]) {
 #[inline(always)]
 pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<18>().0) {
-        let farthest = x.iter().fold(0.0f32, |max, &x| if x.abs() > max.abs() { x } else { max });
+        // As of `greatest`.
+        let farthest =
+            x.iter().fold(0.0f32, |max, &x| if x.abs().to_bits() > max.abs().to_bits() { x } else { max });
         let d = farthest / -8.0;
         let inverse = if d != 0.0 { 1.0 / d } else { 0.0 };
         let ([d0, d1], qs) = out.split_first_chunk_mut().expect("a block begins with its scale");

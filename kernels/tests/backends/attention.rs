@@ -23,6 +23,7 @@ properties! {
     windows_and_sinks_are_exact_up_to_rounding
     wide_attention_has_the_bits_of_runs_in_windows_and_behind_sinks
     heads_are_stored_as_the_reference_does
+    what_is_no_number_is_kept_and_seen
 }
 
 /// Keys or values as they are kept, and what they stand for.
@@ -514,6 +515,35 @@ fn heads_are_stored_as_the_reference_does(backend: Backend) {
                 scalar().store_kv(format, &head, &mut rows[1]);
                 assert_eq!(rows[0], rows[1], "{} of {head:?}", format.name());
             }
+        }
+    }
+}
+
+/// A key or a value that is no number leaves none in what is attended to.
+fn what_is_no_number_is_kept_and_seen(backend: Backend) {
+    const DIM: usize = 64;
+    const N: usize = 70;
+    let mut random = Random::new(10);
+    for &format in KvFormat::ALL {
+        let mut odd = random.units(N * DIM);
+        odd[41 * DIM + 7] = f32::NAN;
+        let sound = Kept::random(&mut random, format, N, DIM);
+        let odd = Kept::of(format, &odd, DIM);
+        let mut head = vec![0; format.row_bytes(DIM).expect("whole blocks")];
+        backend.store_kv(format, &[f32::NAN; DIM], &mut head);
+        assert!(dequantized(format.format(), &head).iter().all(|value| value.is_nan()), "{}", format.name());
+        let query = random.units(2 * DIM);
+        for kept in [[&odd, &sound], [&sound, &odd]] {
+            let mut state = State::new(2, DIM);
+            let score = Score { scale: 0.125, cap: None, hidden: 0 };
+            state.attend(backend, &query, kept, (0, N), score);
+            let (none, sum) = (state.acc[7].is_nan(), state.sum[0]);
+            assert!(
+                none && state.acc[DIM + 7].is_nan(),
+                "{} gave {:?} and {sum}",
+                format.name(),
+                state.acc[7]
+            );
         }
     }
 }

@@ -21,6 +21,7 @@ properties! {
     activations_are_rounded_to_bf16_or_kept
     products_of_extremes_do_not_overflow
     products_bear_activations_of_every_size
+    what_is_no_number_is_none_in_every_row
     tiers_have_the_same_bits
     narrow_columns_equal_single_columns
     wide_products_have_the_bits_of_narrow_ones_where_it_is_said
@@ -218,6 +219,27 @@ fn wide_products_have_the_bits_of_narrow_ones_where_it_is_said(backend: Backend)
                 assert_same_bits(&out, &narrow[..n * rows], || {
                     format!("{} {n} columns of {k}", format.name())
                 });
+            }
+        }
+    }
+}
+
+/// And in no other column.
+fn what_is_no_number_is_none_in_every_row(backend: Backend) {
+    const ROWS: usize = 35;
+    let mut random = Random::new(9);
+    for &format in Format::ALL {
+        let k = 4 * format.block_len().max(48);
+        let weights = Placed::copy(&random.weights(format, k * ROWS), 1);
+        for n in [1, 2, 5, 16, 40] {
+            let mut x = Activations::random(&mut random, format, k, n).f32;
+            let odd = random.below(n);
+            x[odd * k + random.below(k)] = f32::NAN;
+            let out = matmul(backend, format, &weights, &Activations::new(format, x, k).columns(), ROWS);
+            for (c, column) in out.chunks_exact(ROWS).enumerate() {
+                for value in column {
+                    assert_eq!(value.is_nan(), c == odd, "{} column {c} of {n}: {value}", format.name());
+                }
             }
         }
     }

@@ -104,8 +104,14 @@ fn quantising_bears_any_float(backend: Backend) {
             _ => x.fill(odd[random.below(odd.len())]),
         }
         for scales in [Scales::Least, Scales::Powers] {
-            let (q, ..) = quantize(backend, &x, scales);
+            let (q, d, s) = quantize(backend, &x, scales);
             assert!(q.iter().all(|&q| q != -128), "{x:?} gave {q:?}");
+            // Else a damaged model would go on with numbers that mean nothing.
+            for ((x, d), s) in x.chunks_exact(32).zip(d).zip(s.as_chunks::<2>().0) {
+                let is_odd = x.iter().any(|x| x.is_nan());
+                assert_eq!(d.is_nan(), is_odd, "{x:?} gave a scale of {d}");
+                assert!(!is_odd || s.iter().all(|s| s.is_nan()), "{x:?} gave sums of {s:?}");
+            }
         }
     }
 }

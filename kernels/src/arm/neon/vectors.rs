@@ -39,12 +39,12 @@ pub(crate) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
 fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, [int8x16_t; 2]) {
     // SAFETY: the block has eight registers of four.
     let x: [float32x4_t; 8] = core::array::from_fn(|i| unsafe { vld1q_f32(x.as_ptr().add(4 * i)) });
-    // The greatest number; a NaN counts only if there is no number.
+    // These maxima are none if a value is none.
     let mut max = vabsq_f32(x[0]);
     for x in &x[1..] {
-        max = vmaxnmq_f32(max, vabsq_f32(*x));
+        max = vmaxq_f32(max, vabsq_f32(*x));
     }
-    let max = vmaxnmvq_f32(max);
+    let max = vmaxvq_f32(max);
     let (scale, inverse) = scales.of(max);
     let halves = map2([0, 1], |half| {
         // Rounded to nearest and even, and cut to their low bytes.
@@ -284,7 +284,7 @@ pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
     }
 }
 
-/// The first of the numbers that lie farthest from 0.
+/// The first of the numbers that lie farthest from 0; none if a value is none.
 #[inline]
 #[target_feature(enable = "neon")]
 fn farthest(x: &[f32; Q8_BLOCK]) -> f32 {
@@ -293,9 +293,9 @@ fn farthest(x: &[f32; Q8_BLOCK]) -> f32 {
         core::array::from_fn(|i| unsafe { vabsq_f32(vld1q_f32(x.as_ptr().add(4 * i))) });
     let mut max = sizes[0];
     for &size in &sizes[1..] {
-        max = vmaxnmq_f32(max, size);
+        max = vmaxq_f32(max, size);
     }
-    let max = vdupq_n_f32(vmaxnmvq_f32(max));
+    let max = vdupq_n_f32(vmaxvq_f32(max));
     // Where the first of each lane is; the earlier ones come last, over the later ones.
     let mut first = vdupq_n_u32(u32::MAX);
     for (i, &size) in sizes.iter().enumerate().rev() {
@@ -303,9 +303,9 @@ fn farthest(x: &[f32; Q8_BLOCK]) -> f32 {
     }
     // SAFETY: the array is as long as the load.
     let lanes = unsafe { vld1q_u32([0, 1, 2, 3].as_ptr()) };
-    // Without a number there is no place, and none is farthest.
+    // What is no number is not equal to itself: then there is no place.
     let at = vminvq_u32(vqaddq_u32(vqshlq_n_u32::<2>(first), lanes));
-    x.get(at as usize).copied().unwrap_or(0.0)
+    x.get(at as usize).copied().unwrap_or(f32::NAN)
 }
 
 #[inline]

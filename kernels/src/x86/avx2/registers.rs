@@ -62,6 +62,18 @@ pub(crate) fn reduce_max(x: __m256) -> f32 {
     _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
 }
 
+/// The greatest of eight floats without a sign; none if one of them is none.
+///
+/// As integers they have the same order, and what is no number is greater than all.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn reduce_magnitudes(x: __m256i) -> f32 {
+    let x = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+    let x = _mm_max_epi32(x, _mm_shuffle_epi32::<0b11_10_11_10>(x));
+    let x = _mm_max_epi32(x, _mm_shuffle_epi32::<0b01_01_01_01>(x));
+    f32::from_bits(_mm_cvtsi128_si32(x) as u32)
+}
+
 /// `e` to the power of each lane, within 2 units in the last place. What is less than the least normal number is 0, and
 /// what is more than 2^127.5 infinite.
 ///

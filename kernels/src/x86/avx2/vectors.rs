@@ -36,14 +36,12 @@ pub(super) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, __m256i) {
     let [a, b, c, e] = [0, 8, 16, 24].map(|at| load(x[at..].first_chunk().expect("32 values")));
-    let sign = _mm256_set1_ps(-0.0);
-    // A NaN is dropped: of two, the maximum takes the second where the first is none.
-    let mut greatest = _mm256_setzero_ps();
+    let mut greatest = _mm256_setzero_si256();
     for x in [a, b, c, e] {
-        greatest = _mm256_max_ps(_mm256_andnot_ps(sign, x), greatest);
+        let magnitude = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(i32::MAX));
+        greatest = _mm256_max_epi32(greatest, magnitude);
     }
-    let max = reduce_max(greatest);
-    let (scale, inverse) = scales.of(max);
+    let (scale, inverse) = scales.of(reduce_magnitudes(greatest));
     let inverse = _mm256_set1_ps(inverse);
     let round = |x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
     // Packing works within halves of registers: | a b c e | a b c e |, four bytes of each.

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use crate::columns::{ColumnsMut, Q8_BLOCK, Scales};
 use crate::scan::SpreadMut;
 use crate::x86::avx2;
+use crate::x86::avx2::registers::reduce_magnitudes;
 use crate::x86::curves;
 use crate::x86::register::Floats;
 
@@ -53,10 +54,11 @@ pub(super) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
         // SAFETY: a block has two registers of floats, and q 32 bytes; the caller has promised the CPU's features.
         unsafe {
             let [a, b] = [0, 16].map(|at| _mm512_loadu_ps(x.as_ptr().add(at)));
-            // A NaN is dropped: of two, the maximum takes the second where the first is none.
-            let greatest = _mm512_max_ps(_mm512_abs_ps(a), _mm512_setzero_ps());
-            let max = _mm512_max_ps(_mm512_abs_ps(b), greatest).reduce_max();
-            let (scale, inverse) = scales.of(max);
+            let magnitude = |x| _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(i32::MAX));
+            let greatest = _mm512_max_epi32(magnitude(a), magnitude(b));
+            let upper = _mm512_extracti64x4_epi64::<1>(greatest);
+            let greatest = _mm256_max_epi32(_mm512_castsi512_si256(greatest), upper);
+            let (scale, inverse) = scales.of(reduce_magnitudes(greatest));
             let inverse = _mm512_set1_ps(inverse);
             let round = |x| _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));
             let bytes = _mm256_max_epi8(_mm256_set_m128i(round(b), round(a)), _mm256_set1_epi8(-127));
