@@ -842,7 +842,8 @@ typedef struct bantam_chat_options {
 // The file is damaged; `detail` is the offset in bytes. Fetch it again.
 #define BANTAM_MALFORMED 6
 
-// The file is sound, but what is in it makes no model, or no adapter of this model. Convert it again, or use another file.
+// The file is sound, but what is in it makes no model, or no adapter of this model: convert it again, or use another file. Or what it computes is no
+// number: fetch it again.
 #define BANTAM_INCONSISTENT 7
 
 // This version cannot run the model, or the library was built without this part. Use another file, or another build.

@@ -28,7 +28,8 @@ pub enum Error {
         /// What was found, and what could have been there.
         what: Text,
     },
-    /// The file is sound, but its metadata, tensors or vocabulary do not make a model. Convert it again.
+    /// The file is sound, but its metadata, tensors or vocabulary do not make a model: convert it again. Or what a model computes is no
+    /// number any more: fetch it again.
     #[error("inconsistent model: {0}")]
     Inconsistent(Text),
     /// The file is sound and this version cannot run it. Use another file, or a newer version.

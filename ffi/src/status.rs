@@ -23,7 +23,8 @@ pub const BANTAM_NOT_A_FILE: bantam_status = 4;
 pub const BANTAM_NOT_GGUF: bantam_status = 5;
 /// The file is damaged; `detail` is the offset in bytes. Fetch it again.
 pub const BANTAM_MALFORMED: bantam_status = 6;
-/// The file is sound, but what is in it makes no model, or no adapter of this model. Convert it again, or use another file.
+/// The file is sound, but what is in it makes no model, or no adapter of this model: convert it again, or use another file. Or what it computes is no
+/// number: fetch it again.
 pub const BANTAM_INCONSISTENT: bantam_status = 7;
 /// This version cannot run the model, or the library was built without this part. Use another file, or another build.
 pub const BANTAM_UNSUPPORTED: bantam_status = 8;

@@ -211,7 +211,7 @@ impl Backend {
     }
 
     /// Writes a head's key or value as it is kept. Halves are rounded to nearest and even; the quantised formats are
-    /// rounded as ggml's are.
+    /// rounded as ggml's are, but that the scale of a block with a NaN is NaN.
     ///
     /// # Panics
     /// If `out` is not [`KvFormat::row_bytes`] long.

@@ -279,8 +279,8 @@ impl Backend {
     }
 
     /// Quantises one column to 8 bits, as [`Columns`] describes: `d` of each 32 as [`Scales`] says, `q = round(x / d)`.
-    /// Values that are not finite give some `q` in range, and what is no number a scale that is none, so that what is multiplied
-    /// with it is none either.
+    /// Values that are not finite give some `q` in range, and a NaN makes the scale of its block NaN, so that what is multiplied with it
+    /// is NaN, too.
     ///
     /// # Panics
     /// If the length of `x` is not a multiple of 32, or another does not fit it.

@@ -42,7 +42,7 @@ impl Scales {
             Scales::Powers => (least, 0.0),
         };
         // Of the least numbers the inverse would be infinite; as it is, no product leaves -127..=127. What a NaN turns into
-        // is the backend's affair, but that it is no -128: the scale is none then.
+        // is the backend's affair, but that it is no -128: the scale is NaN then.
         (scale, if max > 0.0 { inverse.min(f32::MAX) } else { 0.0 })
     }
 }

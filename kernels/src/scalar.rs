@@ -173,9 +173,9 @@ fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
     }
 }
 
-/// The greatest magnitude; none if there is a value that is none.
+/// The greatest magnitude; NaN if a value is.
 fn greatest(x: &[f32]) -> f32 {
-    // As integers, floats that are not negative have their order, and what is no number is greater than all.
+    // As integers, floats that are not negative have their order, and a NaN is greater than all.
     f32::from_bits(x.iter().fold(0, |max, x| max.max(x.abs().to_bits())))
 }
 
@@ -291,7 +291,7 @@ fn store_q8_0(x: &[f32], out: &mut [u8]) {
 #[inline(always)]
 pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
     for (x, out) in x.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<18>().0) {
-        // As of `greatest`.
+        // A NaN is the farthest: see `greatest`.
         let farthest =
             x.iter().fold(0.0f32, |max, &x| if x.abs().to_bits() > max.abs().to_bits() { x } else { max });
         let d = farthest / -8.0;

@@ -29,7 +29,8 @@ impl Forward<'_> {
         }
     }
 
-    /// Chooses the experts of each column, those with the greatest scores and of equals the first, and their shares.
+    /// Chooses the experts of each column, those with the greatest scores and of equals the first, and their shares. A score
+    /// that is no number is greater than all, so that the share is none either.
     fn choose(&mut self, n: usize, experts: &Experts) {
         let Experts { count, used, scale, ref choice, .. } = *experts;
         let bias = match choice {
@@ -48,11 +49,11 @@ impl Forward<'_> {
                 let (mut best, mut greatest) = (0, f32::NEG_INFINITY);
                 for (expert, &score) in scores.iter().enumerate() {
                     let score = bias.map_or(score, |bias| score + bias[expert]);
-                    if score > greatest {
+                    if score > greatest || score.is_nan() {
                         (best, greatest) = (expert, score);
                     }
                 }
-                (*chosen, *share) = (best as u32, scores[best]);
+                (*chosen, *share) = (best as u32, if greatest.is_nan() { greatest } else { scores[best] });
                 scores[best] = f32::NEG_INFINITY;
             }
             if bias.is_some() {

@@ -164,7 +164,8 @@ fn clamp(gates: &mut [f32], ups: &mut [f32]) {
     const STEEPNESS: f32 = 1.702;
     const LIMIT: f32 = 7.0;
     for (gate, up) in gates.iter_mut().zip(ups) {
-        *gate = gate.min(LIMIT) * STEEPNESS;
+        // `min` would make a limit of what is no number.
+        *gate = if *gate > LIMIT { LIMIT } else { *gate } * STEEPNESS;
         *up = (up.clamp(-LIMIT, LIMIT) + 1.0) / STEEPNESS;
     }
 }

@@ -216,8 +216,8 @@ impl Generator {
     /// What ends an answer from outside, a cancel or a full context, is a [`StopReason`] and no error.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the session has no logits, [`Error::Inconsistent`] if none of them is a number, and what a constraint
-    /// fails with. The answer may be pulled again.
+    /// [`Error::Argument`] if the session has no logits, [`Error::Inconsistent`] if none of them is a number, which stays so, and what a
+    /// constraint fails with. The answer may be pulled again.
     pub fn next(&mut self, session: &mut Session) -> Result<Option<Piece<'_>>> {
         if self.reason.is_some() {
             return Ok(None);

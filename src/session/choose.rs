@@ -34,7 +34,7 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`] if the logits do not belong to the last position (see [`Session::has_logits`]), if no token is
     /// allowed, or if the sampler has a bias for a token outside the vocabulary; [`Error::Inconsistent`] if no logit is a number, as
-    /// damaged weights make them.
+    /// damaged weights make them. The sampler is as it was then.
     pub fn choose(&mut self, sampler: &mut Sampler, allowed: Option<TokenMask<'_>>) -> Result<Choice> {
         self.check_memory()?;
         if !self.scored {
@@ -45,18 +45,17 @@ impl Session {
         let work = &mut self.work;
         let vocab_size = self.model.hyper().vocab_size;
         let logits = &work.logits[self.column * vocab_size..][..vocab_size];
+        // The first is one, but of a model that is damaged.
+        if !logits.iter().any(|&logit| logit > f32::NEG_INFINITY) {
+            return Err(Error::Inconsistent(text!(
+                "no token has a logit that is a number: the model, an adapter or the session that was restored is damaged; fetch it again"
+            )));
+        }
         let history = &work.tokens[..self.position];
         let top = &mut self.top.tokens;
         let (choice, len) =
             sampler.choose(self.model.backend(), logits, history, allowed, &mut work.room, top)?;
         self.top.len = len;
-        // A choice that is a number ends the search at once; a mask may allow none while the model has some.
-        let is_number = |logit: &f32| *logit > f32::NEG_INFINITY;
-        if !is_number(&logits[choice.token as usize]) && !logits.iter().any(is_number) {
-            return Err(Error::Inconsistent(text!(
-                "no token has a logit that is a number: weights are damaged"
-            )));
-        }
         Ok(choice)
     }
 

@@ -66,7 +66,11 @@ fn open_and_run(bytes: Vec<u8>) -> Result<(), Error> {
     session.prefill(&tokens)?;
     let mut sampler = Sampler::new(SamplerOptions::default())?;
     for _ in 0..2 {
-        let token = session.sample(&mut sampler).unwrap();
+        // Weights may be moved to where no numbers are.
+        let token = match session.sample(&mut sampler) {
+            Err(Error::Inconsistent(_)) => 0,
+            token => token.unwrap(),
+        };
         assert!((token as usize) < model.hyper().vocab_size);
         let _ = model.tokenizer().piece(token);
         session.decode(token)?;

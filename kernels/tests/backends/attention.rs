@@ -529,21 +529,31 @@ fn what_is_no_number_is_kept_and_seen(backend: Backend) {
         odd[41 * DIM + 7] = f32::NAN;
         let sound = Kept::random(&mut random, format, N, DIM);
         let odd = Kept::of(format, &odd, DIM);
-        let mut head = vec![0; format.row_bytes(DIM).expect("whole blocks")];
-        backend.store_kv(format, &[f32::NAN; DIM], &mut head);
-        assert!(dequantized(format.format(), &head).iter().all(|value| value.is_nan()), "{}", format.name());
+        let block = format.format().block_len();
+        for at in 0..DIM {
+            let mut head = random.units(DIM);
+            head[at] = f32::NAN;
+            let mut row = vec![0; format.row_bytes(DIM).expect("whole blocks")];
+            backend.store_kv(format, &head, &mut row);
+            for (i, value) in dequantized(format.format(), &row).into_iter().enumerate() {
+                assert_eq!(value.is_nan(), i / block == at / block, "{}: {i} of {at}", format.name());
+            }
+        }
         let query = random.units(2 * DIM);
         for kept in [[&odd, &sound], [&sound, &odd]] {
             let mut state = State::new(2, DIM);
             let score = Score { scale: 0.125, cap: None, hidden: 0 };
             state.attend(backend, &query, kept, (0, N), score);
-            let (none, sum) = (state.acc[7].is_nan(), state.sum[0]);
-            assert!(
-                none && state.acc[DIM + 7].is_nan(),
-                "{} gave {:?} and {sum}",
-                format.name(),
-                state.acc[7]
-            );
+            for value in [state.acc[7], state.acc[DIM + 7]] {
+                assert!(value.is_nan(), "{} gave {value}", format.name());
+            }
+            // All of these tokens see that key.
+            const TOKENS: usize = 20;
+            let queries = random.units(TOKENS * 2 * DIM);
+            let outputs = wide(backend, &queries, (TOKENS, 2, DIM), kept, N, score);
+            for (head, output) in outputs.chunks_exact(DIM).enumerate() {
+                assert!(output[7].is_nan(), "{}: head {head} gave {}", format.name(), output[7]);
+            }
         }
     }
 }

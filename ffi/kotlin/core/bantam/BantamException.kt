@@ -28,7 +28,7 @@ public object Code {
     public const val NOT_GGUF: Int = 5
     /** The file is damaged; the detail is the offset in bytes. Fetch it again. */
     public const val MALFORMED: Int = 6
-    /** The file is sound, but what is in it makes no model. Convert it again. */
+    /** The file is sound, but what is in it makes no model: convert it again. Or what it computes is no number: fetch it again. */
     public const val INCONSISTENT: Int = 7
     /** This version cannot run the model, or the library was built without this part. Use another file, or another build. */
     public const val UNSUPPORTED: Int = 8

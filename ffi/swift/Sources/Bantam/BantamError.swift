@@ -45,7 +45,7 @@ extension BantamError.Code {
     public static let notGGUF = Self(rawValue: BANTAM_NOT_GGUF)
     /// The file is damaged; `detail` is the offset in bytes. Fetch it again.
     public static let malformed = Self(rawValue: BANTAM_MALFORMED)
-    /// The file is sound, but what is in it makes no model. Convert it again.
+    /// The file is sound, but what is in it makes no model: convert it again. Or what it computes is no number: fetch it again.
     public static let inconsistent = Self(rawValue: BANTAM_INCONSISTENT)
     /// This version cannot run the model, or was built without this part. Use another file, or another build.
     public static let unsupported = Self(rawValue: BANTAM_UNSUPPORTED)

@@ -39,7 +39,7 @@ pub(crate) fn quantize_q8(x: &[f32], scales: Scales, out: &mut ColumnsMut<'_>) {
 fn quantize_block(x: &[f32; Q8_BLOCK], scales: Scales) -> (f32, [int8x16_t; 2]) {
     // SAFETY: the block has eight registers of four.
     let x: [float32x4_t; 8] = core::array::from_fn(|i| unsafe { vld1q_f32(x.as_ptr().add(4 * i)) });
-    // These maxima are none if a value is none.
+    // NaN if a value is: `vmaxnmq` would drop it.
     let mut max = vabsq_f32(x[0]);
     for x in &x[1..] {
         max = vmaxq_f32(max, vabsq_f32(*x));
@@ -284,7 +284,7 @@ pub(crate) fn store_q4_0(x: &[f32], out: &mut [u8]) {
     }
 }
 
-/// The first of the numbers that lie farthest from 0; none if a value is none.
+/// The first of the numbers that lie farthest from 0; NaN if a value is.
 #[inline]
 #[target_feature(enable = "neon")]
 fn farthest(x: &[f32; Q8_BLOCK]) -> f32 {
@@ -303,7 +303,7 @@ fn farthest(x: &[f32; Q8_BLOCK]) -> f32 {
     }
     // SAFETY: the array is as long as the load.
     let lanes = unsafe { vld1q_u32([0, 1, 2, 3].as_ptr()) };
-    // What is no number is not equal to itself: then there is no place.
+    // A NaN is not equal to itself: then there is no place.
     let at = vminvq_u32(vqaddq_u32(vqshlq_n_u32::<2>(first), lanes));
     x.get(at as usize).copied().unwrap_or(f32::NAN)
 }

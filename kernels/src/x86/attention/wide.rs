@@ -22,7 +22,7 @@ use crate::tile::TileMut;
 use crate::x86::avx2::registers::runs;
 use crate::x86::lanes::Lanes;
 
-/// Keys that are multiplied at once with a strip: with AVX-512 more would not leave registers for the sums of four lanes.
+/// Keys that are multiplied at once with a strip. With four the sums of four lanes would be as many as AVX-512 has registers.
 const KEYS: usize = 2;
 
 /// One float for each head of a strip, in two registers.

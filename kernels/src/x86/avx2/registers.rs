@@ -62,9 +62,9 @@ pub(crate) fn reduce_max(x: __m256) -> f32 {
     _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
 }
 
-/// The greatest of eight floats without a sign; none if one of them is none.
+/// The greatest of eight floats without a sign; NaN if one is.
 ///
-/// As integers they have the same order, and what is no number is greater than all.
+/// As integers they have the same order, and a NaN is greater than all.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn reduce_magnitudes(x: __m256i) -> f32 {

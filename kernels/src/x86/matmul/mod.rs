@@ -39,8 +39,8 @@ pub(crate) use sums::{ask, get, put};
 
 /// Columns that a panel is unpacked for at once.
 const PANEL_COLUMNS: usize = 256;
-/// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle; with fewer, half of it
-/// while a panel is unpacked, which takes as long.
+/// From so many tiles on, the next panel is asked for while they are multiplied, which leaves memory idle, and so is where the next sums
+/// go; with fewer, half of the panel while one is unpacked, which takes as long.
 const TILES: usize = 16;
 /// About the bytes of a panel for up to [`NARROW`] columns, the weights that it is unpacked from, and those asked for meanwhile,
 /// which the first cache is to hold. Super-blocks may bring a quarter more: as whole blocks below that, their panels would be

@@ -96,10 +96,10 @@ pub(super) unsafe fn add<T: Dot<N>, K: Kind, const N: usize, const S: usize, con
 pub(crate) fn ask(out: &mut TileMut<'_>, rows: Range<usize>, column: usize, n: usize) {
     for c in column..out.cols().min(column + n) {
         let start = out.column(c).as_ptr();
-        for row in rows.clone().step_by(64 / size_of::<f32>()) {
+        for row in (rows.start..rows.end.min(out.rows())).step_by(64 / size_of::<f32>()) {
             let line = start.wrapping_add(row);
             // SAFETY: a prefetch of any address does nothing that can be seen.
-            unsafe { asm!("prefetchw [{0}]", in(reg) line, options(nostack, preserves_flags)) };
+            unsafe { asm!("prefetchw [{0}]", in(reg) line, options(nostack, preserves_flags, readonly)) };
         }
     }
 }
