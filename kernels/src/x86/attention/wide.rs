@@ -250,32 +250,12 @@ pub(crate) unsafe fn products<F: Floats<N>, const N: usize>(
     keys: &[f32],
     products: &mut [Heads<N>],
 ) {
-    // SAFETY: the CPU's features are promised by the caller.
-    unsafe {
-        match queries.len() / N {
-            4 => products_of::<F, N, 4>(queries, keys, products),
-            8 => products_of::<F, N, 8>(queries, keys, products),
-            _ => products_of::<F, N, 0>(queries, keys, products),
-        }
-    }
-}
-
-/// [`fn@products`] of queries of `R` registers, or any number if that is 0.
-///
-/// # Safety
-/// As [`Attention::products`].
-#[inline(always)]
-unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
-    queries: &[Heads<N>],
-    keys: &[f32],
-    products: &mut [Heads<N>],
-) {
     let dim = queries.len();
     for (products, keys) in products.as_chunks_mut::<KEYS>().0.iter_mut().zip(keys.chunks_exact(KEYS * dim)) {
         let keys: [&[f32]; KEYS] = runs(keys, dim);
-        // SAFETY: the CPU's features are promised by the caller, and a query and a key have so many registers.
+        // SAFETY: the CPU's features are promised by the caller, and each run is as long as a query.
         unsafe {
-            let quarter = |i: usize| quarter::<F, N, R>(queries, &keys, i);
+            let quarter = |i: usize| quarter::<F, N>(queries, &keys, i);
             let mut sums = add::<F, N>(quarter(0), quarter(1));
             if const { F::ORDER.len() == 4 } {
                 sums = add::<F, N>(sums, add::<F, N>(quarter(2), quarter(3)));
@@ -290,7 +270,7 @@ unsafe fn products_of<F: Floats<N>, const N: usize, const R: usize>(
 /// # Safety
 /// As [`lane`].
 #[inline(always)]
-unsafe fn quarter<F: Floats<N>, const N: usize, const R: usize>(
+unsafe fn quarter<F: Floats<N>, const N: usize>(
     queries: &[Heads<N>],
     keys: &[&[f32]; KEYS],
     i: usize,
@@ -298,8 +278,8 @@ unsafe fn quarter<F: Floats<N>, const N: usize, const R: usize>(
     let [a, b, c, d] = F::ORDER[i];
     // SAFETY: the same promises.
     unsafe {
-        let low = add::<F, N>(lane::<F, N, R>(queries, keys, a), lane::<F, N, R>(queries, keys, b));
-        let high = add::<F, N>(lane::<F, N, R>(queries, keys, c), lane::<F, N, R>(queries, keys, d));
+        let low = add::<F, N>(lane::<F, N>(queries, keys, a), lane::<F, N>(queries, keys, b));
+        let high = add::<F, N>(lane::<F, N>(queries, keys, c), lane::<F, N>(queries, keys, d));
         add::<F, N>(low, high)
     }
 }
@@ -307,18 +287,17 @@ unsafe fn quarter<F: Floats<N>, const N: usize, const R: usize>(
 /// The products of value `lane` and of every `N`th behind it.
 ///
 /// # Safety
-/// The CPU must have the features of `F`, a query must have `R` registers, and each key as many values.
+/// The CPU must have the features of `F`, and each key as many values as a query.
 #[inline(always)]
-unsafe fn lane<F: Floats<N>, const N: usize, const R: usize>(
+unsafe fn lane<F: Floats<N>, const N: usize>(
     queries: &[Heads<N>],
     keys: &[&[f32]; KEYS],
     lane: usize,
 ) -> Products<F> {
-    let registers = if const { R > 0 } { R } else { queries.len() / N };
-    // SAFETY: the CPU's features are promised by the caller, and a query and a key have so many registers.
+    // SAFETY: the CPU's features and the lengths are promised by the caller.
     unsafe {
         let mut sums = [[F::splat(0.0); 2]; KEYS];
-        for i in 0..registers {
+        for i in 0..queries.len() / N {
             let d = i * N + lane;
             let [low, high] = queries.get_unchecked(d);
             let query = [F::load(low), F::load(high)];
